@@ -1,0 +1,74 @@
+"""The two answers: exactly one of them for every command that can be decoded."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas.command import AccountName, CommandId, Leverage
+from schemas.targets import Target, venue_of
+from schemas.timestamps import Timestamp
+
+Certainty = Literal["confirmed", "read_back"]
+Reason = Literal[
+    "invalid",
+    "unknown_account",
+    "policy",
+    "expired",
+    "superseded",
+    "venue_rejected",
+    "unauthorised",
+    "rate_limited",
+    "venue_unavailable",
+    "outcome_unknown",
+]
+
+
+class _Answer(Struct, frozen=True, kw_only=True, tag_field="type"):
+    event_id: Annotated[str, Meta(description="Made from the command's topic, partition and offset: the same if repeated.")]
+    command_id: CommandId
+    account: AccountName
+    target: Target
+    lane: Annotated[str, Meta(description="What the setting covers at the venue; the unit of order.")]
+    issuer: str | None
+    redrive_of: CommandId | None
+    attempts: Annotated[int, Meta(ge=0, description="Calls made to the venue's leverage endpoint for this command.")]
+    issued_at: Timestamp | None
+    occurred_at: Annotated[Timestamp, Meta(description="When the gateway knew.")]
+
+    @property
+    def key(self) -> str:
+        """The record key: the command's."""
+        return f"{venue_of(self.target)}:{self.account}"
+
+    @property
+    def state_key(self) -> str:
+        """The key of the lane's record in the compacted state topic."""
+        return f"{self.key}:{self.lane}"
+
+
+class LeverageChanged(_Answer, frozen=True, kw_only=True, tag="LeverageChanged"):
+    """The venue now has this leverage."""
+
+    leverage: Annotated[Leverage, Meta(description="What the venue now has.")]
+    requested_leverage: Leverage
+    certainty: Annotated[
+        Certainty, Meta(description="`confirmed`: the venue's answer said so; `read_back`: it was read afterwards.")
+    ]
+    max_notional: Annotated[Decimal | None, Meta(description="The largest position at this leverage, where told.")] = None
+
+
+class LeverageRejected(_Answer, frozen=True, kw_only=True, tag="LeverageRejected"):
+    """The command did not, or as far as is known did not, change the leverage."""
+
+    leverage: Annotated[Leverage, Meta(description="What was asked.")]
+    reason: Reason
+    message: Annotated[str, Meta(description="For people: what is wrong, and what would be right.")]
+    venue_code: Annotated[str | None, Meta(description="The venue's own error code.", examples=["-4028"])] = None
+    http_status: int | None = None
+    dead_lettered: Annotated[bool, Meta(description="The command's bytes are on the dead-letter topic too.")] = False
+    superseded_by: Annotated[CommandId | None, Meta(description="The newer command of the same lane.")] = None
+    retry_at: Annotated[Timestamp | None, Meta(description="Not before this, where the gateway or venue knows.")] = None
+
+
+Event = LeverageChanged | LeverageRejected

@@ -1,0 +1,30 @@
+"""Record headers by name, and the few bytes-and-text rules they follow."""
+
+from collections.abc import Iterable, Sequence
+
+from schemas.codec import JSON, MSGPACK, ContentType, DecodeError
+
+Headers = Sequence[tuple[str, bytes]]
+
+CONTENT_TYPE = "content-type"
+TRACEPARENT = "traceparent"  # W3C Trace Context
+COMMAND_PARTITION = "gateway-command-partition"
+COMMAND_OFFSET = "gateway-command-offset"
+ERROR_PREFIX = "__gateway.errors."
+ERROR_FIELDS = ("topic", "partition", "offset", "timestamp", "stage", "reason", "message", "attempts", "failed_at", "group")
+
+
+def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None:
+    """The last header of that name as text, or None; bytes that are not UTF-8 are replaced."""
+    found = [value for key, value in headers if key == name and value is not None]
+    return found[-1].decode("utf-8", "replace") if found else None
+
+
+def content_type(headers: Iterable[tuple[str, bytes | None]]) -> ContentType:
+    """The encoding a record says it has: JSON where it says nothing; DecodeError for one nobody reads."""
+    said = (header(headers, CONTENT_TYPE) or JSON).split(";")[0].strip().lower()
+    if said == JSON:
+        return JSON
+    if said == MSGPACK:
+        return MSGPACK
+    raise DecodeError(f"content-type {said[:64]!r} is not one of {JSON}, {MSGPACK}")

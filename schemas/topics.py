@@ -1,0 +1,22 @@
+"""The four topics: default names, and what each needs of the broker."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+
+class Topics(Struct, frozen=True, kw_only=True):
+    """Names of the four topics; partition p of each belongs to partition p of the commands."""
+
+    commands: Annotated[str, Meta(description="Commands, keyed `<venue>:<account>`.")] = "leverage.commands.v1"
+    events: Annotated[str, Meta(description="Answers, keyed as their command.")] = "leverage.events.v1"
+    state: Annotated[str, Meta(description="The last LeverageChanged of each lane.")] = "leverage.state.v1"
+    dead_letters: Annotated[str, Meta(description="Commands to look at, untouched.")] = "leverage.commands.dlq.v1"
+
+
+CLEANUP: dict[str, Literal["delete", "compact"]] = {
+    "commands": "delete",
+    "events": "delete",
+    "state": "compact",
+    "dead_letters": "delete",
+}
