@@ -1,0 +1,1 @@
+"""Token buckets over several scopes, their feedback and their bans. Arithmetic is pure; `permits` waits."""

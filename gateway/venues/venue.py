@@ -1,0 +1,78 @@
+"""What every venue can do: build a call, sign it, and say what an answer means. No I/O, no clock, no state."""
+
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from gateway.limits.limit import Cost, Limit, Usage
+from gateway.outcomes import Outcome
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.credentials import Credentials
+from schemas import SetLeverage, VenueName
+
+Purpose = Literal["set_leverage", "read_back", "server_time", "limits"]
+
+
+class Call(Struct, frozen=True, kw_only=True):
+    """One request before its signature: its costs are known, its timestamp is not.
+
+    Attributes:
+        purpose: the metrics' `endpoint` label too.
+        path: from the host's root, without query.
+        query: percent-encoded `name=value` pairs joined by `&`, without timestamp and signature.
+        body: the exact bytes to send.
+        costs: what to take of the venue's limits before sending.
+        signed: False for public endpoints.
+    """
+
+    purpose: Purpose
+    method: Literal["GET", "POST"]
+    path: str
+    query: str = ""
+    body: bytes = b""
+    costs: tuple[Cost, ...] = ()
+    signed: bool = True
+
+
+class Venue(Protocol):
+    """One venue endpoint; implementations are stateless and shared by all accounts."""
+
+    name: VenueName
+    base_url: str
+    limits: tuple[Limit, ...]
+
+    def broken_rule(self, command: SetLeverage) -> str | None:
+        """The venue's rule that this command breaks, in words that say what would be right; None if none does."""
+        ...
+
+    def set_leverage(self, command: SetLeverage) -> Call:
+        """The call that sets it."""
+        ...
+
+    def read_back(self, command: SetLeverage) -> Call | None:
+        """The call that reads the lane's leverage; None where the venue has none."""
+        ...
+
+    def server_time(self) -> Call:
+        """The call that reads the venue's clock."""
+        ...
+
+    def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
+        """The request as it goes on the wire, valid for the venue's receive window (5 s) from `timestamp_ms`."""
+        ...
+
+    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+        """What an answer to `set_leverage` means."""
+        ...
+
+    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+        """What an answer to `read_back` means; Applied carries the leverage found, whatever it is."""
+        ...
+
+    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+        """The venue's clock in milliseconds since 1970 UTC; None where the answer does not tell."""
+        ...
+
+    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+        """What the answer's headers say is used."""
+        ...
