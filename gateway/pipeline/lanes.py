@@ -1,0 +1,94 @@
+"""The order of commands: per lane one at a time, oldest first, or only the newest where latest wins.
+
+Pure: no await, no clock. `partition` admits commands, `execute` takes and finishes them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from gateway.pipeline.record import Incoming
+
+LaneKey = tuple[str, str, str]
+
+
+class Lane:
+    """One lane: what is at the venue now, what waits, and since when nothing may be sent."""
+
+    __slots__ = ("changed", "key", "not_before", "running", "waiting")
+
+    def __init__(self, key: LaneKey) -> None:
+        self.key = key
+        self.running: Incoming | None = None
+        self.waiting: deque[Incoming] = deque()
+        self.not_before = float("-inf")
+        self.changed: Callable[[], None] | None = None
+
+    @property
+    def head(self) -> Incoming | None:
+        """The command that goes next."""
+        return self.waiting[0] if self.waiting else None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.running is None and not self.waiting
+
+    def take(self) -> Incoming:
+        """Start the head: from here on it cannot be superseded."""
+        if self.running is not None:
+            raise RuntimeError(f"lane {self.key} is taken already")
+        self.running = self.waiting.popleft()
+        return self.running
+
+    def put_back(self) -> Incoming:
+        """The running command was certainly not applied: it waits again, in front."""
+        command = self.finish()
+        self.waiting.appendleft(command)
+        return command
+
+    def finish(self) -> Incoming:
+        """The running command has its answer."""
+        if self.running is None:
+            raise RuntimeError(f"lane {self.key} has nothing running")
+        command, self.running = self.running, None
+        return command
+
+    def supersede(self) -> list[Incoming]:
+        """Let only the newest wait; the others, oldest first, are returned."""
+        older = [self.waiting.popleft() for _ in range(len(self.waiting) - 1)]
+        if older and self.changed:
+            self.changed()
+        return older
+
+
+class Lanes:
+    """All lanes of one partition that have something to do; an idle lane is forgotten."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[LaneKey, Lane] = {}
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def lane(self, key: LaneKey) -> Lane | None:
+        """The lane if it has something to do."""
+        return self._lanes.get(key)
+
+    def admit(self, command: Incoming) -> tuple[Lane, bool]:
+        """Let a command wait in its lane; True where the lane is new and needs somebody to serve it."""
+        lane = self._lanes.get(command.lane)
+        new = lane is None
+        if lane is None:
+            lane = self._lanes[command.lane] = Lane(command.lane)
+        lane.waiting.append(command)
+        return lane, new
+
+    def forget(self, lane: Lane) -> None:
+        """Drop an idle lane."""
+        if not lane.idle:
+            raise RuntimeError(f"lane {lane.key} still has work")
+        del self._lanes[lane.key]
+
+    def in_flight(self) -> int:
+        """Lanes with a command at the venue."""
+        return sum(lane.running is not None for lane in self._lanes.values())

@@ -1,0 +1,30 @@
+"""Until when this instance may start calls for what it owns: the fence that Kafka does not put around HTTP.
+
+An offset commit that the group's coordinator accepts proves ownership, and the coordinator gives the partition to
+nobody else before one session timeout has passed since. A call that starts early enough to end within it can therefore
+never overlap a call of the next owner, not even when this process is stopped for a while and wakes up.
+"""
+
+
+class Lease:
+    """The time won by the last accepted commit; `now` is monotonic seconds that run on while the process is stopped."""
+
+    def __init__(self, session_timeout: float) -> None:
+        self._session_timeout = session_timeout
+        self._until = float("-inf")
+
+    def renew(self, commit_begun: float) -> None:
+        """Take note of an accepted commit by the time at which it was begun."""
+        self._until = max(self._until, commit_begun + self._session_timeout)
+
+    def end(self) -> None:
+        """Give it up at once."""
+        self._until = float("-inf")
+
+    def allows(self, now: float, call_timeout: float) -> bool:
+        """Whether a call that may take `call_timeout` can start now."""
+        return now + call_timeout < self._until
+
+    def remaining(self, now: float) -> float:
+        """Seconds left, at least 0."""
+        return max(0.0, self._until - now)

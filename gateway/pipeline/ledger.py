@@ -1,0 +1,103 @@
+"""Which commands of one partition are unanswered, and what a commit must say so that a successor knows it too.
+
+Pure: no await, no clock. `partition` feeds it what was fetched and what was answered; `kafka.group` commits what it says.
+The events and dead-letter topics are the real ledger: each answer carries its command's offset, so a successor that
+reads them from the committed `Mark` on knows every answer given above the committed offset.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+
+class Mark(NamedTuple):
+    """Where to start reading the answer topics (offsets of partition p of events and of dead letters)."""
+
+    events: int
+    dead_letters: int
+
+    def after(self, other: "Mark") -> "Mark":
+        """The later of both, topic by topic."""
+        return Mark(max(self.events, other.events), max(self.dead_letters, other.dead_letters))
+
+
+class Checkpoint(NamedTuple):
+    """What is committed for a partition: the lowest unanswered offset, and in the metadata the rest.
+
+    Attributes:
+        offset: the lowest unanswered command's offset; everything below is answered.
+        mark: reading answers from here finds every answer to a command at or above `offset`.
+        clean: the owner left with no call in flight, so a successor need not wait for one.
+    """
+
+    offset: int
+    mark: Mark
+    clean: bool
+
+    @property
+    def metadata(self) -> str:
+        """The commit's metadata text."""
+        return f"1 {self.mark.events} {self.mark.dead_letters} {'clean' if self.clean else 'open'}"
+
+    @classmethod
+    def read(cls, offset: int, metadata: str) -> Self:
+        """Read a commit; metadata that is not ours means: read every answer there is, and trust nothing."""
+        words = metadata.split()
+        match words:
+            case ["1", events, dead_letters, state] if events.isdecimal() and dead_letters.isdecimal():
+                return cls(offset, Mark(int(events), int(dead_letters)), state == "clean")
+            case _:
+                return cls(offset, Mark(0, 0), clean=False)
+
+
+class Ledger:
+    """The unanswered commands of one partition, in offset order, each with the mark its successor would need.
+
+    A command's mark is the end of the answer topics when it was fetched: answers to later commands come later. Commands
+    that a predecessor may have answered keep the mark from which the ledger was restored.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, end: Mark, answered: Iterable[int] = ()) -> None:
+        """Start from a checkpoint, with what the answer topics say: their end, and the offsets answered above it."""
+        self._position = checkpoint.offset
+        self._restored_mark = checkpoint.mark
+        self._answered_before = {offset for offset in answered if offset >= checkpoint.offset}
+        self._restored_end = max(self._answered_before, default=-1) + 1
+        self._end = end.after(checkpoint.mark)
+        self._unanswered: dict[int, Mark] = {}
+
+    @property
+    def position(self) -> int:
+        """The next offset to fetch."""
+        return self._position
+
+    @property
+    def incomplete(self) -> int:
+        """How many fetched commands are unanswered."""
+        return len(self._unanswered)
+
+    def fetch(self, offset: int) -> bool:
+        """Take note of a fetched command; False where it was answered before, or was fetched already."""
+        if offset < self._position:
+            return False
+        self._position = offset + 1
+        if offset in self._answered_before:
+            self._answered_before.discard(offset)
+            return False
+        self._unanswered[offset] = self._mark_for(offset)
+        return True
+
+    def answer(self, offset: int) -> None:
+        """Take note that a command's answer is committed; KeyError where it was not waiting for one."""
+        del self._unanswered[offset]
+
+    def advance(self, end: Mark) -> None:
+        """Take note of the answer topics' new end after a transaction of ours."""
+        self._end = self._end.after(end)
+
+    def checkpoint(self, *, clean: bool = False) -> Checkpoint:
+        """What to commit now."""
+        offset, mark = next(iter(self._unanswered.items()), (self._position, self._mark_for(self._position)))
+        return Checkpoint(offset, mark, clean)
+
+    def _mark_for(self, offset: int) -> Mark:
+        return self._restored_mark if offset < self._restored_end else self._end

@@ -1,0 +1,77 @@
+"""What the pipeline asks of Kafka; `gateway.kafka` answers with real brokers, the simulation with none."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from gateway.pipeline.ledger import Checkpoint, Mark
+
+AnswerTopic = Literal["events", "state", "dead_letters"]
+
+
+class NotOwnerError(Exception):
+    """Raised where the group no longer has this instance as the partition's owner."""
+
+
+class OutRecord(NamedTuple):
+    """One record to write to the answer topics, on the partition of its command."""
+
+    topic: AnswerTopic
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Answered(NamedTuple):
+    """One answer as the tail of the answer topics tells it; a dead letter alone has no command id."""
+
+    command_offset: int
+    key: str | None
+    command_id: str | None
+    at: float
+
+
+class Tail(NamedTuple):
+    """What reading the answer topics told, and where they end now."""
+
+    answers: Sequence[Answered]
+    end: Mark
+
+
+class AnswerLog(Protocol):
+    """The answer topics of one partition, written in transactions under one transactional id."""
+
+    async def fence(self) -> None:
+        """Take the transactional id over: an earlier holder can commit no more, its open transaction is aborted."""
+        ...
+
+    async def write(self, records: Sequence[OutRecord]) -> Mark:
+        """Commit all records in one transaction, and say where the topics end after it.
+
+        Any exception means that the outcome is not known here: fence, read, and write again what is not there.
+        """
+        ...
+
+    async def read(self, start: Mark, *, remember_since: float, remember_count: int) -> Tail:
+        """All committed answers from `start` on, and those of the repeat window before it, up to the end."""
+        ...
+
+
+class Ownership(Protocol):
+    """This instance's claim to one partition of commands."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing has told yet that it is lost."""
+        ...
+
+    async def committed(self) -> Checkpoint:
+        """The last checkpoint; where there is none, the partition's beginning."""
+        ...
+
+    async def renew(self, checkpoint: Checkpoint) -> None:
+        """Commit; accepted, it renews the lease. NotOwnerError where the group refuses."""
+        ...
+
+    async def end(self) -> int:
+        """The offset that the partition's next command will get."""
+        ...
