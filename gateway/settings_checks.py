@@ -1,0 +1,217 @@
+"""What the settings' types cannot say: that files are there, that times fit each other, that addresses are addresses.
+
+`settings_file` builds the tree and asks here; each finding is a path and what would be right, never a value.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.addresses import is_loopback, parse_listen
+from gateway.settings import CredentialSettings, KafkaSettings, Settings, VenueSettings
+
+SettingPath = tuple[str, ...]
+Finding = tuple[SettingPath, str]
+LimitNames = Mapping[str, Collection[str]]
+
+ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+INT32_MAX = 2**31 - 1  # Kafka's protocol has no wider durations and counts
+
+
+def check_settings(
+    settings: Settings, base_dir: Path, limit_names: LimitNames, *, with_accounts: bool
+) -> Iterator[Finding]:
+    """Everything wrong that spans settings or reaches outside them."""
+    yield from _kafka(settings.kafka, base_dir)
+    yield from _times(settings)
+    yield from _listen(settings)
+    for name in msgspec.structs.asdict(settings.venues):
+        yield from _venue(name, getattr(settings.venues, name), limit_names)
+    if urlsplit_or_none(settings.redis.url) is None or "@" in settings.redis.url:
+        yield ("redis", "url"), "expected redis://host:port/database, without a user name or password"
+    if with_accounts:
+        yield from _accounts(settings, base_dir)
+
+
+def urlsplit_or_none(url: str) -> tuple[str, str] | None:
+    """The scheme and host of a URL that has both, and a port that is one; None for anything else."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname) if parts.hostname else None
+
+
+def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
+    servers = kafka.bootstrap_servers.split(",")
+    if not all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(:\d{1,5})?", server.strip()) for server in servers):
+        yield ("kafka", "bootstrap_servers"), 'expected "host:port", more than one joined by commas'
+    for name in ("group_id", "client_id"):
+        if not getattr(kafka, name):
+            yield ("kafka", name), "must not be empty"
+    for name, value in msgspec.structs.asdict(kafka).items():
+        if isinstance(value, int) and value > INT32_MAX:
+            yield ("kafka", name), f"expected at most {INT32_MAX}"
+    yield from _topics(kafka)
+    yield from _security(kafka)
+    for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if file := getattr(kafka, name):
+            yield from _file(("kafka", name), file, base_dir)
+
+
+def _topics(kafka: KafkaSettings) -> Iterator[Finding]:
+    names: dict[str, str] = msgspec.structs.asdict(kafka.topics)
+    for role, name in names.items():
+        if not TOPIC.fullmatch(name):
+            yield ("kafka", "topics", role), "expected 1 to 249 letters, digits, dots, dashes and underscores"
+        elif list(names.values()).count(name) > 1:
+            yield ("kafka", "topics", role), "is another topic's name too; the four topics need four names"
+
+
+def _security(kafka: KafkaSettings) -> Iterator[Finding]:
+    sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
+    for name in ("sasl_username", "sasl_password_file"):
+        if sasl and not getattr(kafka, name):
+            yield ("kafka", name), f"missing; security_protocol {kafka.security_protocol} needs it"
+        if not sasl and getattr(kafka, name):
+            yield ("kafka", name), "has no effect without security_protocol SASL_SSL or SASL_PLAINTEXT"
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        if not tls and getattr(kafka, name):
+            yield ("kafka", name), "has no effect without security_protocol SSL or SASL_SSL"
+    if kafka.ssl_keyfile and not kafka.ssl_certfile:
+        yield ("kafka", "ssl_certfile"), "missing; ssl_keyfile is the key of a certificate"
+
+
+def _times(settings: Settings) -> Iterator[Finding]:
+    kafka = settings.kafka
+    slowest = max(msgspec.structs.asdict(settings.venues).items(), key=lambda item: item[1].call_timeout)
+    needed = slowest[1].call_timeout + kafka.commit_interval
+    if kafka.session_timeout_ms / 1000 <= needed:
+        both = f"venues.{slowest[0]}.call_timeout and kafka.commit_interval together"
+        remedy = f"must be more than {needed * 1000:.0f}, {both}: no call may outlive the session it starts in"
+        yield ("kafka", "session_timeout_ms"), remedy
+    if kafka.rebalance_timeout_ms / 1000 <= settings.pipeline.drain_timeout:
+        needed_ms = settings.pipeline.drain_timeout * 1000
+        yield ("kafka", "rebalance_timeout_ms"), f"must be more than pipeline.drain_timeout, {needed_ms:.0f} ms"
+
+
+def _listen(settings: Settings) -> Iterator[Finding]:
+    try:
+        parse_listen(settings.http.listen)
+    except ValueError as error:
+        yield ("http", "listen"), str(error)
+
+
+def _venue(name: str, venue: VenueSettings, limit_names: LimitNames) -> Iterator[Finding]:
+    place = ("venues", name)
+    if venue.base_url is not None and (remedy := _wrong_base_url(venue.base_url)):
+        yield (*place, "base_url"), remedy
+    if venue.backoff_base > venue.backoff_cap:
+        yield (*place, "backoff_base"), "must not be more than backoff_cap"
+    known = limit_names.get(name)
+    for limit in venue.limits if known is not None else ():
+        if limit not in (known or ()):
+            yield (*place, "limits", limit), f"no such limit of {name}; there are {', '.join(known or ()) or 'none'}"
+
+
+def _wrong_base_url(url: str) -> str | None:
+    """What is wrong with a venue's address; a path would change what signatures cover."""
+    split = urlsplit_or_none(url)
+    if split is None or split[0] not in {"http", "https"}:
+        return 'expected "https://host" or "https://host:port"'
+    if "@" in url:
+        return "must hold no user name or password; keys are named under accounts"
+    if urlsplit(url).path.strip("/") or "?" in url or "#" in url or re.search(r"\s", url):
+        return 'expected only "https://host" or "https://host:port", without a path or query'
+    if split[0] == "http" and not is_loopback(split[1]):
+        return "must be https; http is for addresses of this machine (127.0.0.1, localhost)"
+    return None
+
+
+def _accounts(settings: Settings, base_dir: Path) -> Iterator[Finding]:
+    if not settings.accounts:
+        yield ("accounts",), "there are none; add [accounts.<name>.<venue>] with api_key_file and api_secret_file"
+    for account, venues in settings.accounts.items():
+        if not ACCOUNT.fullmatch(account):
+            yield ("accounts", account), "an account's name is 1 to 64 letters, digits, dots, dashes and underscores"
+        keys = {venue: found for venue, found in msgspec.structs.asdict(venues).items() if found is not None}
+        for venue, found in keys.items():
+            yield from _credentials(("accounts", account, venue), venue, found, base_dir)
+
+
+def _credentials(place: SettingPath, venue: str, keys: CredentialSettings, base_dir: Path) -> Iterator[Finding]:
+    yield from _signing_key(place, venue, keys)
+    if venue == "okx" and not keys.passphrase_file:
+        yield (*place, "passphrase_file"), "missing; name the file with the passphrase given when the OKX key was made"
+    if venue != "okx" and keys.passphrase_file:
+        yield (*place, "passphrase_file"), "only OKX keys have a passphrase; take it out"
+    if venue != "okx" and keys.simulated:
+        yield (*place, "simulated"), "only OKX has demo trading on its own address; for others set the venue's base_url"
+    for name in ("api_key_file", "api_secret_file", "private_key_file", "passphrase_file"):
+        file = getattr(keys, name)
+        if file is not None:
+            yield from _file((*place, name), file, base_dir)
+
+
+def _signing_key(place: SettingPath, venue: str, keys: CredentialSettings) -> Iterator[Finding]:
+    binance = venue.startswith("binance_")
+    if keys.private_key_file is not None and not binance:
+        yield (*place, "private_key_file"), "only Binance signs with private keys; name an api_secret_file instead"
+    elif keys.private_key_file is not None and keys.api_secret_file is not None:
+        yield (*place, "private_key_file"), "either this or api_secret_file, not both"
+    if keys.private_key_file is None and keys.api_secret_file is None:
+        other = ", or private_key_file for a PEM key (RSA, Ed25519)" if binance else ""
+        yield (*place, "api_secret_file"), f"missing; name the file that holds the API secret{other}"
+
+
+def _file(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
+    """Whether a file can be used; its name is not told, as a secret pasted in its place would be."""
+    path = base_dir / file
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            yield place, "expected a file; a directory or device is there"
+        elif not path.read_bytes().strip():
+            yield place, "the file is empty"
+    except PermissionError:
+        yield (
+            place,
+            f"the file cannot be read by user {os.geteuid()}; give it that owner, or mode 0640 and a shared group",
+        )
+    except (OSError, ValueError):
+        yield place, f"expected the name of a file; there is none (relative names start at {_existing(path, base_dir)})"
+
+
+def _existing(path: Path, base_dir: Path) -> Path:
+    return base_dir if base_dir in path.parents else next(found for found in path.parents if os.path.isdir(found))  # noqa: PTH112 - Path.is_dir raises for names too long
+
+
+def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
+    """Every file that holds a secret: its setting's path, and its name as the settings have it."""
+    for name in ("sasl_password_file", "ssl_keyfile"):
+        if file := getattr(settings.kafka, name):
+            yield ("kafka", name), file
+    for account, venues in settings.accounts.items():
+        for venue, keys in msgspec.structs.asdict(venues).items():
+            for name, file in msgspec.structs.asdict(keys).items() if keys else ():
+                if name.endswith("_file") and file:
+                    yield ("accounts", account, venue, name), file
+
+
+def readable_by_all(settings: Settings, base_dir: Path) -> list[str]:
+    """The paths of settings whose secret file every user of this machine may read."""
+    found = secret_files(settings)
+    return [".".join(place) for place, file in found if (base_dir / file).stat().st_mode & stat.S_IROTH]
+
+
+def secret_texts(settings: Settings, base_dir: Path) -> list[str]:
+    """The text of every secret file, whole and by line, for the logs' guard."""
+    texts = [(base_dir / file).read_text("utf-8", "replace") for _, file in secret_files(settings)]
+    return sorted({part.strip() for part in chain(texts, *(text.splitlines() for text in texts)) if part.strip()})
