@@ -1,0 +1,145 @@
+"""Structured logs: one JSON object or one console line an event, its name a verb and a noun (`opened_breaker`).
+
+Set up once at the start of `run`; libraries' own loggers (aiokafka, aiohttp, asyncio) go the same way. A guard takes
+the secrets it was given, and every signature, out of each finished line, whatever it came in by.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any, TextIO, cast
+
+import msgspec
+import structlog
+from msgspec import Struct
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import BindableLogger, EventDict, Processor, WrappedLogger
+
+from gateway.settings import LoggingSettings
+from schemas import SetLeverage
+from schemas.targets import venue_of
+
+REMOVED = "[removed]"
+# A library at its own debug level tells of every fetch, and aiokafka there prints whole requests.
+LIBRARIES = {"aiokafka": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.WARNING}
+
+_SECRET_NAMES = re.compile(
+    r"(ok-access-.+|x-mbx-apikey|.*signature|authorization|cookie|.*(api_?key|secret|passphrase|password|private_key))",
+    re.IGNORECASE,
+)
+# In texts: `…&signature=abc&…`, and `'OK-ACCESS-SIGN': 'abc'` with quotes that a line may have escaped.
+_SIGNED_TEXT = re.compile(
+    r"((?:signature|sign)=|(?:ok-access-[a-z]+|x-mbx-apikey|signature)[\\\"']*[:,]\s*[\\\"']*)[^&\s\"'\\,)}]+",
+    re.IGNORECASE,
+)
+_SHORTEST_SECRET = 4  # removing shorter ones would mangle every line, and they protect nothing
+
+
+def set_up_logging(settings: LoggingSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
+    """Send all logs to one stream (stderr without one) in the settings' format; replaces what was set up before.
+
+    Args:
+        settings: the format (`auto` is the console's on a terminal) and the level of our own events.
+        secrets: texts that no line may hold.
+        stream: where lines go.
+    """
+    out = sys.stderr if stream is None else stream
+    console = settings.format == "console" or (settings.format == "auto" and out.isatty())
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_enriching(), ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=_enriching(), processors=_rendering(secrets, console=console, colours=out.isatty())
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name, least in LIBRARIES.items():
+        logging.getLogger(name).setLevel(max(level, least))
+
+
+def command_log(command: SetLeverage) -> BindableLogger:
+    """A logger whose every line carries the command's id, venue, account and lane."""
+    target = command.target
+    bound = structlog.get_logger("gateway").bind(
+        command_id=command.command_id, venue=venue_of(target), account=command.account, lane=target.lane
+    )
+    return cast("BindableLogger", bound)
+
+
+def _enriching() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _drop_secret_names,
+    ]
+
+
+def _rendering(secrets: Collection[str], *, console: bool, colours: bool) -> list[Processor]:
+    render: Processor
+    if console:
+        # The console's other tracebacks show local variables, keys among them.
+        plain = structlog.dev.plain_traceback
+        render = structlog.dev.ConsoleRenderer(
+            colors=colours, repr_native_str=True, timestamp_key="time", exception_formatter=plain
+        )
+        before: list[Processor] = []
+    else:
+        render = structlog.processors.JSONRenderer(serializer=_to_json)
+        before = [structlog.processors.format_exc_info]
+    return [ProcessorFormatter.remove_processors_meta, *before, _Guard(render, secrets)]
+
+
+def _to_json(event: Mapping[str, Any], **_unused: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _drop_secret_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Leave out what is named like a signature, key or signed header, at any depth."""
+    return cast("EventDict", _without_secrets(event))
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Struct):
+        return _without_secrets(msgspec.structs.asdict(value))
+    if isinstance(value, Mapping):
+        tree = cast("Mapping[Any, Any]", value)
+        return {key: _without_secrets(inner) for key, inner in tree.items() if not _SECRET_NAMES.fullmatch(str(key))}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(inner) for inner in cast("list[Any]", value)]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+class _Guard:
+    """Renders a line, then takes secrets and signatures out of it: tracebacks and library texts are covered too."""
+
+    def __init__(self, render: Processor, secrets: Collection[str]) -> None:
+        self._render = render
+        spelt = {text for secret in secrets for text in _spellings(secret) if len(text) >= _SHORTEST_SECRET}
+        longest_first = sorted(spelt, key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if spelt else None
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        try:
+            line = str(self._render(logger, method, event))
+        except Exception as error:  # noqa: BLE001 - else logging prints the event itself, unguarded
+            line = _to_json({"event": "failed_rendering", "level": "error", "error": type(error).__name__})
+        if self._secrets:
+            line = self._secrets.sub(REMOVED, line)
+        return _SIGNED_TEXT.sub(rf"\1{REMOVED}", line)
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    """A secret as it stands, and as JSON and Python spell it inside a line."""
+    return secret, msgspec.json.encode(secret).decode()[1:-1], repr(secret)[1:-1]

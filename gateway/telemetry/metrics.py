@@ -1,0 +1,174 @@
+"""Every metric of the gateway in one list: name, type, labels and meaning, from which the README's table is made.
+
+All parts count here; `server` shows the registry. Labels are bounded: no account, symbol, lane or command id.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+
+from gateway.venues.venue import Purpose
+from schemas import Reason, VenueName
+
+VENUES: tuple[str, ...] = get_args(VenueName)
+OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
+PURPOSES: tuple[str, ...] = get_args(Purpose)
+Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]
+RETRIED: tuple[str, ...] = get_args(Retried)
+Ended = Literal["committed", "aborted", "unknown"]
+
+_CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_TRANSACTIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One metric as the README lists it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+
+
+class Metrics:
+    """All metrics, on a registry of their own; venues are exported as zero from the start.
+
+    Attributes:
+        registry: what `/metrics` shows.
+        rows: one for each metric, in the order of a command's way.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.rows: list[Row] = []
+        self._define_commands()
+        self._define_calls()
+        self._define_limits()
+        self._define_kafka()
+        self._define_process()
+
+    def _define_commands(self) -> None:
+        self.commands_total = self._counter(
+            "gateway_commands_total", "Commands answered; the outcome is `changed` or the reason.", "venue", "outcome"
+        )
+        self.command_duration_seconds = self._histogram(
+            "gateway_command_duration_seconds", "From reading a command to knowing its answer.", _WAITS, "venue"
+        )
+        self.repeats_total = self._counter(
+            "gateway_repeats_total", "Commands read again, and not answered twice.", "venue"
+        )
+        self.lanes = self._gauge("gateway_lanes", "Lanes with a command waiting or under way.")
+        self.in_flight = self._gauge("gateway_in_flight", "Venue calls under way.")
+        self.dead_letters_total = self._counter(
+            "gateway_dead_letters_total", "Records written to the dead-letter topic.", "stage", "reason"
+        )
+        self.dead_letters_braked_total = self._counter(
+            "gateway_dead_letters_braked_total", "Dead letters left out by the brake; their events say so.", "venue"
+        )
+        _zero(self.commands_total, VENUES, OUTCOMES)
+        _zero(self.command_duration_seconds, VENUES)
+        _zero(self.repeats_total, VENUES)
+        _zero(self.dead_letters_braked_total, VENUES)
+
+    def _define_calls(self) -> None:
+        self.venue_requests_total = self._counter(
+            "gateway_venue_requests_total",
+            "Requests to venues; the status is the answer's, or `none` where none came.",
+            "venue",
+            "endpoint",
+            "status",
+        )
+        self.venue_request_duration_seconds = self._histogram(
+            "gateway_venue_request_duration_seconds",
+            "From sending a request to its answer.",
+            _CALLS,
+            "venue",
+            "endpoint",
+        )
+        self.retries_total = self._counter(
+            "gateway_retries_total", "Calls made again, by what became of the one before.", "venue", "outcome"
+        )
+        self.breaker_open = self._gauge("gateway_breaker_open", "Accounts whose breaker is open or half open.", "venue")
+        _zero(self.venue_request_duration_seconds, VENUES, PURPOSES)
+        _zero(self.retries_total, VENUES, RETRIED)
+        _zero(self.breaker_open, VENUES)
+
+    def _define_limits(self) -> None:
+        self.limit_wait_seconds = self._histogram(
+            "gateway_limit_wait_seconds", "How long calls waited for their permit of all limits.", _WAITS, "venue"
+        )
+        self.limit_used_ratio = self._gauge(
+            "gateway_limit_used_ratio", "Used share of a limit, 0 to 1, of the account with most.", "venue", "limit"
+        )
+        self.limit_free = self._gauge(
+            "gateway_limit_free", "Free weight of a limit, of the account with least.", "venue", "limit"
+        )
+        self.limit_used = self._gauge(
+            "gateway_limit_used", "Used weight of a limit, of the account with most.", "venue", "limit"
+        )
+        self.limit_waiting = self._gauge("gateway_limit_waiting", "Calls that wait for a permit.", "venue")
+        self.bans_total = self._counter("gateway_bans_total", "Bans by a venue (418, or its code for it).", "venue")
+        for metric in (self.limit_wait_seconds, self.limit_waiting, self.bans_total):
+            _zero(metric, VENUES)
+
+    def _define_kafka(self) -> None:
+        self.transactions_total = self._counter(
+            "gateway_transactions_total", "Transactions, by how they ended.", "result"
+        )
+        self.transaction_seconds = self._histogram(
+            "gateway_transaction_seconds", "From a transaction's begin to its end.", _TRANSACTIONS
+        )
+        self.incomplete_offsets = self._gauge(
+            "gateway_incomplete_offsets", "Commands read and not yet answered.", "partition"
+        )
+        self.assigned_partitions = self._gauge("gateway_assigned_partitions", "Partitions of commands held here.")
+        self.paused_partitions = self._gauge(
+            "gateway_paused_partitions", "Of these, not read from: full, or just taken over."
+        )
+        self.lease_remaining_seconds = self._gauge(
+            "gateway_lease_remaining_seconds", "How long calls may still start without a new proof of ownership."
+        )
+        _zero(self.transactions_total, get_args(Ended))
+
+    def _define_process(self) -> None:
+        self.event_loop_lag_seconds = self._gauge(
+            "gateway_event_loop_lag_seconds", "How late the event loop's last tick was."
+        )
+        self.build_info = self._gauge("gateway_build_info", "Always 1; the labels tell the build.", "version", "python")
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+
+    def zero_limits(self, venue: VenueName, limits: Sequence[str]) -> None:
+        """Export a venue's limits as zero; their names are the venue's, so only the start knows them."""
+        for metric in (self.limit_used_ratio, self.limit_free, self.limit_used):
+            _zero(metric, (venue,), tuple(limits))
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self.rows.append(Row(name=name, kind="counter", labels=labels, meaning=meaning))
+        return Counter(name, meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        self.rows.append(Row(name=name, kind="gauge", labels=labels, meaning=meaning))
+        return Gauge(name, meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        self.rows.append(Row(name=name, kind="histogram", labels=labels, meaning=meaning))
+        return Histogram(name, meaning, labels, registry=self.registry, buckets=buckets)
+
+
+def _zero(metric: Counter | Gauge | Histogram, first: Sequence[str], second: Sequence[str] | None = None) -> None:
+    for value in first:
+        for other in second if second is not None else (None,):
+            metric.labels(*([value] if other is None else [value, other]))
+
+
+def markdown_table(metrics: Metrics) -> str:
+    """The README's table of metrics."""
+    lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+    for row in metrics.rows:
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
