@@ -3,18 +3,20 @@
 Pure: no await, no clock. `partition` admits commands, `execute` takes and finishes them.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gateway.pipeline.record import Incoming
+from schemas import VenueName
 
-LaneKey = tuple[str, str, str]
+LaneKey = tuple[VenueName, str, str]
 
 
 class Lane:
-    """One lane: what is at the venue now, what waits, and since when nothing may be sent."""
+    """One lane: what is at the venue now, what waits, from when on it may be sent, and the task that serves it."""
 
-    __slots__ = ("changed", "key", "not_before", "running", "waiting")
+    __slots__ = ("changed", "key", "not_before", "running", "server", "waiting")
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
@@ -22,6 +24,12 @@ class Lane:
         self.waiting: deque[Incoming] = deque()
         self.not_before = float("-inf")
         self.changed: Callable[[], None] | None = None
+        self.server: asyncio.Task[None] | None = None
+
+    @property
+    def venue(self) -> VenueName:
+        """The venue all its commands go to."""
+        return self.key[0]
 
     @property
     def head(self) -> Incoming | None:
@@ -54,8 +62,10 @@ class Lane:
         return command
 
     def supersede(self) -> list[Incoming]:
-        """Let only the newest wait; the others, oldest first, are returned."""
+        """Let only the newest wait; the others, oldest first, are returned. One that may have been applied stays."""
+        kept = [self.waiting.popleft()] if self.waiting and self.waiting[0].doubtful else []
         older = [self.waiting.popleft() for _ in range(len(self.waiting) - 1)]
+        self.waiting.extendleft(kept)
         if older and self.changed:
             self.changed()
         return older
@@ -70,9 +80,8 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def lane(self, key: LaneKey) -> Lane | None:
-        """The lane if it has something to do."""
-        return self._lanes.get(key)
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
 
     def admit(self, command: Incoming) -> tuple[Lane, bool]:
         """Let a command wait in its lane; True where the lane is new and needs somebody to serve it."""
@@ -89,6 +98,7 @@ class Lanes:
             raise RuntimeError(f"lane {lane.key} still has work")
         del self._lanes[lane.key]
 
-    def in_flight(self) -> int:
-        """Lanes with a command at the venue."""
-        return sum(lane.running is not None for lane in self._lanes.values())
+    @property
+    def settled(self) -> bool:
+        """Whether no lane has a call at the venue, or one of unknown outcome behind it."""
+        return not any(lane.running or (lane.head and lane.head.doubtful) for lane in self)

@@ -71,6 +71,11 @@ class Ledger:
         return self._position
 
     @property
+    def end(self) -> Mark:
+        """Where the answer topics end as far as this owner knows."""
+        return self._end
+
+    @property
     def incomplete(self) -> int:
         """How many fetched commands are unanswered."""
         return len(self._unanswered)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.pipeline.ledger import Checkpoint, Mark
+from gateway.pipeline.repeats import RepeatWindow
 
 AnswerTopic = Literal["events", "state", "dead_letters"]
 
@@ -51,8 +52,8 @@ class AnswerLog(Protocol):
         """
         ...
 
-    async def read(self, start: Mark, *, remember_since: float, remember_count: int) -> Tail:
-        """All committed answers from `start` on, and those of the repeat window before it, up to the end."""
+    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+        """All committed answers from `start` on (and those of the repeat window before it), up to the end."""
         ...
 
 

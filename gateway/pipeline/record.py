@@ -61,7 +61,7 @@ class Incoming:
         return self.record.offset
 
     @property
-    def lane(self) -> tuple[str, str, str]:
+    def lane(self) -> tuple[VenueName, str, str]:
         """Venue, account and lane: the unit of order."""
         return self.venue, self.command.account, self.command.target.lane
 

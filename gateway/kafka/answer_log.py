@@ -1,0 +1,191 @@
+"""The answer topics of one partition on a real broker: fenced, written in transactions, read back committed.
+
+One transactional id per input partition: starting the new owner's producer fences the old one's and aborts what it left
+open (KIP-98). aiokafka has no KIP-447, so offsets stay outside of the transactions and `group` commits them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from gateway.clock import Clock
+from gateway.pipeline.ledger import Mark
+from gateway.pipeline.ports import Answered, AnswerTopic, OutRecord, Tail
+from gateway.pipeline.repeats import RepeatWindow
+from schemas import DecodeError, decode_event
+from schemas.headers import COMMAND_OFFSET, content_type, header
+from schemas.topics import Topics
+
+RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
+STOP_PATIENCE = 1.0  # seconds; a producer in a fatal state may never stop by itself
+MAX_REQUEST_BYTES = 8 * 1024 * 1024  # a dead letter is its command and some headers
+
+
+class KafkaAnswerLog:
+    """Writes and reads partition `partition` of events, state and dead letters."""
+
+    def __init__(
+        self,
+        *,
+        options: Mapping[str, Any],
+        consumer_options: Mapping[str, Any],
+        topics: Topics,
+        partition: int,
+        transactional_id: str,
+        transaction_timeout_ms: int,
+        patience: float,
+        clock: Clock,
+    ) -> None:
+        """`options`: how to connect; `patience`: seconds for one step of reading or starting."""
+        self._options = options
+        self._consumer_options = consumer_options
+        self._partition = partition
+        self._transactional_id = transactional_id
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._patience = patience
+        self._clock = clock
+        self._names: dict[AnswerTopic, str] = {
+            "events": topics.events,
+            "state": topics.state,
+            "dead_letters": topics.dead_letters,
+        }
+        self._events = TopicPartition(topics.events, partition)
+        self._dead_letters = TopicPartition(topics.dead_letters, partition)
+        self._producer: AIOKafkaProducer | None = None
+        self._end = Mark(0, 0)
+
+    async def fence(self) -> None:
+        """Start a new producer under the partition's transactional id, and discard the one before it."""
+        await self.close()
+        producer = AIOKafkaProducer(
+            **self._options,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=self._transaction_timeout_ms,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            max_request_size=MAX_REQUEST_BYTES,
+            linger_ms=0,
+        )
+        try:
+            async with asyncio.timeout(self._patience):
+                await producer.start()
+        except BaseException:
+            await _stop(producer)
+            raise
+        self._producer = producer
+
+    async def write(self, records: Sequence[OutRecord]) -> Mark:
+        """Commit all records in one transaction; any exception leaves the outcome unknown and the producer unusable."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            raise KafkaError("no producer: fence first")
+        try:
+            mark = await self._transaction(producer, records)
+        except BaseException:
+            await _stop(producer)
+            raise
+        self._producer = producer
+        return mark
+
+    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+        """Read with read_committed up to the last stable offset; after `fence` nothing of ours is left open below it."""
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            **self._consumer_options,
+            group_id=None,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            async with asyncio.timeout(self._patience):
+                await consumer.start()
+            return await self._read(consumer, start, window)
+        finally:
+            await consumer.stop()
+
+    async def close(self) -> None:
+        """Stop the producer, in bounded time."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stop(producer)
+
+    async def _transaction(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> Mark:
+        await producer.begin_transaction()
+        sent = [
+            await producer.send(
+                self._names[record.topic],
+                value=record.value,
+                key=record.key,
+                partition=self._partition,
+                headers=list(record.headers),
+            )
+            for record in records
+        ]
+        await producer.commit_transaction()
+        for record, future in zip(records, sent, strict=True):
+            after = future.result().offset + 1
+            if record.topic == "events":
+                self._end = self._end._replace(events=max(self._end.events, after))
+            elif record.topic == "dead_letters":
+                self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
+        return self._end
+
+    async def _read(self, consumer: AIOKafkaConsumer, start: Mark, window: RepeatWindow | None) -> Tail:
+        both = [self._events, self._dead_letters]
+        consumer.assign(both)
+        async with asyncio.timeout(self._patience):
+            ends = await consumer.end_offsets(both)
+            since = min(start.events, await self._window_start(consumer, window, ends[self._events]))
+        consumer.seek(self._events, min(since, ends[self._events]))
+        consumer.seek(self._dead_letters, min(start.dead_letters, ends[self._dead_letters]))
+        answers: list[Answered] = []
+        for tp in both:
+            answers += await self._read_to(consumer, tp, ends[tp])
+        self._end = self._end.after(Mark(ends[self._events], ends[self._dead_letters]))
+        return Tail(answers, self._end)
+
+    async def _read_to(self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Answered]:
+        answers: list[Answered] = []
+        progressed = self._clock.monotonic()
+        while (before := await self._position(consumer, tp)) < end:
+            batches = await consumer.getmany(tp, timeout_ms=100)
+            answers += [found for batch in batches.values() for record in batch if (found := _answered(record))]
+            if await self._position(consumer, tp) > before:
+                progressed = self._clock.monotonic()
+            elif self._clock.monotonic() > progressed + self._patience:
+                raise TimeoutError(f"{tp.topic} does not hand out offset {before} of {end}")
+        return answers
+
+    async def _window_start(self, consumer: AIOKafkaConsumer, window: RepeatWindow | None, end: int) -> int:
+        if window is None:
+            return end
+        since_ms = int((self._clock.wall() - window.age) * 1000)
+        found = await consumer.offsets_for_times({self._events: max(0, since_ms)})
+        by_age = found[self._events]
+        return max(end - window.count, end if by_age is None else by_age.offset)
+
+    async def _position(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
+        async with asyncio.timeout(self._patience):
+            return await consumer.position(tp)
+
+
+def _answered(record: "ConsumerRecord[bytes | None, bytes | None]") -> Answered | None:
+    offset = header(record.headers, COMMAND_OFFSET)
+    if offset is None or not offset.isdecimal():
+        return None  # not written by a gateway
+    try:
+        event = decode_event(record.value or b"", content_type(record.headers))
+    except DecodeError:
+        return Answered(int(offset), None, None, record.timestamp / 1000)
+    return Answered(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(STOP_PATIENCE):
+            await producer.stop()
+    except (TimeoutError, KafkaError):
+        await producer.client.close()

@@ -1,0 +1,95 @@
+"""This instance's claim to one partition, as long as the generation of the group lasts that gave it."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata
+
+from gateway.clock import Clock
+from gateway.pipeline.ledger import Checkpoint
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.ports import NotOwnerError
+
+
+class Membership:
+    """The group's word that we are who we were: consumer, generation and lease of one assignment.
+
+    aiokafka commits with whatever generation it has at the moment. After the group threw us out that is -1, which the
+    broker accepts from anybody while the group is empty; so the generation is held here and compared.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, lease: Lease, clock: Clock, patience: float) -> None:
+        self._consumer = consumer
+        self._lease = lease
+        self._clock = clock
+        self._patience = patience
+        self._identity = self._current()
+        self.held = True
+
+    def lose(self) -> None:
+        """Nothing is ours any more."""
+        self.held = False
+
+    async def commit(self, checkpoints: dict[TopicPartition, Checkpoint]) -> None:
+        """Commit and so renew the lease; NotOwnerError where the group refuses. TimeoutError or KafkaError else."""
+        if not self.held or self._current() != self._identity:
+            raise NotOwnerError("the group has moved on")
+        begun = self._clock.monotonic()
+        offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            self.lose()
+            raise NotOwnerError(str(error)) from error
+        if self._current() != self._identity:
+            self.lose()
+            raise NotOwnerError("the group moved on during a commit")
+        self._lease.renew(begun)
+
+    async def committed(self, tp: TopicPartition) -> Checkpoint:
+        """The partition's checkpoint; where none was ever committed, its first offset and no clean mark."""
+        async with asyncio.timeout(self._patience):
+            found = await self._coordinator.fetch_committed_offsets([tp])  # the public call drops the metadata
+            if tp in found and found[tp].offset >= 0:
+                return Checkpoint.read(found[tp].offset, found[tp].metadata or "")
+            beginning = await self._consumer.beginning_offsets([tp])
+        return Checkpoint.read(beginning[tp], "")
+
+    async def end(self, tp: TopicPartition) -> int:
+        """The offset of the next command to come."""
+        async with asyncio.timeout(self._patience):
+            return (await self._consumer.end_offsets([tp]))[tp]
+
+    @property
+    def _coordinator(self):  # noqa: ANN202 - aiokafka keeps the class to itself
+        return self._consumer._coordinator  # noqa: SLF001 - generation and metadata have no public reader
+
+    def _current(self) -> tuple[int, str]:
+        return self._coordinator.generation, self._coordinator.member_id
+
+
+class Claim:
+    """One partition's share of a membership (the pipeline's `Ownership`)."""
+
+    def __init__(self, membership: Membership, tp: TopicPartition) -> None:
+        self._membership = membership
+        self._tp = tp
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing has told yet that it is lost."""
+        return self._membership.held
+
+    async def committed(self) -> Checkpoint:
+        """The last checkpoint."""
+        return await self._membership.committed(self._tp)
+
+    async def renew(self, checkpoint: Checkpoint) -> None:
+        """Commit, as proof of ownership."""
+        await self._membership.commit({self._tp: checkpoint})
+
+    async def end(self) -> int:
+        """The offset that the partition's next command will get."""
+        return await self._membership.end(self._tp)

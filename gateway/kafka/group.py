@@ -1,0 +1,278 @@
+"""This instance's membership in the consumer group: what it owns, what it fetches, what it commits, how it leaves.
+
+Before it stands the broker; behind it one `pipeline.Partition` for every partition owned. The commit is also the proof
+of ownership and renews the lease. Rebalancing is eager: every rebalance revokes everything and assigns anew.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from gateway.clock import Clock
+from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.claim import Claim, Membership
+from gateway.pipeline.ledger import Checkpoint
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.partition import Partition, Parts
+from gateway.pipeline.ports import NotOwnerError
+from gateway.pipeline.record import CommandRecord
+from gateway.settings import KafkaSettings
+
+FETCH_RECORDS = 500
+FETCH_MS = 200
+
+
+class GroupObserver(Protocol):
+    """Who is told how the group goes; metrics and logs."""
+
+    def assigned(self, partitions: list[int]) -> None:
+        """The group gave us these."""
+        ...
+
+    def restored(self, partition: int, offset: int) -> None:
+        """A partition is taken over and fetched from this offset on."""
+        ...
+
+    def revoked(self, partitions: list[int], *, clean: bool) -> None:
+        """The group took these back; clean: everything in flight was answered and committed."""
+        ...
+
+    def trouble(self, doing: str, error: BaseException) -> None:
+        """Kafka did not do something, and it will be tried again."""
+        ...
+
+
+class Owned:
+    """A partition as long as one assignment lasts: its claim, its answer log, and the task that works for it."""
+
+    def __init__(self, claim: Claim, log: KafkaAnswerLog) -> None:
+        self.claim = claim
+        self.log = log
+        self.partition: Partition | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.paused = True
+
+
+class Group(ConsumerRebalanceListener):
+    """One member of the group, and everything it owns."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        parts: Parts,
+        options: dict[str, Any],
+        consumer_options: dict[str, Any],
+        drain_timeout: float,
+        clock: Clock,
+        observer: GroupObserver,
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._options = options
+        self._consumer_options = consumer_options
+        self._drain_timeout = drain_timeout
+        self._clock = clock
+        self._observer = observer
+        self._patience = settings.request_timeout_ms / 1000
+        self._owned: dict[TopicPartition, Owned] = {}
+        self._membership: Membership | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._draining = False
+        self.lease = Lease(settings.session_timeout_ms / 1000)
+        self.last_poll = clock.monotonic()
+        self.joined = False
+        self.consumer = AIOKafkaConsumer(
+            **options,
+            **consumer_options,
+            group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
+            rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
+            request_timeout_ms=settings.request_timeout_ms + settings.rebalance_timeout_ms,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+
+    @property
+    def partitions(self) -> list[Partition]:
+        """What is owned now."""
+        return [owned.partition for owned in self._owned.values() if owned.partition is not None]
+
+    @property
+    def paused(self) -> int:
+        """Owned partitions that are not fetched from now."""
+        return sum(owned.paused for owned in self._owned.values())
+
+    async def run(self) -> None:
+        """Join, and work until cancelled; call `drain` first to leave in order."""
+        self.consumer.subscribe([self._settings.topics.commands], listener=self)
+        try:
+            await self.consumer.start()
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._poll(), name="poll")
+                tasks.create_task(self._commit(), name="commit")
+        finally:
+            await asyncio.shield(self._leave())
+
+    async def drain(self) -> None:
+        """Start nothing new, answer what is in flight, commit; the group is left when `run` is cancelled."""
+        self._draining = True
+        await self._give_up()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Called by aiokafka before every rebalance, and alike when the group has thrown us out."""
+        if self._owned:
+            await self._give_up()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Called by aiokafka while records may already be handed out: so pause first, and take over in tasks."""
+        mine = sorted(tp for tp in assigned if tp.topic == self._settings.topics.commands)
+        self.consumer.pause(*mine)
+        self.joined = True
+        if self._tasks is None or self._draining:
+            return
+        membership = self._membership = Membership(self.consumer, self.lease, self._clock, self._patience)
+        for tp in mine:
+            self._take_over(tp, membership, self._tasks)
+        self._observer.assigned([tp.partition for tp in mine])
+
+    def _take_over(self, tp: TopicPartition, membership: Membership, tasks: asyncio.TaskGroup) -> None:
+        log = KafkaAnswerLog(
+            options=self._options,
+            consumer_options=self._consumer_options,
+            topics=self._settings.topics,
+            partition=tp.partition,
+            transactional_id=f"{self._settings.group_id}-{tp.topic}-{tp.partition}",
+            transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            patience=self._patience,
+            clock=self._clock,
+        )
+        owned = self._owned[tp] = Owned(Claim(membership, tp), log)
+        owned.task = tasks.create_task(self._work(tp, owned), name=f"partition {tp.partition}")
+
+    async def _work(self, tp: TopicPartition, owned: Owned) -> None:
+        """Run a partition; where Kafka fails while it is taken over, take it over again, for as long as it is ours."""
+
+        def restored(offset: int) -> None:
+            self.consumer.seek(tp, offset)
+            self.consumer.resume(tp)
+            owned.paused = False
+            self._observer.restored(tp.partition, offset)
+
+        while True:
+            owned.partition = Partition(self._parts, ownership=owned.claim, log=owned.log, lease=self.lease)
+            try:
+                await owned.partition.run(restored)
+            except* (KafkaError, TimeoutError, OSError) as errors:
+                self._observer.trouble(f"take partition {tp.partition} over", errors)
+            else:
+                return
+            await asyncio.sleep(self._settings.commit_interval)
+
+    async def _poll(self) -> None:
+        while True:
+            self.last_poll = self._clock.monotonic()
+            try:
+                batches = await self.consumer.getmany(timeout_ms=FETCH_MS, max_records=FETCH_RECORDS)
+            except KafkaError as error:
+                self._observer.trouble("fetch", error)
+                await asyncio.sleep(self._settings.commit_interval)
+                continue
+            for tp, records in batches.items():
+                owned = self._owned.get(tp)
+                if owned is not None and owned.partition is not None:
+                    owned.partition.feed([_command_record(record) for record in records])
+            self._regulate()
+
+    def _regulate(self) -> None:
+        for tp, owned in self._owned.items():
+            if owned.partition is None:
+                continue
+            if not owned.paused and owned.partition.full:
+                self.consumer.pause(tp)
+                owned.paused = True
+            elif owned.paused and owned.partition.has_room:
+                self.consumer.resume(tp)
+                owned.paused = False
+
+    async def _commit(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.commit_interval)
+            await self._commit_once()
+
+    async def _commit_once(self) -> bool:
+        membership = self._membership
+        if membership is None or not membership.held:
+            return False
+        try:
+            await membership.commit(self._checkpoints())
+        except NotOwnerError:
+            self._drop()
+            return False
+        except (KafkaError, TimeoutError) as error:
+            self._observer.trouble("commit", error)
+            return False
+        return True
+
+    def _checkpoints(self) -> dict[TopicPartition, Checkpoint]:
+        points = {tp: owned.partition.checkpoint() for tp, owned in self._owned.items() if owned.partition}
+        return {tp: point for tp, point in points.items() if point is not None}
+
+    async def _give_up(self) -> None:
+        """Ask by committing whether it is still ours; if so drain in bounded time and commit what that gave."""
+        numbers = [tp.partition for tp in self._owned]
+        clean = False
+        if await self._commit_once():
+            working = {tp: owned.partition for tp, owned in self._owned.items() if owned.partition}
+            drained = await asyncio.gather(*(partition.drain(self._drain_timeout) for partition in working.values()))
+            points = {tp: point for tp, point in zip(working, drained, strict=True) if point is not None}
+            clean = await self._last_commit(points) and all(point.clean for point in points.values())
+        self._drop()
+        await self._close(self._owned)
+        self._owned = {}
+        self._observer.revoked(numbers, clean=clean)
+
+    async def _last_commit(self, points: dict[TopicPartition, Checkpoint]) -> bool:
+        if self._membership is None:
+            return False
+        try:
+            await self._membership.commit(points)
+        except (NotOwnerError, KafkaError, TimeoutError) as error:
+            self._observer.trouble("commit on leaving", error)
+            return False
+        return True
+
+    def _drop(self) -> None:
+        if self._membership is not None:
+            self._membership.lose()
+        self.lease.end()
+        for owned in self._owned.values():
+            if owned.task is not None:
+                owned.task.cancel()
+
+    async def _close(self, owned: dict[TopicPartition, Owned]) -> None:
+        if owned:
+            await asyncio.wait([one.task for one in owned.values() if one.task is not None])
+            await asyncio.gather(*(one.log.close() for one in owned.values()))
+
+    async def _leave(self) -> None:
+        await self._close(self._owned)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self.consumer.stop()
+        except TimeoutError as error:
+            self._observer.trouble("leave the group", error)
+
+
+def _command_record(record: Any) -> CommandRecord:
+    return CommandRecord(
+        record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )

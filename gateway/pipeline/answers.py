@@ -1,0 +1,218 @@
+"""What is said of a command: its event, its state record, its dead letter, as records to write in one transaction.
+
+Pure. `intake` and `execute` make answers, `settle` writes them.
+"""
+
+from decimal import Decimal
+
+import msgspec
+from msgspec import Struct
+
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refused, Throttled, Unauthorised, Unavailable
+from gateway.pipeline.ports import OutRecord
+from gateway.pipeline.record import CommandRecord, Incoming
+from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
+from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_PREFIX, TRACEPARENT
+
+# The command was right and something else was not: worth a person's look, and a redrive.
+DEAD_LETTERED: frozenset[Reason] = frozenset(
+    {"unknown_account", "unauthorised", "rate_limited", "venue_unavailable", "outcome_unknown"}
+)
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The gateway's own no; times are wall seconds."""
+
+    reason: Reason
+    message: str
+    superseded_by: str | None = None
+    retry_at: float | None = None
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """Why a record goes to the dead-letter topic, for its headers."""
+
+    stage: str
+    reason: str
+    message: str
+    attempts: int
+    failed_at: float
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The one answer to one record: an event, a dead letter, or both."""
+
+    record: CommandRecord
+    incoming: Incoming | None = None
+    event: Event | None = None
+    dead_letter: DeadLetter | None = None
+
+
+def event_id(topic: str, record: CommandRecord) -> str:
+    """The same for the same command record, however often its answer is written."""
+    return f"{topic}/{record.partition}/{record.offset}"
+
+
+def changed(incoming: Incoming, applied: Applied, *, topic: str, now: float) -> Answer:
+    """The venue has it."""
+    event = LeverageChanged(
+        **_common(incoming, topic, now),
+        leverage=incoming.leverage if applied.leverage is None else applied.leverage,
+        requested_leverage=incoming.leverage,
+        certainty=applied.certainty,
+        max_notional=applied.max_notional,
+    )
+    return Answer(record=incoming.record, incoming=incoming, event=event)
+
+
+def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float, dead_letter: bool = True) -> Answer:
+    """The gateway says no, without or after calls."""
+    return _rejected(incoming, refusal, None, topic=topic, now=now, dead_letter=dead_letter)
+
+
+def rejected(incoming: Incoming, outcome: Outcome, *, topic: str, now: float, dead_letter: bool = True) -> Answer:
+    """The venue's last word, or the lack of one."""
+    reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
+    refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=_retry_at(outcome, now))
+    return _rejected(incoming, refusal, outcome, topic=topic, now=now, dead_letter=dead_letter)
+
+
+def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
+    """Nobody can be answered: the bytes go where people look."""
+    letter = DeadLetter(stage="intake", reason="undecodable", message=message, attempts=0, failed_at=now)
+    return Answer(record=record, dead_letter=letter)
+
+
+def reason_of(outcome: Outcome) -> Reason:
+    """The contract's word for an outcome that ended a command's attempts."""
+    match outcome:
+        case Refused():
+            return "venue_rejected"
+        case Throttled():
+            return "rate_limited"
+        case Unauthorised():
+            return "unauthorised"
+        case Unavailable() | ClockSkewed():
+            return "venue_unavailable"
+        case Applied() | Ambiguous():
+            return "outcome_unknown"
+
+
+def message_of(outcome: Outcome) -> str:
+    """The venue's text, or ours where it said nothing."""
+    if isinstance(outcome, Applied):
+        return f"the venue has {outcome.leverage}, which nobody asked for here"
+    return outcome.message or f"the venue answered {outcome.http_status or 'nothing'}"
+
+
+def wants_dead_letter(answer: Answer) -> bool:
+    """Whether the answer's command goes to the dead-letter topic too, if the brake lets it."""
+    return isinstance(answer.event, LeverageRejected) and answer.event.reason in DEAD_LETTERED
+
+
+def out_records(answer: Answer, *, topic: str, group: str) -> list[OutRecord]:
+    """The records that say this answer, all to be written in one transaction."""
+    record = answer.record
+    place = [(COMMAND_PARTITION, b"%d" % record.partition), (COMMAND_OFFSET, b"%d" % record.offset)]
+    records: list[OutRecord] = []
+    if answer.event is not None and answer.incoming is not None:
+        incoming = answer.incoming
+        headers = [(CONTENT_TYPE, incoming.content_type.encode()), *place]
+        if incoming.traceparent:
+            headers.append((TRACEPARENT, incoming.traceparent))
+        value = encode(answer.event, incoming.content_type)
+        records.append(OutRecord("events", answer.event.key.encode(), value, headers))
+        if isinstance(answer.event, LeverageChanged):
+            records.append(OutRecord("state", answer.event.state_key.encode(), value, headers))
+    if answer.dead_letter is not None:
+        headers = [*_original_headers(record), *place, *_error_headers(record, answer.dead_letter, topic, group)]
+        records.append(OutRecord("dead_letters", record.key, record.value, headers))
+    return records
+
+
+def without_dead_letter(answer: Answer) -> Answer:
+    """The same answer where the brake on dead letters holds."""
+    event = answer.event
+    if isinstance(event, LeverageRejected):
+        event = msgspec.structs.replace(event, dead_lettered=False)
+    return msgspec.structs.replace(answer, event=event, dead_letter=None)
+
+
+def _rejected(
+    incoming: Incoming, refusal: Refusal, outcome: Outcome | None, *, topic: str, now: float, dead_letter: bool
+) -> Answer:
+    dead_letter = dead_letter and refusal.reason in DEAD_LETTERED
+    answered = outcome if outcome is not None and not isinstance(outcome, Applied) else None
+    event = LeverageRejected(
+        **_common(incoming, topic, now),
+        leverage=_sayable(incoming.leverage),
+        reason=refusal.reason,
+        message=refusal.message,
+        venue_code=answered.code if answered else None,
+        http_status=answered.http_status if answered else None,
+        dead_lettered=dead_letter,
+        superseded_by=refusal.superseded_by,
+        retry_at=None if refusal.retry_at is None else Timestamp.from_epoch(refusal.retry_at),
+    )
+    letter = DeadLetter(
+        stage="intake" if incoming.attempts == 0 and refusal.reason == "unknown_account" else "execute",
+        reason=refusal.reason,
+        message=refusal.message,
+        attempts=incoming.attempts,
+        failed_at=now,
+    )
+    return Answer(
+        record=incoming.record, incoming=incoming, event=event, dead_letter=letter if dead_letter else None
+    )
+
+
+def _common(incoming: Incoming, topic: str, now: float) -> dict[str, object]:
+    command = incoming.command
+    return {
+        "event_id": event_id(topic, incoming.record),
+        "command_id": command.command_id,
+        "account": command.account,
+        "target": command.target,
+        "lane": command.target.lane,
+        "issuer": command.issuer,
+        "redrive_of": command.redrive_of,
+        "attempts": incoming.attempts,
+        "issued_at": command.issued_at,
+        "occurred_at": Timestamp.from_epoch(now),
+    }
+
+
+def _sayable(leverage: Decimal) -> Decimal:
+    """What was asked, kept short: a number of a thousand digits is nobody's leverage."""
+    return leverage if len(str(leverage)) <= 64 else Decimal("NaN")
+
+
+def _retry_at(outcome: Outcome, now: float) -> float | None:
+    match outcome:
+        case Throttled(until=float() as until):
+            return until
+        case Throttled(retry_after=float() as wait) | Unavailable(retry_after=float() as wait):
+            return now + wait
+        case _:
+            return None
+
+
+def _original_headers(record: CommandRecord) -> list[tuple[str, bytes]]:
+    ours = (COMMAND_PARTITION, COMMAND_OFFSET)
+    return [(name, value) for name, value in record.headers if name not in ours and not name.startswith(ERROR_PREFIX)]
+
+
+def _error_headers(record: CommandRecord, letter: DeadLetter, topic: str, group: str) -> list[tuple[str, bytes]]:
+    fields = {
+        "topic": topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": Timestamp.from_epoch(record.timestamp_ms / 1000) if record.timestamp_ms > 0 else "",
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "message": letter.message,
+        "attempts": letter.attempts,
+        "failed_at": Timestamp.from_epoch(letter.failed_at),
+        "group": group,
+    }
+    return [(ERROR_PREFIX + name, str(value).encode()) for name, value in fields.items()]

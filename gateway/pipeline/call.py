@@ -1,0 +1,167 @@
+"""One venue's calls: a turn (breaker, permit, slot), then sign, send, classify, and what the answer teaches.
+
+`execute` decides which command is called and how often; here every call pays, and every answer feeds back.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.limits.breaker import Breaker, BreakerPolicy
+from gateway.limits.permits import Permit, Permits
+from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
+from gateway.pipeline.observer import Observer
+from gateway.settings import VenueSettings
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.credentials import Credentials
+from gateway.venues.venue import Call, Venue
+
+
+class Sender(Protocol):
+    """A venue's HTTP session, or a simulated network."""
+
+    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+        """Send once, within the venue's call timeout."""
+        ...
+
+
+class VenueTime(Protocol):
+    """The venue's clock as far as we know it."""
+
+    def timestamp_ms(self) -> int:
+        """Milliseconds since 1970 UTC by the venue's clock."""
+        ...
+
+    async def measure(self) -> bool:
+        """Measure the offset again; False where that failed."""
+        ...
+
+
+class Turn:
+    """The right to start one call now; it must be used or given back."""
+
+    __slots__ = ("_slots", "permit")
+
+    def __init__(self, permit: Permit, slots: asyncio.Semaphore) -> None:
+        self.permit = permit
+        self._slots = slots
+
+    def unused(self) -> None:
+        """Give everything back: nothing was sent."""
+        self.permit.unused()
+        self._slots.release()
+
+    def leave(self) -> None:
+        """The call is over: its slot is free, its permit settled elsewhere."""
+        self._slots.release()
+
+
+class VenueCalls:
+    """All calls of this process to one venue."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        settings: VenueSettings,
+        *,
+        sender: Sender,
+        venue_time: VenueTime,
+        permits: Permits,
+        clock: Clock,
+        max_in_flight: int,
+        observer: Observer,
+    ) -> None:
+        self.venue = venue
+        self.settings = settings
+        self._sender = sender
+        self._venue_time = venue_time
+        self._permits = permits
+        self._clock = clock
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._observer = observer
+        self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
+        self._breakers: dict[str, Breaker] = {}
+
+    def breaker(self, account: str) -> Breaker:
+        """The breaker between us and this account at the venue."""
+        return self._breakers.setdefault(account, Breaker(self._breaker_policy))
+
+    def estimate(self, account: str, call: Call) -> float:
+        """Seconds until a call that asks now would get its turn."""
+        now = self._clock.monotonic()
+        permit = self._permits.estimate(self.venue.name, account, call.costs)
+        return max(permit, self.breaker(account).probe_at(now) - now)
+
+    async def turn(self, account: str, call: Call) -> Turn:
+        """Wait for the right to start one call; cancelled, nothing is lost."""
+        begun = self._clock.monotonic()
+        breaker = self.breaker(account)
+        while True:
+            await asyncio.sleep(max(0.0, breaker.probe_at(self._clock.monotonic()) - self._clock.monotonic()))
+            turn = await self._permitted(account, call)
+            if breaker.allows(self._clock.monotonic()):
+                self._observer.waited(self.venue.name, self._clock.monotonic() - begun)
+                return turn
+            turn.unused()
+
+    async def send(
+        self, turn: Turn, account: str, call: Call, credentials: Credentials, classify: Callable[[HttpAnswer], Outcome]
+    ) -> Outcome:
+        """Sign, send once and say what became of it; the turn is used up."""
+        begun = self._clock.monotonic()
+        try:
+            request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
+            answer = await self._sender.send(request)
+        except BaseException:
+            turn.permit.ended()
+            raise
+        finally:
+            turn.leave()
+        outcome = self._settle(turn, answer, classify)
+        self._learn(account, call, outcome)
+        self._observer.called(self.venue.name, call.purpose, outcome, self._clock.monotonic() - begun)
+        return outcome
+
+    async def measure_clock(self) -> bool:
+        """Learn the venue's clock again, paid for like any call."""
+        permit = await self._permits.acquire(self.venue.name, "", self.venue.server_time().costs)
+        try:
+            return await self._venue_time.measure()
+        finally:
+            permit.ended()
+
+    async def _permitted(self, account: str, call: Call) -> Turn:
+        permit = await self._permits.acquire(self.venue.name, account, call.costs)
+        try:
+            await self._slots.acquire()
+        except BaseException:
+            permit.unused()
+            raise
+        return Turn(permit, self._slots)
+
+    def _settle(
+        self, turn: Turn, answer: HttpAnswer | Unavailable | Ambiguous, classify: Callable[[HttpAnswer], Outcome]
+    ) -> Outcome:
+        if not isinstance(answer, HttpAnswer):
+            turn.permit.ended()
+            return answer
+        turn.permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+        return classify(answer)
+
+    def _learn(self, account: str, call: Call, outcome: Outcome) -> None:
+        now = self._clock.monotonic()
+        if isinstance(outcome, Unavailable | Ambiguous):
+            self.breaker(account).failed(now)
+            return
+        self.breaker(account).succeeded(now)
+        if isinstance(outcome, Throttled):
+            self._permits.throttle(self.venue.name, account, outcome.limit, now + self._pause(call, outcome))
+
+    def _pause(self, call: Call, throttled: Throttled) -> float:
+        if throttled.until is not None:
+            return max(0.0, throttled.until - self._venue_time.timestamp_ms() / 1000)
+        if throttled.retry_after is not None:
+            return throttled.retry_after
+        names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}
+        return max((limit.window for limit in self.venue.limits if limit.name in names), default=60.0)

@@ -1,0 +1,103 @@
+"""The first room: a record becomes a command on its way, or is answered at once.
+
+Before it stands the consumer, after it the lanes. Synchronous, and no record can make it raise.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.pipeline.answers import Answer, Refusal, refused, undecodable
+from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.venues.venue import Venue
+from schemas import DecodeError, SetLeverage, VenueName, decode_command
+from schemas.headers import TRACEPARENT, content_type, header
+from schemas.targets import venue_of
+
+REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
+
+
+class KnownAccounts(Protocol):
+    """Which accounts the settings name."""
+
+    def knows(self, venue: VenueName, account: str) -> bool:
+        """Whether the account has credentials for the venue."""
+        ...
+
+
+class Intake:
+    """Decodes and checks one record after the other."""
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        venues: Mapping[VenueName, Venue],
+        deadlines: Mapping[VenueName, float],
+        accounts: KnownAccounts,
+        partition_of: Callable[[bytes], int] | None,
+        clock: Clock,
+    ) -> None:
+        """`deadlines`: seconds for commands without `expires_at`; `partition_of`: None leaves placement unchecked."""
+        self._topic = topic
+        self._venues = venues
+        self._deadlines = deadlines
+        self._accounts = accounts
+        self._partition_of = partition_of
+        self._clock = clock
+
+    def read(self, record: CommandRecord) -> Incoming | Answer:
+        """The command to carry out, or the answer to give instead."""
+        try:
+            incoming = self._decode(record)
+        except DecodeError as error:
+            return undecodable(record, str(error), now=self._clock.wall())
+        refusal = self._refusal(incoming)
+        if refusal is None:
+            return incoming
+        return refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
+
+    def _decode(self, record: CommandRecord) -> Incoming:
+        encoding = content_type(record.headers)
+        if record.value is None:
+            raise DecodeError("the record has no value; a command is a SetLeverage in JSON or MessagePack")
+        command = decode_command(record.value, encoding)
+        now = self._clock.monotonic()
+        incoming = Incoming(
+            record, command, content_type=encoding, received_at=now, deadline=now + self._seconds_left(command)
+        )
+        traceparent = header(record.headers, TRACEPARENT)
+        incoming.traceparent = traceparent.encode() if traceparent else None
+        return incoming
+
+    def _seconds_left(self, command: SetLeverage) -> float:
+        if command.expires_at is None:
+            return self._deadlines[venue_of(command.target)]
+        return command.expires_at.timestamp() - self._clock.wall()
+
+    def _refusal(self, incoming: Incoming) -> Refusal | None:
+        command = incoming.command
+        misplaced = self._misplaced(incoming.record, command.key)
+        if misplaced:
+            return Refusal(reason="invalid", message=misplaced)
+        rule = self._venues[incoming.venue].broken_rule(command)
+        if rule:
+            return Refusal(reason="invalid", message=rule)
+        if not self._accounts.knows(incoming.venue, command.account):
+            message = f"no credentials: the settings have no table accounts.{command.account}.{incoming.venue}"
+            return Refusal(reason="unknown_account", message=message)
+        if incoming.deadline <= incoming.received_at:
+            return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it was read")
+        return None
+
+    def _misplaced(self, record: CommandRecord, key: str) -> str | None:
+        if record.key is None:
+            return f"the record has no key; it must be {key!r}, so that one account stays on one partition"
+        if record.key != key.encode():
+            return f"the record's key {record.key[:128]!r} is not that of its command, {key!r}"
+        if self._partition_of is None:
+            return None
+        belongs = self._partition_of(record.key)
+        if belongs == record.partition:
+            return None
+        return f"key {key!r} belongs to partition {belongs}, not {record.partition}: {REMEDY}"

@@ -1,0 +1,259 @@
+"""One owned partition of commands, from taking it over to giving it up: the rooms of the pipeline put together.
+
+`restore` learns from the answer topics what a predecessor answered; `feed` takes records in; lanes are served side by
+side; `drain` ends in order. Whoever drives it (`kafka.group`, the simulation) pauses fetching until it is restored.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.pipeline import answers
+from gateway.pipeline.answers import Answer, Refusal
+from gateway.pipeline.brake import Brake
+from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.execute import Accounts, Executor
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.lanes import Lane, Lanes
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Checkpoint, Ledger
+from gateway.pipeline.observer import Observer
+from gateway.pipeline.ports import AnswerLog, NotOwnerError, Ownership
+from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.pipeline.repeats import Repeats, RepeatWindow
+from gateway.pipeline.settle import Settlement
+from schemas import VenueName
+
+T = TypeVar("T")
+DRAIN_LOOK = 0.05  # seconds between two looks for lanes that came back from a call to wait
+State = Literal["restoring", "running", "draining", "gone"]
+
+
+class PartitionPolicy(Struct, frozen=True, kw_only=True):
+    """What bounds one partition; times in seconds."""
+
+    topic: str
+    group: str
+    collect: float
+    transaction_patience: float
+    quarantine: float
+    max_incomplete: int
+    max_lane_queue: int
+    repeat_window: RepeatWindow
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """What all partitions of a process share."""
+
+    policy: PartitionPolicy
+    intake: Intake
+    calls: Mapping[VenueName, VenueCalls]
+    accounts: Accounts
+    brake: Brake
+    clock: Clock
+    jitter: random.Random
+    observer: Observer
+
+
+class Partition:
+    """One partition while this instance owns it."""
+
+    def __init__(self, parts: Parts, *, ownership: Ownership, log: AnswerLog, lease: Lease) -> None:
+        self._parts = parts
+        self._ownership = ownership
+        self._log = log
+        self._lease = lease
+        self._lanes = Lanes()
+        self._repeats = Repeats(parts.policy.repeat_window)
+        self._quarantined_below = 0
+        self._quarantine_ends = float("-inf")
+        self._ledger: Ledger | None = None
+        self._settlement: Settlement | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self.state: State = "restoring"
+        self._executor = Executor(
+            topic=parts.policy.topic,
+            calls=parts.calls,
+            accounts=parts.accounts,
+            clock=parts.clock,
+            jitter=parts.jitter,
+            may_call=self._may_call,
+            settle=self._settle,
+            observer=parts.observer,
+        )
+
+    @property
+    def lane_count(self) -> int:
+        """Lanes with something to do."""
+        return len(self._lanes)
+
+    @property
+    def incomplete(self) -> int:
+        """Commands fetched and not answered."""
+        return self._ledger.incomplete if self._ledger else 0
+
+    @property
+    def full(self) -> bool:
+        """Whether fetching must pause."""
+        return self.state != "running" or self.incomplete >= self._parts.policy.max_incomplete
+
+    @property
+    def has_room(self) -> bool:
+        """Whether fetching may go on after a pause: at half of the bound, so that it does not flutter."""
+        return self.state == "running" and self.incomplete <= self._parts.policy.max_incomplete // 2
+
+    def checkpoint(self, *, clean: bool = False) -> Checkpoint | None:
+        """What to commit now; None before it is restored and after it is lost."""
+        return self._ledger.checkpoint(clean=clean) if self._ledger and self.state in ("running", "draining") else None
+
+    async def run(self, restored: Callable[[int], None]) -> None:
+        """Take over, tell where to fetch from, and work until cancelled or lost."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                settlement = await self._restore()
+                self.state = "running"
+                restored(settlement.position)
+                await settlement.run()
+        except* NotOwnerError:
+            pass
+        finally:
+            self.state = "gone"
+
+    def feed(self, records: Sequence[CommandRecord]) -> None:
+        """Take records in, in order of offset."""
+        if self._ledger is None or self.state != "running":
+            return
+        touched: dict[Lane, None] = {}
+        for record in records:
+            if self._ledger.fetch(record.offset):
+                lane = self._take_in(record)
+                if lane is not None:
+                    touched[lane] = None
+        for lane in touched:
+            if self._parts.calls[lane.venue].settings.latest_wins:
+                self._executor.supersede(lane)
+
+    async def drain(self, patience: float) -> Checkpoint | None:
+        """Start nothing new, give what is in flight its time, and say what to commit on leaving."""
+        if self.state != "running" or self._settlement is None:
+            return None
+        self.state = "draining"
+        try:
+            async with asyncio.timeout(patience):
+                while serving := self._stop_waiting_lanes():
+                    await asyncio.wait(serving, timeout=DRAIN_LOOK)
+                await self._settlement.idle()
+        except TimeoutError:
+            return self.checkpoint()
+        return self.checkpoint(clean=self._lanes.settled)
+
+    def _stop_waiting_lanes(self) -> list[asyncio.Task[None]]:
+        """Stop serving lanes with nothing at the venue, also those that come back to wait; the tasks still busy."""
+        serving = [(lane, lane.server) for lane in self._lanes if lane.server is not None and not lane.server.done()]
+        for lane, server in serving:
+            if lane.running is None:
+                server.cancel()
+        return [server for _, server in serving]
+
+    async def _restore(self) -> Settlement:
+        """Learn from the answer topics what was answered; each step asks first whether the partition is still ours."""
+        policy = self._parts.policy
+        checkpoint = await self._ours(self._ownership.committed())
+        await self._ours(self._ownership.renew(checkpoint._replace(clean=False)))
+        await self._ours(self._log.fence())
+        if not checkpoint.clean:
+            self._quarantined_below = await self._ours(self._ownership.end())
+            self._quarantine_ends = self._parts.clock.monotonic() + policy.quarantine
+        tail = await self._ours(self._log.read(checkpoint.mark, policy.repeat_window))
+        for answered in tail.answers:
+            if answered.key is not None and answered.command_id is not None:
+                self._repeats.answered(answered.key, answered.command_id, answered.at)
+        self._ledger = Ledger(checkpoint, tail.end, (answered.command_offset for answered in tail.answers))
+        self._settlement = Settlement(
+            topic=policy.topic,
+            group=policy.group,
+            ledger=self._ledger,
+            log=self._log,
+            ownership=self._ownership,
+            clock=self._parts.clock,
+            collect=policy.collect,
+            patience=policy.transaction_patience,
+            committed=self._committed,
+            observer=self._parts.observer,
+        )
+        return self._settlement
+
+    async def _ours(self, step: Awaitable[T]) -> T:
+        result = await step
+        if not self._ownership.held:
+            raise NotOwnerError("the partition was revoked while it was taken over")
+        return result
+
+    def _take_in(self, record: CommandRecord) -> Lane | None:
+        read = self._parts.intake.read(record)
+        incoming = read if isinstance(read, Incoming) else read.incoming
+        if incoming is not None and self._is_repeat(incoming):
+            return None
+        if isinstance(read, Answer):
+            self._settle(read)
+            return None
+        return self._admit(read)
+
+    def _is_repeat(self, incoming: Incoming) -> bool:
+        command = incoming.command
+        repeat = self._repeats.is_repeat(command.key, command.command_id, self._parts.clock.wall())
+        if repeat and self._ledger is not None:
+            self._ledger.answer(incoming.offset)
+            self._parts.observer.repeated(incoming.record, command.command_id)
+        elif not repeat:
+            self._repeats.open(command.key, command.command_id)
+        return repeat
+
+    def _admit(self, incoming: Incoming) -> Lane | None:
+        lane, new = self._lanes.admit(incoming)
+        if incoming.offset < self._quarantined_below:
+            lane.not_before = self._quarantine_ends
+        if new and self._tasks is not None:
+            lane.server = self._tasks.create_task(self._serve(lane))
+        if len(lane.waiting) > self._parts.policy.max_lane_queue and not self._latest_wins(lane):
+            lane.waiting.pop()
+            message = f"{len(lane.waiting)} commands wait in lane {lane.key[2]} already"
+            refusal = Refusal(reason="rate_limited", message=message)
+            self._settle(answers.refused(incoming, refusal, topic=self._parts.policy.topic, now=self._parts.clock.wall()))
+        return lane
+
+    def _latest_wins(self, lane: Lane) -> bool:
+        return self._parts.calls[lane.venue].settings.latest_wins
+
+    async def _serve(self, lane: Lane) -> None:
+        while lane.head is not None and self.state == "running":
+            await self._executor.answer_next(lane)
+        if lane.idle:
+            self._lanes.forget(lane)
+
+    def _may_call(self, call_timeout: float) -> bool:
+        return self._ownership.held and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
+
+    def _settle(self, answer: Answer) -> asyncio.Future[None]:
+        if self._settlement is None:
+            raise RuntimeError("nothing can be answered before the partition is restored")
+        incoming = answer.incoming
+        if answer.dead_letter is not None and incoming is not None:
+            if not self._parts.brake.allows(incoming.venue, self._parts.clock.monotonic()):
+                self._parts.observer.braked(incoming.venue)
+                answer = answers.without_dead_letter(answer)
+        return self._settlement.add(answer)
+
+    def _committed(self, answer: Answer) -> None:
+        observer, incoming, event = self._parts.observer, answer.incoming, answer.event
+        if incoming is not None and event is not None:
+            self._repeats.answered(event.key, event.command_id, event.occurred_at.timestamp())
+            observer.answered(incoming, event, self._parts.clock.monotonic() - incoming.received_at)
+        if answer.dead_letter is not None:
+            letter = answer.dead_letter
+            observer.dead_lettered(answer.record, letter.stage, letter.reason, letter.message)
