@@ -1,7 +1,7 @@
 """Every message of the gateway, its codec and its record headers: what strategy engines and risk caches read and write.
 
 In order: `timestamps`, `targets` (what a command acts on, and its lane), `command`, `events`, `codec`, `headers`,
-`topics`; `generate` writes the JSON Schemas, the AsyncAPI document and the golden examples from them.
+`topics`; `generate` writes the JSON Schemas, the AsyncAPI document (`asyncapi`) and golden `examples` from them.
 """
 
 from schemas.codec import JSON, MSGPACK, DecodeError, decode_command, decode_event, encode

@@ -3,6 +3,7 @@
 The record header `content-type` says which; an answer comes in the encoding of its command.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +25,11 @@ def read_timestamp(kind: type, value: Any) -> Any:
     """Make a `Timestamp` of text, or of MessagePack's own timestamp (a msgspec decoding hook)."""
     if kind is not Timestamp:
         raise NotImplementedError(f"no such field type: {kind}")
-    return Timestamp.parse(value) if isinstance(value, str) else Timestamp.of(value)
+    if isinstance(value, str):
+        return Timestamp.parse(value)
+    if isinstance(value, datetime):
+        return Timestamp.of(value)
+    raise ValueError("a time is a text like 2026-11-21T08:00:00.000Z")
 
 
 def write_timestamp(value: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.command import AccountName, CommandId, Leverage
+from schemas.command import DECIMAL_PATTERN, AccountName, CommandId, Leverage, PlainLeverage
 from schemas.targets import Target, venue_of
 from schemas.timestamps import Timestamp
 
@@ -23,17 +23,38 @@ Reason = Literal[
     "outcome_unknown",
 ]
 
+_REASONS = (
+    "`invalid`: the command breaks a rule, `message` says which; "
+    "`unknown_account`: no credentials for this account at this venue; "
+    "`policy`: the gateway's settings forbid it; "
+    "`expired`: it could not be sent in time; "
+    "`superseded`: a newer command of the lane came first; "
+    "`venue_rejected`: the venue said no; "
+    "`unauthorised`: the venue does not accept the key; "
+    "`rate_limited`: no budget in time; "
+    "`venue_unavailable`: the venue could not be reached, or could not do it; "
+    "`outcome_unknown`: it was sent, and nobody can say whether it was applied."
+)
+
 
 class _Answer(Struct, frozen=True, kw_only=True, tag_field="type"):
-    event_id: Annotated[str, Meta(description="Made from the command's topic, partition and offset: the same if repeated.")]
+    event_id: Annotated[
+        str,
+        Meta(
+            description="Made from the command's topic, partition and offset: the same if repeated.",
+            examples=["leverage.commands.v1/3/1042"],
+        ),
+    ]
     command_id: CommandId
     account: AccountName
-    target: Target
-    lane: Annotated[str, Meta(description="What the setting covers at the venue; the unit of order.")]
-    issuer: str | None
-    redrive_of: CommandId | None
+    target: Annotated[Target, Meta(description="The command's.")]
+    lane: Annotated[
+        str, Meta(description="What the setting covers at the venue; the unit of order.", examples=["BTCUSDT"])
+    ]
+    issuer: Annotated[str | None, Meta(description="The command's.")]
+    redrive_of: Annotated[CommandId | None, Meta(description="The command's.")]
     attempts: Annotated[int, Meta(ge=0, description="Calls made to the venue's leverage endpoint for this command.")]
-    issued_at: Timestamp | None
+    issued_at: Annotated[Timestamp | None, Meta(description="The command's.")]
     occurred_at: Annotated[Timestamp, Meta(description="When the gateway knew.")]
 
     @property
@@ -50,22 +71,25 @@ class _Answer(Struct, frozen=True, kw_only=True, tag_field="type"):
 class LeverageChanged(_Answer, frozen=True, kw_only=True, tag="LeverageChanged"):
     """The venue now has this leverage."""
 
-    leverage: Annotated[Leverage, Meta(description="What the venue now has.")]
-    requested_leverage: Leverage
+    leverage: Annotated[PlainLeverage, Meta(description="What the venue now has.")]
+    requested_leverage: Annotated[PlainLeverage, Meta(description="What the command asked for.")]
     certainty: Annotated[
         Certainty, Meta(description="`confirmed`: the venue's answer said so; `read_back`: it was read afterwards.")
     ]
-    max_notional: Annotated[Decimal | None, Meta(description="The largest position at this leverage, where told.")] = None
+    max_notional: Annotated[
+        Annotated[Decimal, Meta(extra_json_schema={"pattern": DECIMAL_PATTERN})] | None,
+        Meta(description="The largest position at this leverage, where the venue tells it.", examples=["1000000"]),
+    ] = None
 
 
 class LeverageRejected(_Answer, frozen=True, kw_only=True, tag="LeverageRejected"):
     """The command did not, or as far as is known did not, change the leverage."""
 
-    leverage: Annotated[Leverage, Meta(description="What was asked.")]
-    reason: Reason
+    leverage: Annotated[Leverage, Meta(description="What was asked, also where that is no sensible number (`NaN`).")]
+    reason: Annotated[Reason, Meta(description=_REASONS)]
     message: Annotated[str, Meta(description="For people: what is wrong, and what would be right.")]
     venue_code: Annotated[str | None, Meta(description="The venue's own error code.", examples=["-4028"])] = None
-    http_status: int | None = None
+    http_status: Annotated[int | None, Meta(description="Of the venue's last answer.", examples=[400])] = None
     dead_lettered: Annotated[bool, Meta(description="The command's bytes are on the dead-letter topic too.")] = False
     superseded_by: Annotated[CommandId | None, Meta(description="The newer command of the same lane.")] = None
     retry_at: Annotated[Timestamp | None, Meta(description="Not before this, where the gateway or venue knows.")] = None

@@ -11,7 +11,18 @@ TRACEPARENT = "traceparent"  # W3C Trace Context
 COMMAND_PARTITION = "gateway-command-partition"
 COMMAND_OFFSET = "gateway-command-offset"
 ERROR_PREFIX = "__gateway.errors."
-ERROR_FIELDS = ("topic", "partition", "offset", "timestamp", "stage", "reason", "message", "attempts", "failed_at", "group")
+ERROR_FIELDS = (
+    "topic",
+    "partition",
+    "offset",
+    "timestamp",
+    "stage",
+    "reason",
+    "message",
+    "attempts",
+    "failed_at",
+    "group",
+)
 
 
 def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None:

@@ -14,7 +14,9 @@ VenueName = Literal["binance_margin", "binance_usdm", "binance_portfolio", "okx"
 NAME_PATTERN = r"^[^\s:&\x00-\x1f\x7f-\x9f]{1,64}$(?![\s\S])"
 Symbol = Annotated[
     str,
-    Meta(min_length=1, max_length=64, pattern=NAME_PATTERN, description="The venue's own spelling.", examples=["BTCUSDT"]),
+    Meta(
+        min_length=1, max_length=64, pattern=NAME_PATTERN, description="The venue's own spelling.", examples=["BTCUSDT"]
+    ),
 ]
 Instrument = Annotated[
     str,
@@ -59,10 +61,13 @@ class Ztdx(_BySymbol, frozen=True, kw_only=True, tag="ztdx"):
 class Okx(Struct, frozen=True, kw_only=True, tag_field="venue", tag="okx"):
     """What one OKX call covers (POST /api/v5/account/set-leverage): eleven scenarios, by which fields are there."""
 
-    margin_mode: Literal["cross", "isolated"]
-    instrument: Instrument | None = None
-    currency: Currency | None = None
-    position_side: Literal["long", "short"] | None = None
+    margin_mode: Annotated[Literal["cross", "isolated"], Meta(description="OKX mgnMode.")]
+    instrument: Annotated[Instrument | None, Meta(description="OKX instId: without it, the currency is set.")] = None
+    currency: Annotated[Currency | None, Meta(description="OKX ccy: cross margin at currency level only.")] = None
+    position_side: Annotated[
+        Literal["long", "short"] | None,
+        Meta(description="OKX posSide: isolated futures and swaps of an account in long/short mode only."),
+    ] = None
 
     @property
     def level(self) -> Literal["pair", "currency", "underlying", "contract"]:

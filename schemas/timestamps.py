@@ -5,7 +5,7 @@ from typing import Self
 
 
 class Timestamp(datetime):
-    """An instant, always UTC, written `2026-11-21T08:00:00.000Z` (RFC 3339 with milliseconds)."""
+    """An instant, always UTC and in whole milliseconds, written `2026-11-21T08:00:00.000Z` (RFC 3339)."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -14,15 +14,21 @@ class Timestamp(datetime):
 
     @classmethod
     def of(cls, instant: datetime) -> Self:
-        """Take over a datetime that knows its offset; ValueError where it does not."""
+        """Take over a datetime, without what is finer than a millisecond.
+
+        ValueError where it has no offset; OverflowError where the instant in UTC is outside the years 1 to 9999.
+        """
         if instant.tzinfo is None:
             raise ValueError("a time needs its offset: end it with Z, or with +HH:MM")
-        return cls.fromtimestamp(instant.timestamp(), UTC)
+        # Not by way of a float of seconds: that loses milliseconds some centuries from 1970.
+        utc = instant.astimezone(UTC)
+        whole_ms = utc.microsecond // 1000 * 1000
+        return cls(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, whole_ms, UTC)
 
     @classmethod
     def from_epoch(cls, seconds: float) -> Self:
         """Take over seconds since 1970-01-01 UTC."""
-        return cls.fromtimestamp(seconds, UTC)
+        return cls.of(datetime.fromtimestamp(seconds, UTC))
 
     def __str__(self) -> str:
-        return self.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{self.microsecond // 1000:03d}Z"
+        return self.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

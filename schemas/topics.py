@@ -14,6 +14,10 @@ class Topics(Struct, frozen=True, kw_only=True):
     dead_letters: Annotated[str, Meta(description="Commands to look at, untouched.")] = "leverage.commands.dlq.v1"
 
 
+# Defaults; how many there are is a setting, and the same for all four.
+PARTITIONS = 12
+REPLICAS = 1
+
 CLEANUP: dict[str, Literal["delete", "compact"]] = {
     "commands": "delete",
     "events": "delete",

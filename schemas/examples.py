@@ -1,0 +1,145 @@
+"""One example of every kind of message: each target, each reason; golden files are made of them.
+
+They stand in the AsyncAPI document too, and tests decode the golden files to see that no release reads them otherwise.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from schemas.command import SetLeverage
+from schemas.events import Event, LeverageChanged, LeverageRejected, Reason
+from schemas.targets import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, Ztdx, venue_of
+from schemas.timestamps import Timestamp
+
+TARGETS: dict[str, Target] = {
+    "binance-margin": BinanceMargin(),
+    "binance-usdm": BinanceUsdm(symbol="BTCUSDT"),
+    "binance-usdm-any-script": BinanceUsdm(symbol="测试USDT"),
+    "binance-portfolio": BinancePortfolio(symbol="ETHUSDT"),
+    "okx-isolated-pair": Okx(margin_mode="isolated", instrument="BTC-USDT"),
+    "okx-cross-pair": Okx(margin_mode="cross", instrument="BTC-USDT"),
+    "okx-cross-currency": Okx(margin_mode="cross", currency="BTC"),
+    "okx-cross-underlying": Okx(margin_mode="cross", instrument="BTC-USD-200802"),
+    "okx-isolated-contract": Okx(margin_mode="isolated", instrument="BTC-USD-200802"),
+    "okx-isolated-contract-long": Okx(margin_mode="isolated", instrument="BTC-USD-200802", position_side="long"),
+    "okx-cross-swap": Okx(margin_mode="cross", instrument="BTC-USDT-SWAP"),
+    "okx-isolated-swap-short": Okx(margin_mode="isolated", instrument="BTC-USDT-SWAP", position_side="short"),
+    "ztdx": Ztdx(symbol="BTCUSDT"),
+}
+
+_ISSUED = Timestamp.parse("2026-11-21T08:00:00.000Z")
+_EXPIRES = Timestamp.parse("2026-11-21T08:00:30.000Z")
+_OCCURRED = Timestamp.parse("2026-11-21T08:00:00.042Z")
+
+
+def messages() -> Iterator[tuple[str, SetLeverage | Event]]:
+    """Every example with its file name, without suffix."""
+    yield from commands()
+    yield from changes()
+    yield from rejections()
+
+
+def commands() -> Iterator[tuple[str, SetLeverage]]:
+    """One command for each kind of target, and one with only what is required."""
+    for number, (name, target) in enumerate(TARGETS.items(), start=1):
+        yield f"set-leverage.{name}", _command(number, target)
+    yield (
+        "set-leverage.only-required",
+        SetLeverage(command_id="1", account="desk-1", leverage=Decimal(20), target=TARGETS["binance-usdm"]),
+    )
+    yield (
+        "set-leverage.redriven",
+        SetLeverage(
+            command_id=_command_id(101),
+            account="desk-1",
+            leverage=Decimal("2.5"),
+            target=TARGETS["okx-cross-swap"],
+            redrive_of=_command_id(100),
+        ),
+    )
+
+
+def changes() -> Iterator[tuple[str, LeverageChanged]]:
+    """One confirmed change for each kind of target, and one that was read back."""
+    for number, (name, target) in enumerate(TARGETS.items(), start=1):
+        yield f"leverage-changed.{name}", _changed(number, target)
+    yield (
+        "leverage-changed.read-back",
+        LeverageChanged(
+            **_about(_command(201, TARGETS["okx-cross-swap"]), attempts=2),
+            leverage=Decimal(20),
+            requested_leverage=Decimal(20),
+            certainty="read_back",
+        ),
+    )
+
+
+def rejections() -> Iterator[tuple[str, LeverageRejected]]:
+    """One rejection for each reason."""
+    usdm, okx = TARGETS["binance-usdm"], TARGETS["okx-isolated-swap-short"]
+    rejected = _rejected
+    retry_at = Timestamp.parse("2026-11-21T08:01:00.000Z")
+    for answer in (
+        rejected(301, TARGETS["binance-margin"], "invalid", "leverage 20 is not one of 3, 5, 10"),
+        rejected(302, usdm, "unknown_account", "no credentials for desk-1 at binance_usdm", dead_lettered=True),
+        rejected(303, usdm, "policy", "the settings allow at most 10 for desk-1"),
+        rejected(304, usdm, "expired", "past expires_at before it could be sent"),
+        rejected(305, usdm, "superseded", "a newer command for this lane came", superseded_by=_command_id(306)),
+        rejected(307, usdm, "venue_rejected", "Leverage 20 is not valid", 1, venue_code="-4028", http_status=400),
+        rejected(308, okx, "unauthorised", "Invalid Sign", 1, venue_code="50113", http_status=401, dead_lettered=True),
+        rejected(309, okx, "rate_limited", "no budget before the deadline", dead_lettered=True, retry_at=retry_at),
+        rejected(310, usdm, "venue_unavailable", "Service Unavailable.", 5, http_status=503, dead_lettered=True),
+        rejected(311, usdm, "outcome_unknown", "no answer, and none to the read-back", 1, dead_lettered=True),
+    ):
+        yield f"leverage-rejected.{answer.reason.replace('_', '-')}", answer
+
+
+def _command_id(number: int) -> str:
+    return f"0193a5c0-6e00-7000-8000-{number:012d}"
+
+
+def _command(number: int, target: Target) -> SetLeverage:
+    return SetLeverage(
+        command_id=_command_id(number),
+        account="desk-1",
+        leverage=Decimal(10 if isinstance(target, BinanceMargin) else 20),
+        target=target,
+        issued_at=_ISSUED,
+        expires_at=_EXPIRES,
+        issuer="momentum-7",
+    )
+
+
+def _changed(number: int, target: Target) -> LeverageChanged:
+    command = _command(number, target)
+    told = venue_of(target) in ("binance_usdm", "binance_portfolio", "ztdx")
+    return LeverageChanged(
+        **_about(command, attempts=1),
+        leverage=command.leverage,
+        requested_leverage=command.leverage,
+        certainty="confirmed",
+        max_notional=Decimal("1000000.0000") if told else None,
+    )
+
+
+def _rejected(
+    number: int, target: Target, reason: Reason, message: str, attempts: int = 0, **more: Any
+) -> LeverageRejected:
+    about = _about(_command(number, target), attempts=attempts)
+    return LeverageRejected(**about, leverage=Decimal(20), reason=reason, message=message, **more)
+
+
+def _about(command: SetLeverage, *, attempts: int) -> dict[str, Any]:
+    return {
+        "event_id": f"leverage.commands.v1/3/{int(command.command_id[-12:])}",
+        "command_id": command.command_id,
+        "account": command.account,
+        "target": command.target,
+        "lane": command.target.lane,
+        "issuer": command.issuer,
+        "redrive_of": command.redrive_of,
+        "attempts": attempts,
+        "issued_at": command.issued_at,
+        "occurred_at": _OCCURRED,
+    }
