@@ -4,7 +4,6 @@
 """
 
 import argparse
-import base64
 import contextlib
 import os
 import random
@@ -119,7 +118,7 @@ class Cluster:
             (self._folder / f"{node}.properties").write_text(text)
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = uuid.uuid4().hex[:22]  # the length that Kafka's own have
         tool = (*self._java, "kafka.tools.StorageTool", "format", "--cluster-id", cluster_id, "--config")
         logs = [(self._folder / f"{node}.format.log").open("wb") for node in range(self.size)]
         started = [
