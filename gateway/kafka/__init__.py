@@ -1,1 +1,1 @@
-"""The only room that imports aiokafka: `connection`, `topics`, `group` (consuming, owning) and `answer_log` (producing)."""
+"""The only room that imports aiokafka: `connection`, `topics`, `group` (owns, fetches, commits), `claim`, `answer_log`."""

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+# aiokafka ships no types.
 """The answer topics of one partition on a real broker: fenced, written in transactions, read back committed.
 
 One transactional id per input partition: starting the new owner's producer fences the old one's and aborts what it left
@@ -77,7 +79,7 @@ class KafkaAnswerLog:
         self._producer = producer
 
     async def write(self, records: Sequence[OutRecord]) -> Mark:
-        """Commit all records in one transaction; any exception leaves the outcome unknown and the producer unusable."""
+        """Commit all records in one transaction; after any exception its outcome is unknown and the producer is gone."""
         producer, self._producer = self._producer, None
         if producer is None:
             raise KafkaError("no producer: fence first")

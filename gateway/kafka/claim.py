@@ -1,14 +1,18 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+# aiokafka ships no types.
 """This instance's claim to one partition, as long as the generation of the group lasts that gave it."""
 
 import asyncio
+from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
-from gateway.pipeline.ledger import Checkpoint
 from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Checkpoint
 from gateway.pipeline.ports import NotOwnerError
 
 
@@ -63,8 +67,9 @@ class Membership:
             return (await self._consumer.end_offsets([tp]))[tp]
 
     @property
-    def _coordinator(self):  # noqa: ANN202 - aiokafka keeps the class to itself
-        return self._consumer._coordinator  # noqa: SLF001 - generation and metadata have no public reader
+    def _coordinator(self) -> GroupCoordinator:
+        """Generation, member id and the metadata of commits have no public reader."""
+        return cast("GroupCoordinator", self._consumer._coordinator)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
     def _current(self) -> tuple[int, str]:
         return self._coordinator.generation, self._coordinator.member_id

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+# aiokafka ships no types.
 """This instance's membership in the consumer group: what it owns, what it fetches, what it commits, how it leaves.
 
 Before it stands the broker; behind it one `pipeline.Partition` for every partition owned. The commit is also the proof
@@ -5,17 +7,18 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.claim import Claim, Membership
-from gateway.pipeline.ledger import Checkpoint
 from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Checkpoint
 from gateway.pipeline.partition import Partition, Parts
 from gateway.pipeline.ports import NotOwnerError
 from gateway.pipeline.record import CommandRecord
@@ -86,7 +89,7 @@ class Group(ConsumerRebalanceListener):
         self.last_poll = clock.monotonic()
         self.joined = False
         self.consumer = AIOKafkaConsumer(
-            **options,
+            **options | {"request_timeout_ms": settings.request_timeout_ms + settings.rebalance_timeout_ms},
             **consumer_options,
             group_id=settings.group_id,
             group_instance_id=settings.group_instance_id,
@@ -94,7 +97,6 @@ class Group(ConsumerRebalanceListener):
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
             max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
-            request_timeout_ms=settings.request_timeout_ms + settings.rebalance_timeout_ms,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -106,9 +108,24 @@ class Group(ConsumerRebalanceListener):
         return [owned.partition for owned in self._owned.values() if owned.partition is not None]
 
     @property
+    def lease_remaining(self) -> float:
+        """Seconds for which calls may still start without another accepted commit."""
+        return self.lease.remaining(self._clock.monotonic())
+
+    @property
+    def incomplete(self) -> dict[int, int]:
+        """Commands fetched and not answered, by partition."""
+        return {tp.partition: owned.partition.incomplete for tp, owned in self._owned.items() if owned.partition}
+
+    @property
     def paused(self) -> int:
         """Owned partitions that are not fetched from now."""
         return sum(owned.paused for owned in self._owned.values())
+
+    def partition_of(self, key: bytes) -> int:
+        """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
+        count = len(self.consumer.partitions_for_topic(self._settings.topics.commands) or (0,))
+        return (murmur2(key) & 0x7FFFFFFF) % count
 
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order."""
@@ -127,12 +144,17 @@ class Group(ConsumerRebalanceListener):
         self._draining = True
         await self._give_up()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - aiokafka awaits either kind
+        self,
+        revoked: Iterable[TopicPartition],  # noqa: ARG002 - eager rebalancing revokes all there is
+    ) -> None:
         """Called by aiokafka before every rebalance, and alike when the group has thrown us out."""
         if self._owned:
             await self._give_up()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride] - as above
+        self, assigned: Iterable[TopicPartition]
+    ) -> None:
         """Called by aiokafka while records may already be handed out: so pause first, and take over in tasks."""
         mine = sorted(tp for tp in assigned if tp.topic == self._settings.topics.commands)
         self.consumer.pause(*mine)

@@ -42,6 +42,7 @@ class TopicProblem(Struct, frozen=True, kw_only=True):
     topic: str
     role: str
     problem: str
+    missing: bool = False
 
 
 class _Found(Struct, frozen=True, kw_only=True):
@@ -87,8 +88,8 @@ async def check_topics(settings: Settings, *, base_dir: Path) -> list[TopicProbl
         found = await _find(admin, list(names.values()))
     problems: list[TopicProblem] = []
     for role, name in names.items():
-        lines = _wrong(role, found.get(name), settings.kafka)
-        problems += [TopicProblem(topic=name, role=role, problem=line) for line in lines]
+        lines, missing = _wrong(role, found.get(name), settings.kafka), name not in found
+        problems += [TopicProblem(topic=name, role=role, problem=line, missing=missing) for line in lines]
     return problems
 
 

@@ -82,6 +82,18 @@ class VenueCalls:
         self._observer = observer
         self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
         self._breakers: dict[str, Breaker] = {}
+        self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return self._in_flight
+
+    @property
+    def open_breakers(self) -> int:
+        """Accounts that are not called now, or only probed."""
+        now = self._clock.monotonic()
+        return sum(breaker.is_open(now) for breaker in self._breakers.values())
 
     def breaker(self, account: str) -> Breaker:
         """The breaker between us and this account at the venue."""
@@ -110,6 +122,7 @@ class VenueCalls:
     ) -> Outcome:
         """Sign, send once and say what became of it; the turn is used up."""
         begun = self._clock.monotonic()
+        self._in_flight += 1
         try:
             request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
             answer = await self._sender.send(request)
@@ -117,10 +130,12 @@ class VenueCalls:
             turn.permit.ended()
             raise
         finally:
+            self._in_flight -= 1
             turn.leave()
         outcome = self._settle(turn, answer, classify)
         self._learn(account, call, outcome)
-        self._observer.called(self.venue.name, call.purpose, outcome, self._clock.monotonic() - begun)
+        status = answer.status if isinstance(answer, HttpAnswer) else None
+        self._observer.called(self.venue.name, call, status, outcome, self._clock.monotonic() - begun)
         return outcome
 
     async def measure_clock(self) -> bool:

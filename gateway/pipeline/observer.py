@@ -4,6 +4,7 @@ from typing import Protocol
 
 from gateway.outcomes import Outcome
 from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.venues.venue import Call
 from schemas import Event, VenueName
 
 
@@ -22,12 +23,12 @@ class Observer(Protocol):
         """A dead letter was left out because too many were written lately."""
         ...
 
-    def repeated(self, record: CommandRecord, command_id: str) -> None:
+    def repeated(self, incoming: Incoming) -> None:
         """A command id came again and was skipped."""
         ...
 
-    def called(self, venue: VenueName, purpose: str, outcome: Outcome, seconds: float) -> None:
-        """A venue call ended; Applied stands for any answer that is what was hoped for."""
+    def called(self, venue: VenueName, call: Call, status: int | None, outcome: Outcome, seconds: float) -> None:
+        """A venue call ended, with an HTTP status or without an answer."""
         ...
 
     def retried(self, incoming: Incoming, outcome: Outcome, seconds: float) -> None:

@@ -209,7 +209,7 @@ class Partition:
         repeat = self._repeats.is_repeat(command.key, command.command_id, self._parts.clock.wall())
         if repeat and self._ledger is not None:
             self._ledger.answer(incoming.offset)
-            self._parts.observer.repeated(incoming.record, command.command_id)
+            self._parts.observer.repeated(incoming)
         elif not repeat:
             self._repeats.open(command.key, command.command_id)
         return repeat

@@ -1,0 +1,208 @@
+"""The composition root: builds every part from the settings, starts them, and takes them down in order.
+
+Top to bottom: accounts, venues (session, clock, limits), the pipeline's shared parts, the group, the probes. Every
+long-lived task belongs to the one TaskGroup here.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from gateway.accounts import Accounts
+from gateway.clock import Clock, SystemClock
+from gateway.health import GatewayHealth
+from gateway.kafka.connection import client_options, unreachable
+from gateway.kafka.group import Group
+from gateway.kafka.topics import check_topics
+from gateway.limits.permits import Permits
+from gateway.pipeline.brake import Brake
+from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.partition import Parts, PartitionPolicy
+from gateway.pipeline.repeats import RepeatWindow
+from gateway.settings import Settings, VenueSettings
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.observer import Telemetry
+from gateway.telemetry.sampling import Sampler
+from gateway.telemetry.server import ObservabilityServer
+from gateway.transport.server_clock import ServerClock
+from gateway.transport.session import VenueSession
+from gateway.venues.catalogue import venues
+from gateway.venues.venue import Venue
+from schemas import VenueName
+
+VENUES = venues()
+
+
+async def run(settings: Settings, *, base_dir: Path, consumer_options: Mapping[str, Any] | None = None) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then drain and leave.
+
+    Args:
+        settings: checked settings.
+        base_dir: where relative file names start.
+        consumer_options: for brokers that are not Kafka (`check_crcs`).
+
+    Raises:
+        UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
+        CredentialError: keys that cannot be used.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await Gateway(settings, base_dir=base_dir, consumer_options=consumer_options).run(stop)
+
+
+class Gateway:
+    """One gateway: every part, built and not yet started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        base_dir: Path,
+        consumer_options: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        self._settings = settings
+        self._base_dir = base_dir
+        self._log = structlog.get_logger("gateway")
+        self.metrics = Metrics()
+        telemetry = Telemetry(self.metrics)
+        self.accounts = Accounts(settings.accounts, base_dir)
+        self._sessions = {name: self._session(venue, clock) for name, venue in self._used().items()}
+        self.permits = Permits(clock)
+        self.calls = {name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions}
+        self.group = Group(
+            settings.kafka,
+            parts=self._parts(clock, telemetry),
+            options=client_options(settings.kafka, base_dir),
+            consumer_options=dict(consumer_options or {}),
+            drain_timeout=settings.pipeline.drain_timeout,
+            clock=clock,
+            observer=telemetry,
+        )
+        self.sampler = Sampler(self.metrics, group=self.group, permits=self.permits, calls=self.calls)
+        self.health = GatewayHealth(self.group, clock)
+        self.server = ObservabilityServer(settings.http.listen, health=self.health, metrics=self.metrics)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start everything, work until `stop` is set, drain, and take everything down."""
+        async with AsyncExitStack() as stack:
+            await self.server.start()
+            stack.push_async_callback(self.server.stop)
+            await self._check_topics()
+            for session in self._sessions.values():
+                await session.start()
+                stack.push_async_callback(session.close)
+            await asyncio.gather(*(self._measure_clock(calls) for calls in self.calls.values()))
+            self._log.info("started_gateway", loop=type(asyncio.get_running_loop()).__module__, probes=self.server.url)
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(self._membership(), name="group"),
+                    tasks.create_task(self.accounts.watch(), name="accounts"),
+                    tasks.create_task(self.sampler.run(), name="samples"),
+                ]
+                await stop.wait()
+                self.health.draining = True
+                self._log.info("draining_gateway")
+                await self.group.drain()
+                for task in background:
+                    task.cancel()
+        self._log.info("stopped_gateway")
+
+    def _used(self) -> dict[VenueName, Venue]:
+        return {
+            name: venue
+            for name, venue in VENUES.items()
+            if any(getattr(account, name) is not None for account in self._settings.accounts.values())
+        }
+
+    def _venue_settings(self, name: VenueName) -> VenueSettings:
+        return getattr(self._settings.venues, name)
+
+    def _session(self, venue: Venue, clock: Clock) -> VenueSession:
+        settings = self._venue_settings(venue.name)
+        return VenueSession(settings.base_url or venue.base_url, call_timeout=settings.call_timeout, clock=clock)
+
+    def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCalls:
+        settings = self._venue_settings(venue.name)
+        self.permits.register(venue.name, venue.limits, settings.limits)
+        self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
+        session = self._sessions[venue.name]
+        return VenueCalls(
+            venue,
+            settings,
+            sender=session,
+            venue_time=ServerClock(venue, session, clock),
+            permits=self.permits,
+            clock=clock,
+            max_in_flight=self._settings.pipeline.max_in_flight,
+            observer=telemetry,
+        )
+
+    def _parts(self, clock: Clock, telemetry: Telemetry) -> Parts:
+        settings, pipeline = self._settings, self._settings.pipeline
+        by_venue = {name: self._venue_settings(name) for name in VENUES}
+        return Parts(
+            policy=PartitionPolicy(
+                topic=settings.kafka.topics.commands,
+                group=settings.kafka.group_id,
+                collect=pipeline.collect_ms / 1000,
+                transaction_patience=settings.kafka.request_timeout_ms / 1000,
+                quarantine=max((calls.settings.call_timeout for calls in self.calls.values()), default=0.0),
+                max_incomplete=pipeline.max_incomplete,
+                max_lane_queue=pipeline.max_lane_queue,
+                repeat_window=RepeatWindow(pipeline.repeat_window_count, pipeline.repeat_window_age),
+            ),
+            intake=Intake(
+                topic=settings.kafka.topics.commands,
+                venues=VENUES,
+                deadlines={name: one.deadline for name, one in by_venue.items()},
+                accounts=self.accounts,
+                partition_of=self._partition_of if settings.kafka.check_partitioner else None,
+                clock=clock,
+            ),
+            calls=self.calls,
+            accounts=self.accounts,
+            brake=Brake({name: one.dead_letters_per_minute for name, one in by_venue.items()}),
+            clock=clock,
+            jitter=random.Random(),  # noqa: S311 - jitter, no secret
+            observer=telemetry,
+        )
+
+    def _partition_of(self, key: bytes) -> int:
+        return self.group.partition_of(key)
+
+    async def _check_topics(self) -> None:
+        """UnreachableError where a topic is missing; what is merely not as set is logged."""
+        problems = await check_topics(self._settings, base_dir=self._base_dir)
+        for problem in problems:
+            self._log.warning("found_topic_problem", topic=problem.topic, problem=problem.problem)
+        missing = [problem.topic for problem in problems if problem.missing]
+        if missing:
+            error = KafkaError(f"no topic {', '.join(missing)}; `leverage-gateway topics create` makes them")
+            raise unreachable(self._settings.kafka, error)
+
+    async def _measure_clock(self, calls: VenueCalls) -> None:
+        try:
+            async with asyncio.timeout(calls.settings.call_timeout):
+                measured = await calls.measure_clock()
+        except TimeoutError:
+            measured = False
+        if not measured:
+            self._log.warning("missed_venue_clock", venue=calls.venue.name)
+
+    async def _membership(self) -> None:
+        try:
+            await self.group.run()
+        except KafkaError as error:
+            raise unreachable(self._settings.kafka, error) from error

@@ -1,0 +1,41 @@
+"""Whether this instance is alive and ready, from what its parts say of themselves; no I/O.
+
+Alive means progress: the poll loop came round lately. Never whether Kafka or a venue is there: a broker outage must not
+restart the fleet. Ready means that commands of what it owns are being worked on.
+"""
+
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.kafka.group import Group
+
+POLL_PATIENCE = 60.0  # seconds without a turn of the poll loop
+
+
+class GatewayHealth:
+    """Answers `/livez` and `/readyz`."""
+
+    def __init__(self, group: Group, clock: Clock) -> None:
+        self._group = group
+        self._clock = clock
+        self.draining = False
+
+    def alive(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the event loop and the poll loop move."""
+        silence = self._clock.monotonic() - self._group.last_poll
+        return silence < POLL_PATIENCE, {"seconds_since_poll": round(silence, 3)}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Joined, everything owned is restored and leased, and not draining; owning nothing is standing by."""
+        partitions = self._group.partitions
+        restoring = sum(partition.state != "running" for partition in partitions)
+        lease = self._group.lease.remaining(self._clock.monotonic())
+        why = {
+            "joined": self._group.joined,
+            "partitions": len(partitions),
+            "not_running": restoring,
+            "lease_seconds": round(lease, 3),
+            "draining": self.draining,
+        }
+        leased = lease > 0 or not partitions
+        return self._group.joined and restoring == 0 and leased and not self.draining, why

@@ -1,0 +1,123 @@
+"""What the pipeline and the group tell, as metrics and log lines; the one place that turns the one into the other."""
+
+import structlog
+
+from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
+from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.telemetry.logging import command_log
+from gateway.telemetry.metrics import Metrics
+from gateway.venues.venue import Call
+from schemas import Event, LeverageChanged, VenueName
+from schemas.targets import venue_of
+
+
+class Telemetry:
+    """The production observer of pipeline and group."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._log = structlog.get_logger("gateway")
+
+    def answered(self, incoming: Incoming, event: Event, seconds: float) -> None:
+        """Count the answer by its outcome; log it with the command's id, venue and account."""
+        outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
+        self._metrics.commands_total.labels(incoming.venue, outcome).inc()
+        self._metrics.command_duration_seconds.labels(incoming.venue).observe(seconds)
+        log = command_log(incoming.command).bind(
+            offset=incoming.offset, attempts=event.attempts, seconds=round(seconds, 4)
+        )
+        if isinstance(event, LeverageChanged):
+            log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty)
+        else:
+            log.info("rejected_command", reason=event.reason, message=event.message, venue_code=event.venue_code)
+
+    def dead_lettered(self, record: CommandRecord, stage: str, reason: str, message: str) -> None:
+        """Count it; log where the record was, never its bytes."""
+        self._metrics.dead_letters_total.labels(stage, reason).inc()
+        where = {"partition": record.partition, "offset": record.offset}
+        self._log.warning("dead_lettered_record", **where, stage=stage, reason=reason, message=message)
+
+    def braked(self, venue: VenueName) -> None:
+        """Count a dead letter left out."""
+        self._metrics.dead_letters_braked_total.labels(venue).inc()
+
+    def repeated(self, incoming: Incoming) -> None:
+        """Count and log a repeat."""
+        self._metrics.repeats_total.labels(venue_of(incoming.command.target)).inc()
+        command_log(incoming.command).info("skipped_repeat", offset=incoming.offset)
+
+    def called(self, venue: VenueName, call: Call, status: int | None, outcome: Outcome, seconds: float) -> None:
+        """Count the request by endpoint and status; a ban and a refused key are loud."""
+        self._metrics.venue_requests_total.labels(venue, call.purpose, "none" if status is None else str(status)).inc()
+        self._metrics.venue_request_duration_seconds.labels(venue, call.purpose).observe(seconds)
+        if isinstance(outcome, Throttled):
+            if outcome.banned:
+                self._metrics.bans_total.labels(venue).inc()
+            self._log.warning("met_limit", venue=venue, limit=outcome.limit, banned=outcome.banned, code=outcome.code)
+        elif isinstance(outcome, Unauthorised):
+            self._log.error("refused_keys", venue=venue, code=outcome.code, message=outcome.message)
+
+    def retried(self, incoming: Incoming, outcome: Outcome, seconds: float) -> None:
+        """Count and log a call that will be made again."""
+        kind = _retry_kind(outcome)
+        self._metrics.retries_total.labels(incoming.venue, kind).inc()
+        command_log(incoming.command).info(
+            "retrying_call",
+            outcome=kind,
+            attempts=incoming.attempts,
+            back_off=round(seconds, 4),
+            message=_text(outcome),
+        )
+
+    def waited(self, venue: VenueName, seconds: float) -> None:
+        """Observe the wait for a permit."""
+        self._metrics.limit_wait_seconds.labels(venue).observe(seconds)
+
+    def transacted(self, partition: int, count: int, seconds: float) -> None:
+        """Count a committed transaction."""
+        self._metrics.transactions_total.labels("committed").inc()
+        self._metrics.transaction_seconds.observe(seconds)
+        self._log.debug("committed_answers", partition=partition, count=count)
+
+    def recovered(self, partition: int, error: BaseException) -> None:
+        """Count and log a transaction whose outcome has to be read."""
+        self._metrics.transactions_total.labels("unknown").inc()
+        self._log.warning("lost_transaction", partition=partition, error=repr(error))
+
+    def failed(self, incoming: Incoming, error: BaseException) -> None:
+        """Log a bug with its traceback."""
+        command_log(incoming.command).error("failed_command", exc_info=error)
+
+    def assigned(self, partitions: list[int]) -> None:
+        """Log what the group gave us."""
+        self._metrics.assigned_partitions.set(len(partitions))
+        self._log.info("assigned_partitions", partitions=partitions)
+
+    def restored(self, partition: int, offset: int) -> None:
+        """Log a finished takeover."""
+        self._log.info("restored_partition", partition=partition, offset=offset)
+
+    def revoked(self, partitions: list[int], *, clean: bool) -> None:
+        """Log what the group took back."""
+        self._metrics.assigned_partitions.set(0)
+        self._log.info("revoked_partitions", partitions=partitions, clean=clean)
+
+    def trouble(self, doing: str, error: BaseException) -> None:
+        """Log what Kafka did not do."""
+        self._log.warning("missed_kafka", doing=doing, error=repr(error))
+
+
+def _retry_kind(outcome: Outcome) -> str:
+    match outcome:
+        case Throttled():
+            return "throttled"
+        case Ambiguous():
+            return "ambiguous"
+        case ClockSkewed():
+            return "clock_skewed"
+        case _:
+            return "unavailable"
+
+
+def _text(outcome: Outcome) -> str | None:
+    return outcome.message if isinstance(outcome, Unavailable | Ambiguous | Throttled | ClockSkewed) else None

@@ -1,0 +1,48 @@
+"""Gauges that are sampled: what waits, what is free, what is owned, and how late the event loop is.
+
+Everything else is counted where it happens; `app` owns the task.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from gateway.kafka.group import Group
+from gateway.limits.permits import Permits
+from gateway.pipeline.call import VenueCalls
+from gateway.telemetry.metrics import Metrics
+from schemas import VenueName
+
+INTERVAL = 1.0  # seconds
+
+
+class Sampler:
+    """Looks at the parts once a second."""
+
+    def __init__(
+        self, metrics: Metrics, *, group: Group, permits: Permits, calls: Mapping[VenueName, VenueCalls]
+    ) -> None:
+        self._metrics = metrics
+        self._group = group
+        self._permits = permits
+        self._calls = calls
+
+    async def run(self) -> None:
+        """Sample for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + INTERVAL
+            await asyncio.sleep(INTERVAL)
+            self._metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
+            self.sample()
+
+    def sample(self) -> None:
+        """Set every sampled gauge."""
+        metrics, group = self._metrics, self._group
+        metrics.lanes.set(sum(partition.lane_count for partition in group.partitions))
+        metrics.in_flight.set(sum(calls.in_flight for calls in self._calls.values()))
+        metrics.paused_partitions.set(group.paused)
+        metrics.lease_remaining_seconds.set(group.lease_remaining)
+        for number, incomplete in group.incomplete.items():
+            metrics.incomplete_offsets.labels(str(number)).set(incomplete)
+        for name, calls in self._calls.items():
+            metrics.breaker_open.labels(name).set(calls.open_breakers)

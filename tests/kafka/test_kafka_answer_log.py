@@ -1,0 +1,125 @@
+import asyncio
+import contextlib
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from gateway.clock import SystemClock
+from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.pipeline.ledger import Mark
+from gateway.pipeline.ports import OutRecord
+from gateway.pipeline.repeats import RepeatWindow
+from schemas.headers import COMMAND_OFFSET
+from schemas.topics import Topics
+
+pytestmark = pytest.mark.kafka
+
+START = Mark(0, 0)
+
+
+@pytest.fixture
+async def open_log(kafka_bootstrap: str, topics: Topics):
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make(partition: int = 1) -> KafkaAnswerLog:
+            log = KafkaAnswerLog(
+                options={"bootstrap_servers": kafka_bootstrap},
+                consumer_options={},
+                topics=topics,
+                partition=partition,
+                transactional_id=f"{topics.commands}-{partition}",
+                transaction_timeout_ms=10_000,
+                patience=10,
+                clock=SystemClock(),
+            )
+            stack.push_async_callback(log.close)
+            return log
+
+        yield make
+
+
+def answer(offset: int, topic="events") -> OutRecord:
+    return OutRecord(topic, b"k", b"not an event", [(COMMAND_OFFSET, b"%d" % offset)])
+
+
+async def offsets(log: KafkaAnswerLog, start: Mark = START, window: RepeatWindow | None = None) -> list[int]:
+    return [answered.command_offset for answered in (await log.read(start, window)).answers]
+
+
+async def test_what_was_committed_is_read_back_to_the_end(open_log):
+    log = open_log()
+    await log.fence()
+    first = await log.write([answer(5), answer(5, "state"), answer(6)])
+    second = await log.write([answer(7), answer(8, "dead_letters")])
+
+    tail = await log.read(START)
+
+    assert first == Mark(2, 0)
+    assert second == Mark(4, 1)  # the commit marker takes an offset too
+    assert [answered.command_offset for answered in tail.answers] == [5, 6, 7, 8]
+    assert tail.end == Mark(5, 2)
+    assert await offsets(log, second) == []
+
+
+async def test_reading_an_empty_partition_ends_at_once(open_log):
+    log = open_log()
+    await log.fence()
+    tail = await log.read(START, RepeatWindow(100, 100))
+    assert tail.answers == []
+    assert tail.end == START
+
+
+async def test_a_new_owner_fences_the_old_one_and_aborts_what_it_left_open(open_log):
+    old, new = open_log(), open_log()
+    await old.fence()
+    await old.write([answer(1)])
+    producer = old._producer
+    await producer.begin_transaction()
+    await producer.send_and_wait(
+        old._names["events"], b"never committed", partition=1, headers=[(COMMAND_OFFSET, b"2")]
+    )
+
+    await new.fence()
+
+    assert await offsets(new) == [1]
+    with pytest.raises(KafkaError):
+        await producer.commit_transaction()
+    assert await offsets(new) == [1]
+
+
+async def test_an_old_owner_without_an_open_transaction_can_begin_none_after_it_was_fenced(open_log):
+    old, new = open_log(), open_log()
+    await old.fence()
+    await old.write([answer(1)])
+    await new.fence()
+    with pytest.raises(KafkaError):
+        await old.write([answer(2)])
+    assert await offsets(new) == [1]
+
+
+async def test_the_repeat_window_reaches_back_before_the_mark(open_log):
+    log = open_log()
+    await log.fence()
+    for offset in range(6):
+        mark = await log.write([answer(offset)])
+    assert await offsets(log, mark) == []
+    assert await offsets(log, mark, RepeatWindow(count=1000, age=3600)) == [0, 1, 2, 3, 4, 5]
+    assert await offsets(log, mark, RepeatWindow(count=4, age=3600)) == [4, 5]
+    assert await offsets(log, mark, RepeatWindow(count=1000, age=0)) == []
+
+
+async def test_a_write_cancelled_halfway_costs_the_producer_and_loses_nothing_after_a_fence(open_log):
+    log = open_log()
+    await log.fence()
+    write = asyncio.create_task(log.write([answer(1)]))
+    await asyncio.sleep(0)
+    write.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    with pytest.raises(KafkaError, match="fence first"):
+        await log.write([answer(1)])
+
+    await log.fence()
+    if not await offsets(log):
+        await log.write([answer(1)])
+    assert await offsets(log) == [1]
