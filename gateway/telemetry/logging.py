@@ -14,7 +14,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import BindableLogger, EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.settings import LoggingSettings
 from schemas import SetLeverage
@@ -66,13 +66,13 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Collection[str] = (), 
         logging.getLogger(name).setLevel(max(level, least))
 
 
-def command_log(command: SetLeverage) -> BindableLogger:
+def command_log(command: SetLeverage) -> FilteringBoundLogger:
     """A logger whose every line carries the command's id, venue, account and lane."""
     target = command.target
     bound = structlog.get_logger("gateway").bind(
         command_id=command.command_id, venue=venue_of(target), account=command.account, lane=target.lane
     )
-    return cast("BindableLogger", bound)
+    return cast("FilteringBoundLogger", bound)
 
 
 def _enriching() -> list[Processor]:

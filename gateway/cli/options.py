@@ -1,0 +1,30 @@
+"""Options that several commands share, and the settings they lead to."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gateway.client import LeverageClient
+from gateway.kafka.connection import client_options
+from gateway.settings import Settings
+from gateway.settings_file import base_dir_of, load_settings
+from gateway.venues.catalogue import venues
+
+ConfigOption = Annotated[
+    Path | None, Parameter(name="--config", help="Settings file (TOML); without one, defaults and GATEWAY_ variables.")
+]
+JsonOption = Annotated[bool, Parameter(name="--json", help="JSON on standard output, for programs.")]
+
+
+def read_settings(config: Path | None, *, with_accounts: bool = True) -> Settings:
+    """The settings of a command; SettingsError tells all that is wrong."""
+    limit_names = {name: [limit.name for limit in venue.limits] for name, venue in venues().items()}
+    return load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+
+
+def make_client(settings: Settings, config: Path | None) -> LeverageClient:
+    """A client of the topics that the settings name."""
+    options: dict[str, Any] = client_options(settings.kafka, base_dir_of(config))
+    return LeverageClient(topics=settings.kafka.topics, **options)

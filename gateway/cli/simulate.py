@@ -1,0 +1,1 @@
+"""`leverage-gateway simulate`: the simulated venues alone."""

@@ -1,0 +1,47 @@
+"""`leverage-gateway watch`: events as they come."""
+
+import sys
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Annotated
+
+import uvloop
+from cyclopts import Parameter
+
+from gateway.cli.exits import DONE
+from gateway.cli.options import ConfigOption, JsonOption, make_client, read_settings
+from gateway.cli.printing import console, event_line
+from gateway.settings import Settings
+from schemas import encode
+
+
+def watch(
+    *,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    from_beginning: Annotated[bool, Parameter(help="All events that the topic still has, too.")] = False,
+) -> int:
+    """Print events as they come, until Ctrl-C; with --json one event a line, as the topic has it.
+
+    Examples:
+        leverage-gateway watch
+
+        leverage-gateway watch --json --from-beginning | jq 'select(.type == "LeverageRejected")'
+    """
+    settings = read_settings(config, with_accounts=False)
+    with suppress(KeyboardInterrupt):
+        uvloop.run(_follow(settings, config, json=json, from_beginning=from_beginning))
+    return DONE
+
+
+async def _follow(settings: Settings, config: Path | None, *, json: bool, from_beginning: bool) -> None:
+    async with (
+        make_client(settings, config) as client,
+        aclosing(client.events(from_beginning=from_beginning)) as events,
+    ):
+        async for event in events:
+            if json:
+                sys.stdout.write(encode(event).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                console().print(event_line(event), soft_wrap=True)
