@@ -1,0 +1,283 @@
+"""One venue's budget: several buckets taken together or not at all, first come first served, nobody starved.
+
+Before it, `permits` brings requests; after it, `bucket` holds their tokens. Requests for the same set of buckets form
+a line, and only the heads of lines compete, in the order of their arrival. The buckets are ordered, an account's own
+before those that it shares, slow ones before fast ones. A head goes through its buckets in that order: it reserves its
+weight in each that has it, and at the first that is short it claims all that comes back, so later heads cannot starve
+it. Beyond that one it reserves nothing, so an account that waits for its own tokens, or for a freeze to end, blocks no
+other.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import NamedTuple
+
+from gateway.limits.bucket import Bucket, Hold
+from gateway.limits.limit import Cost, Limit
+from gateway.settings import LimitSettings
+
+
+class Key(NamedTuple):
+    """A bucket's name within its venue; the account is empty where the address is what counts."""
+
+    limit: str
+    account: str
+
+
+class Scope:
+    """One bucket and the lines that wait for it."""
+
+    __slots__ = ("bucket", "key", "lines", "rank")
+
+    def __init__(self, key: Key, bucket: Bucket) -> None:
+        self.key = key
+        self.bucket = bucket
+        self.rank = (key.account == "", -bucket.window / bucket.capacity, key)
+        self.lines: set[Line] = set()
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for this bucket, among others."""
+        return sum(len(line.requests) for line in self.lines)
+
+
+Need = tuple[Scope, int]
+
+
+class Request:
+    """Somebody's wish for tokens of several buckets; granted once it has its holds."""
+
+    __slots__ = ("granted", "holds", "needs", "number")
+
+    def __init__(self, number: int, needs: tuple[Need, ...]) -> None:
+        self.number = number
+        self.needs = needs
+        self.holds: tuple[Hold, ...] = ()
+        self.granted = False
+
+
+class Line:
+    """Requests for one set of buckets, in the order of their arrival."""
+
+    __slots__ = ("requests", "scopes", "weights")
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        self.scopes = scopes
+        self.requests: OrderedDict[int, Request] = OrderedDict()
+        self.weights: dict[Scope, int] = dict.fromkeys(scopes, 0)
+
+    @property
+    def head(self) -> Request:
+        """Who came first."""
+        return next(iter(self.requests.values()))
+
+    def add(self, request: Request) -> None:
+        """Join at the end."""
+        self.requests[request.number] = request
+        for scope, weight in request.needs:
+            self.weights[scope] += weight
+            scope.lines.add(self)
+
+    def remove(self, request: Request) -> None:
+        """Leave, from wherever in the line."""
+        del self.requests[request.number]
+        for scope, weight in request.needs:
+            self.weights[scope] -= weight
+            if not self.requests:
+                scope.lines.discard(self)
+
+
+class Budget:
+    """All buckets of one venue, and who waits for them. Every `now` is in monotonic seconds.
+
+    Args:
+        limits: the venue's, as published.
+        overrides: by a limit's name, what the settings say instead.
+        started: when this process began, for what an earlier one may have spent.
+    """
+
+    def __init__(self, limits: Iterable[Limit], overrides: dict[str, LimitSettings], started: float) -> None:
+        self._limits = {limit.name: _overridden(limit, overrides.get(limit.name)) for limit in limits}
+        self._overrides = overrides
+        self._started = started
+        self._scopes: dict[Key, Scope] = {}
+        self._lines: dict[tuple[Scope, ...], Line] = {}
+        self._last_number = 0
+        for limit in self._limits.values():
+            if limit.scope == "ip":
+                self.scope(limit.name, "")
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits in force."""
+        return tuple(self._limits.values())
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every bucket that is known by now."""
+        return tuple(self._scopes.values())
+
+    def scope(self, limit_name: str, account: str) -> Scope:
+        """The bucket of a limit for this account.
+
+        Raises:
+            ValueError: the venue has no such limit.
+        """
+        limit = self._limits.get(limit_name)
+        if limit is None:
+            raise ValueError(f"no limit {limit_name!r}; there are {', '.join(self._limits)}")
+        key = Key(limit_name, "" if limit.scope == "ip" else account)
+        if key not in self._scopes:
+            self._scopes[key] = Scope(key, self._bucket(limit))
+        return self._scopes[key]
+
+    def request(self, account: str, costs: Sequence[Cost]) -> Request:
+        """Join the line for these costs; `grant` says when it is through.
+
+        Raises:
+            ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
+        """
+        request = Request(self._last_number + 1, self._needs(account, costs))
+        self._last_number += 1
+        if not request.needs:
+            request.granted = True
+            return request
+        scopes = tuple(scope for scope, _ in request.needs)
+        if scopes not in self._lines:
+            self._lines[scopes] = Line(scopes)
+        self._lines[scopes].add(request)
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Leave the line; tokens already granted are back at once."""
+        for hold in request.holds:
+            hold.bucket.unused(hold)
+        if not request.granted:
+            self._leave(request)
+        request.holds = ()
+
+    def is_head(self, request: Request) -> bool:
+        """Whether nobody waits for the same set of buckets before it."""
+        return self._lines[tuple(scope for scope, _ in request.needs)].head is request
+
+    def grant(self, now: float) -> tuple[list[Request], float]:
+        """Serve whoever can be served, in order of arrival.
+
+        Returns:
+            The requests now granted, and when to call again unless something ends before (infinity: not by time alone).
+        """
+        granted: list[Request] = []
+        wake = inf
+        reserved: dict[Scope, float] = {}
+        heads = [(line.head.number, line.head) for line in self._lines.values()]
+        heapify(heads)
+        while heads:
+            _, request = heappop(heads)
+            ready_at = _place(request, reserved, now)
+            if ready_at > now:
+                wake = min(wake, ready_at)
+                continue
+            line = self._leave(request)
+            request.holds = tuple(scope.bucket.hold(weight, now) for scope, weight in request.needs)
+            request.granted = True
+            granted.append(request)
+            if line.requests:
+                heappush(heads, (line.head.number, line.head))
+        return granted, wake
+
+    def estimate(self, account: str, costs: Sequence[Cost], now: float) -> float:
+        """Seconds until a request made now would be granted, if calls in flight ended now and none were given back.
+
+        Counted are those before it in each bucket; not those whom a freeze of another bucket holds back.
+        """
+        needs = self._needs(account, costs)
+        own = {scope for scope, _ in needs}
+        at = now
+        for scope, weight in needs:
+            ahead = sum(line.weights[scope] for line in scope.lines if not _frozen(line.scopes, own, now))
+            at = max(at, scope.bucket.supply_at(ahead + weight, now))
+        return at - now
+
+    def resize(self, limit_name: str, capacity: int) -> list[Request]:
+        """The venue's limit is another from now on.
+
+        Returns:
+            The requests that no window can hold any more; they have left their lines.
+        """
+        limit = self._limits[limit_name]
+        self._limits[limit_name] = Limit(
+            name=limit.name, scope=limit.scope, capacity=capacity, window=limit.window, usage_header=limit.usage_header
+        )
+        too_heavy: dict[int, Request] = {}
+        for scope in self._scopes.values():
+            if scope.key.limit == limit_name:
+                scope.bucket.resize(capacity)
+                too_heavy |= {r.number: r for line in scope.lines for r in _heavier(line, scope, capacity)}
+        for request in too_heavy.values():
+            self._leave(request)
+        return list(too_heavy.values())
+
+    def _needs(self, account: str, costs: Sequence[Cost]) -> tuple[Need, ...]:
+        weights: dict[Scope, int] = {}
+        for cost in costs:
+            scope = self.scope(cost.limit, account)
+            weights[scope] = weights.get(scope, 0) + cost.weight
+            if weights[scope] > scope.bucket.capacity:
+                raise ValueError(
+                    f"a call of weight {weights[scope]} never fits {cost.limit}, which holds {scope.bucket.capacity}"
+                )
+        return tuple(sorted(((s, w) for s, w in weights.items() if w > 0), key=lambda need: need[0].rank))
+
+    def _bucket(self, limit: Limit) -> Bucket:
+        override = self._overrides.get(limit.name)
+        assume = override.assume_spent_at_start if override else None
+        counted = limit.usage_header is not None
+        spent = (not counted) if assume is None else assume
+        return Bucket(limit.capacity, limit.window, counted=counted, spent_at=self._started if spent else None)
+
+    def _leave(self, request: Request) -> Line:
+        scopes = tuple(scope for scope, _ in request.needs)
+        line = self._lines[scopes]
+        line.remove(request)
+        if not line.requests:
+            del self._lines[scopes]
+        return line
+
+
+def _place(request: Request, reserved: dict[Scope, float], now: float) -> float:
+    """Make a head's reservations; `now` if it can be granted, and then it made none, else when to try again."""
+    thaw = max(scope.bucket.frozen_until for scope, _ in request.needs)
+    if thaw > now:
+        return thaw
+    ahead = [reserved.get(scope, 0) for scope, _ in request.needs]
+    for passed, ((scope, weight), before) in enumerate(zip(request.needs, ahead, strict=True)):
+        if before < inf and scope.bucket.fits(weight + int(before), now):
+            continue
+        for (earlier, taken), there in zip(request.needs[:passed], ahead, strict=False):
+            reserved[earlier] = there + taken
+        reserved[scope] = inf
+        ready_at = scope.bucket.ready_at(weight + int(before), now) if before < inf else None
+        return inf if ready_at is None else ready_at
+    return now
+
+
+def _frozen(scopes: tuple[Scope, ...], apart_from: set[Scope], now: float) -> bool:
+    return any(scope.bucket.frozen_until > now for scope in scopes if scope not in apart_from)
+
+
+def _heavier(line: Line, scope: Scope, capacity: int) -> list[Request]:
+    return [request for request in line.requests.values() if dict(request.needs)[scope] > capacity]
+
+
+def _overridden(limit: Limit, override: LimitSettings | None) -> Limit:
+    if override is None:
+        return limit
+    return Limit(
+        name=limit.name,
+        scope=limit.scope,
+        capacity=override.capacity or limit.capacity,
+        window=override.window or limit.window,
+        usage_header=limit.usage_header,
+    )

@@ -1,0 +1,180 @@
+"""What everybody else spends of one limit, learned from the venue's usage headers.
+
+Before it, an answer's `Usage`; after it, `bucket`, which leaves room for what others have spent and will spend.
+
+The venue counts in windows of its own wall clock. In one of them, the highest count it told us less all of ours that it
+told us in the same window is what others had spent by then: both numbers only grow, so the order of answers is
+indifferent, and a call of ours that is counted but not yet answered makes the figure too high, never too low.
+"""
+
+from math import floor, sqrt
+from typing import NamedTuple
+
+SLACK = 0.25
+"""Seconds by which our idea of the venue's clock may be wrong."""
+SIGMAS = 3.0
+"""How far above its mean a Poisson stream of other calls may run before somebody meets the limit."""
+
+
+class Mark(NamedTuple):
+    """What was known when a call began: the number of the venue's window and the highest count seen in it."""
+
+    number: int
+    top: int
+
+
+class Spending(NamedTuple):
+    """One call of ours: what it costs, when it began, and what was known then (`Others.mark`)."""
+
+    weight: int
+    since: float
+    mark: Mark | None
+
+
+class _Tally:
+    """One window of the venue's clock as its headers told it."""
+
+    __slots__ = ("number", "ours", "seen_at", "top")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.top = 0
+        self.ours = 0
+        self.seen_at = 0.0
+
+    @property
+    def others(self) -> int:
+        return max(0, self.top - self.ours)
+
+    def add(self, weight: int, used: int, since: float) -> None:
+        self.ours += weight
+        if used > self.top:
+            self.top = used
+            self.seen_at = max(self.seen_at, since)
+
+
+class Others:
+    """The other spenders of one limit: what they have spent, and a forecast until the window's end.
+
+    Before any header nothing is known and everything is expected: then `bucket` lets one call go alone to find out. So
+    it is again after a window without a header; and if none comes for one more, the venue is taken to send none.
+    Until one window has been seen to its end, others are expected to spend half of what it holds.
+    """
+
+    __slots__ = ("_blind_at", "_ends_at", "_last", "_lost", "_lost_at", "_now", "_now_rate", "capacity", "window")
+
+    def __init__(self, capacity: int, window: float) -> None:
+        self.capacity = capacity
+        self.window = window
+        self._now: _Tally | None = None
+        self._last: _Tally | None = None
+        self._now_rate = 0.0
+        self._ends_at = 0.0
+        self._blind_at: float | None = None
+        self._lost = 0
+        self._lost_at = 0.0
+
+    def known(self, now: float) -> int:
+        """What others are known to have spent in the venue's current window."""
+        self._roll(now)
+        return self._now.others if self._now else 0
+
+    def expected(self, now: float) -> int:
+        """What others will have spent at the window's end, if they go on from the last answer as before."""
+        self._roll(now)
+        if self._now is None:
+            return 0 if self._blind(now) else self.capacity
+        started_at = self._ends_at - SLACK - self.window
+        return self._forecast(self._now, self._ends_at - max(started_at, self._now.seen_at))
+
+    def hopeful(self, at: float) -> int:
+        """The same if they have spent nothing since the last answer: enough to let one call go alone and find out."""
+        return self._forecast(self._now, max(0.0, self._ends_at - at)) if self._now else 0
+
+    def ends_at(self, now: float) -> float | None:
+        """When the venue's window ends, on our clock; None while unknown."""
+        self._roll(now)
+        return self._ends_at if self._now else self._blind_at
+
+    def mark(self, now: float) -> Mark | None:
+        """What is known as a call begins; hand it back with the call's answer."""
+        self._roll(now)
+        if self._now is None:
+            self._blind_at = now + self.window if self._blind_at is None else self._blind_at
+            return None
+        return Mark(self._now.number, self._now.top)
+
+    def told(self, call: Spending, used: int, now: float, venue_wall: float) -> None:
+        """Take in an answer's count.
+
+        Args:
+            call: the one that was answered.
+            used: the header: what everybody, this call included, had spent in the window.
+            now: when the answer came.
+            venue_wall: the venue's clock at `now`, seconds since 1970 UTC.
+        """
+        self._roll(now)
+        number = self._window_of(used, venue_wall - (now - call.since), venue_wall, call.mark)
+        if number is None:
+            return
+        if self._now is None or number > self._now.number:
+            self._begin(number)
+            self._ends_at = now + (number + 1) * self.window - venue_wall + SLACK
+        tally = self._now if self._now and self._now.number == number else self._last
+        if tally and tally.number == number:
+            self._count(tally, call, used)
+
+    def lost(self, call: Spending, now: float) -> None:
+        """A call ended without a count: it is ours, should the count of a later call include it."""
+        self._roll(now)
+        if self._now and call.since >= self._ends_at - self.window:
+            self._lost += call.weight
+            self._lost_at = now
+
+    def _count(self, tally: _Tally, call: Spending, used: int) -> None:
+        tally.add(call.weight, used, call.since)
+        if tally is self._now and self._lost and call.since >= self._lost_at:
+            tally.ours += self._lost
+            self._lost = 0
+        self._now_rate = self._rate()
+
+    def _window_of(self, used: int, began: float, ended: float, mark: Mark | None) -> int | None:
+        """The window in which the venue counted a call that began and ended at these times of its clock."""
+        first, final = floor((began - SLACK) / self.window), floor((ended + SLACK) / self.window)
+        if first == final:
+            return final
+        if mark is None:
+            return None
+        # A window known to have begun before the call, or a count that fell: then it was counted in the newer one.
+        return final if mark.number >= final or (mark.number == first and used <= mark.top) else first
+
+    def _begin(self, number: int) -> None:
+        previous = self._now
+        self._last = previous if previous and previous.top and previous.number == number - 1 else None
+        self._now = _Tally(number)
+        self._lost = 0
+        self._now_rate = self._rate()
+
+    def _roll(self, now: float) -> None:
+        if self._now is None or now < self._ends_at:
+            return
+        if self._now.top and now < self._ends_at + self.window:
+            self._begin(self._now.number + 1)
+            self._ends_at += self.window
+        else:
+            self._now = self._last = self._blind_at = None
+
+    def _blind(self, now: float) -> bool:
+        return self._blind_at is not None and now >= self._blind_at
+
+    def _rate(self) -> float:
+        rates = [self.capacity / (2 * self.window)] if self._last is None else []
+        begins = self._ends_at - SLACK - self.window
+        for tally, started_at in ((self._now, begins), (self._last, begins - self.window)):
+            if tally:
+                rates.append(tally.others / max(tally.seen_at - started_at, self.window / 8))
+        return max(rates)
+
+    def _forecast(self, tally: _Tally, left: float) -> int:
+        mean = self._now_rate * left
+        return min(self.capacity, floor(tally.others + mean + SIGMAS * sqrt(mean)))

@@ -1,0 +1,245 @@
+"""Permits to call a venue, awaited in line: the only place of the limits that waits.
+
+Before it, a command's turn comes; after it, the call is signed and sent, and its permit told how it ended. One timer
+wakes whoever is next; nothing polls.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from math import inf
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.limits.bucket import TICK
+from gateway.limits.budget import Budget, Request
+from gateway.limits.limit import Cost, Limit, Usage
+from gateway.settings import LimitSettings
+from schemas import VenueName
+
+
+class ScopeSnapshot(Struct, frozen=True, kw_only=True):
+    """One bucket as the metrics see it.
+
+    Attributes:
+        account: empty where the address is what counts.
+        used: what its window may hold: ours, and what others are known to have spent.
+        free: what could be granted now; less than `capacity - used` where others are expected to spend.
+        waiting: requests in line for it.
+        frozen_until: monotonic seconds; in the past if it is not frozen.
+    """
+
+    venue: VenueName
+    limit: str
+    account: str
+    capacity: int
+    used: int
+    free: int
+    waiting: int
+    frozen_until: float
+
+
+class LimitLowered(Exception):  # noqa: N818 - it tells what happened, not what is wrong
+    """The venue lowered a limit below the weight of a waiting call."""
+
+
+class _Desk:
+    """One venue's budget and those who wait for it."""
+
+    __slots__ = ("budget", "due", "serving", "waiters")
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.waiters: dict[Request, asyncio.Future[None]] = {}
+        self.due = inf
+        self.serving = False
+
+
+class Permit:
+    """The right to make one call now. Exactly one of its three ends must be told; later ones are ignored."""
+
+    __slots__ = ("_desk", "_permits", "_request")
+
+    def __init__(self, permits: "Permits", desk: _Desk, request: Request) -> None:
+        self._permits = permits
+        self._desk = desk
+        self._request: Request | None = request
+
+    def answered(self, usages: Sequence[Usage], venue_wall: float) -> None:
+        """The venue answered.
+
+        Args:
+            usages: what its headers say is used.
+            venue_wall: the venue's clock now, seconds since 1970 UTC.
+        """
+        used = {usage.limit: usage.used for usage in usages}
+        now = self._permits.now()
+        request = self._finish()
+        for (scope, _), hold in zip(request.needs, request.holds, strict=True) if request else ():
+            if scope.key.limit in used:
+                hold.bucket.answered(hold, used[scope.key.limit], now, venue_wall)
+            else:
+                hold.bucket.ended(hold, now)
+
+    def ended(self) -> None:
+        """The call is over or given up, and nothing is known of its cost."""
+        now = self._permits.now()
+        request = self._finish()
+        for hold in request.holds if request else ():
+            hold.bucket.ended(hold, now)
+
+    def unused(self) -> None:
+        """Nothing was sent: the tokens are back at once."""
+        request = self._finish()
+        if request:
+            self._desk.budget.cancel(request)
+
+    def is_frozen(self) -> bool:
+        """Whether a freeze came after the grant: then better give it back unused than walk into a ban."""
+        now = self._permits.now()
+        return any(hold.bucket.frozen_until > now for hold in self._request.holds) if self._request else False
+
+    def _finish(self) -> Request | None:
+        request, self._request = self._request, None
+        if request:
+            self._permits.serve_soon(self._desk)
+        return request
+
+
+class Permits:
+    """All venues' permits. Venues share nothing, so none delays another."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._desks: dict[str, _Desk] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = inf
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.monotonic()
+
+    def register(
+        self, venue: VenueName, limits: Sequence[Limit], overrides: Mapping[str, LimitSettings] | None = None
+    ) -> None:
+        """Make a venue's buckets; what an earlier process may have spent counts from now on."""
+        self._desks[venue] = _Desk(Budget(limits, dict(overrides or {}), self.now()))
+
+    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Permit:
+        """Wait in line for all of these costs at once; cancelled, it leaves the line and keeps nothing.
+
+        Raises:
+            ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
+            LimitLowered: the same, but the limit was lowered during the wait.
+        """
+        desk = self._desks[venue]
+        request = desk.budget.request(account, costs)
+        if not request.granted and desk.budget.is_head(request):
+            self._serve(desk)
+        if not request.granted:
+            await self._wait(desk, request)
+        return Permit(self, desk, request)
+
+    def throttle(self, venue: VenueName, account: str, limit_name: str | None, until: float) -> None:
+        """Grant nothing of this limit, or of all of the account's and the address's, before `until` (monotonic)."""
+        desk = self._desks[venue]
+        names = [limit.name for limit in desk.budget.limits] if limit_name is None else [limit_name]
+        for name in names:
+            desk.budget.scope(name, account).bucket.freeze(until)
+        self.serve_soon(desk)
+
+    def frozen_until(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
+        """When the last freeze that holds such a call back ends, monotonic; in the past if none does."""
+        budget = self._desks[venue].budget
+        return max((budget.scope(cost.limit, account).bucket.frozen_until for cost in costs), default=0.0)
+
+    def assume_spent(self, venue: VenueName, account: str) -> None:
+        """Another instance may have spent the account's own limits up to now: its partition came to us."""
+        desk = self._desks[venue]
+        for limit in desk.budget.limits:
+            if limit.scope == "account":
+                desk.budget.scope(limit.name, account).bucket.assume_spent(self.now())
+
+    def resize(self, venue: VenueName, limit_name: str, capacity: int) -> None:
+        """The venue publishes another capacity; calls that it could never hold stop waiting with `LimitLowered`."""
+        desk = self._desks[venue]
+        for request in desk.budget.resize(limit_name, capacity):
+            future = desk.waiters[request]
+            if not future.done():
+                future.set_exception(LimitLowered(f"{limit_name} of {venue} holds only {capacity} now"))
+        self.serve_soon(desk)
+
+    def estimate(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
+        """Seconds a request made now would wait."""
+        return self._desks[venue].budget.estimate(account, costs, self.now())
+
+    def snapshot(self) -> tuple[ScopeSnapshot, ...]:
+        """Every bucket, for the metrics."""
+        now = self.now()
+        return tuple(
+            ScopeSnapshot(
+                venue=venue,  # pyright: ignore[reportArgumentType]
+                limit=scope.key.limit,
+                account=scope.key.account,
+                capacity=scope.bucket.capacity,
+                used=scope.bucket.used(now),
+                free=0 if scope.bucket.frozen_until > now else scope.bucket.free(now),
+                waiting=scope.waiting,
+                frozen_until=scope.bucket.frozen_until,
+            )
+            for venue, desk in self._desks.items()
+            for scope in desk.budget.scopes
+        )
+
+    def serve_soon(self, desk: _Desk) -> None:
+        """Serve those in line once the caller is done: a freeze that it adds to its permit's end still counts."""
+        if desk.waiters and not desk.serving:
+            desk.serving = True
+            asyncio.get_running_loop().call_soon(self._serve, desk)
+
+    async def _wait(self, desk: _Desk, request: Request) -> None:
+        future = asyncio.get_running_loop().create_future()
+        desk.waiters[request] = future
+        try:
+            await future
+        except LimitLowered:
+            raise
+        except BaseException:
+            self._abandon(desk, request, future)
+            raise
+        finally:
+            del desk.waiters[request]
+
+    def _abandon(self, desk: _Desk, request: Request, future: asyncio.Future[None]) -> None:
+        lowered = future.done() and not future.cancelled() and future.exception() is not None
+        if not lowered:
+            desk.budget.cancel(request)
+        self.serve_soon(desk)
+
+    def _serve(self, desk: _Desk) -> None:
+        desk.serving = False
+        granted, desk.due = desk.budget.grant(self.now())
+        for request in granted:
+            future = desk.waiters.get(request)
+            if future and not future.done():
+                future.set_result(None)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        due = min((desk.due for desk in self._desks.values()), default=inf)
+        if due == self._timer_at:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, due
+        if due < inf:
+            delay = max(TICK, due - self.now())  # never 0: a clock that rounds must not make it spin on one instant
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _wake(self) -> None:
+        self._timer, self._timer_at = None, inf
+        now = self.now()
+        for desk in self._desks.values():
+            if desk.due <= now:
+                self._serve(desk)
+        self._set_timer()
