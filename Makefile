@@ -1,0 +1,71 @@
+# Needs Python 3.11 or later and make; everything else comes from the package registry into .venv, pinned by hash.
+# Override on the command line: PYTHON=python3.12, CONFIG=my.toml, BROKERS=3, ARGS="-k lanes".
+
+PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$p" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done),python3)
+CONFIG ?= gateway.toml
+BROKERS ?= 1
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+sum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
+RUNTIME := $(VENV)/.runtime-$(call sum,requirements.lock deploy/build.lock)
+TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
+COMMAND := $(BIN)/leverage-gateway
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check run kafka lock clean
+
+help: ## What can be made here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(COMMAND) ## See it work: embedded broker, simulated venues, the gateway, and what became of each command
+	@$(COMMAND) demo
+
+test: $(COMMAND) $(TESTS) ## All tests; those that need Kafka run where Java and Maven are, or KAFKA_BOOTSTRAP_SERVERS
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(COMMAND) $(TESTS) ## Format, lint, types, layers, and generated files in step with their source
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+
+run: $(COMMAND) ## The gateway, with the settings of CONFIG (gateway.toml), until Ctrl-C
+	@$(COMMAND) run --config $(CONFIG)
+
+kafka: ## A real Apache Kafka on a free loopback port, until Ctrl-C (needs Java 17; and Maven or KAFKA_HOME)
+	@$(PYTHON) deploy/kafka/broker.py --brokers $(BROKERS)
+
+lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
+	$(LOCK) --extra embedded --extra redis pyproject.toml -o requirements.lock
+	$(LOCK) --group test --group sdk --group check -c requirements.lock -o tests/requirements.lock
+	$(LOCK) --group build -o deploy/build.lock
+
+LOCK = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+
+clean: ## Remove what these commands made: the environment, Kafka's jars, caches
+	rm -rf $(VENV) .kafka .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	find gateway schemas deploy tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(COMMAND): pyproject.toml $(RUNTIME)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(RUNTIME): | $(BIN)/python
+	@echo "Installing the pinned packages into $(VENV) (once)"
+	@$(PIP) --require-hashes --only-binary :all: --no-compile -r requirements.lock -r deploy/build.lock
+	@rm -f $(VENV)/.runtime-* && touch $@
+
+$(TESTS): | $(RUNTIME)
+	@echo "Installing the pinned test tools into $(VENV) (once)"
+	@$(PIP) --require-hashes --only-binary :all: --no-compile -r tests/requirements.lock
+	@rm -f $(VENV)/.tests-* && touch $@
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "This needs Python 3.11 or later, and $(PYTHON) is not: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@"$(PYTHON)" -m venv $(VENV)
