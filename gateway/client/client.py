@@ -184,7 +184,9 @@ class LeverageClient:
         try:
             await consumer.start()
             if not from_beginning:
-                await consumer.seek_to_end()
+                ends: dict[TopicPartition, int] = await consumer.end_offsets(consumer.assignment())
+                for partition, end in ends.items():  # seek_to_end races with the first reset to the beginning
+                    consumer.seek(partition, end)
             async for record in consumer:
                 event = _read(record)
                 if event is not None:

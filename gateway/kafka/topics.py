@@ -20,6 +20,7 @@ from gateway.settings import KafkaSettings, Settings
 from schemas.topics import CLEANUP
 
 DEADLINE = 30.0
+LOOK_AGAIN = 0.05  # seconds between two looks at new topics
 # A dead letter is the command's record and what was wrong with it, so it must fit where the command just did.
 ERROR_HEADERS_BYTES = 64 * 1024
 MAX_COMMAND_BYTES = 1_048_588  # the broker's own default
@@ -62,7 +63,7 @@ def wanted_configs(role: str, replicas: int) -> dict[str, str]:
 
 
 async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade]:
-    """Make those of the four topics that are not there; UnreachableError where the broker is not, or refuses."""
+    """Make those of the four topics that are not there, and see them there; UnreachableError where the broker is not, or refuses."""
     kafka = settings.kafka
     names: dict[str, str] = msgspec.structs.asdict(kafka.topics)
     async with _admin(kafka, base_dir) as admin:
@@ -75,6 +76,7 @@ async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade
         for error in failed.values():
             if not isinstance(error, TopicAlreadyExistsError):
                 raise error
+        await _until_seen(admin, set(names.values()))
     return [
         TopicMade(topic=name, role=role, result="exists" if name in failed else "created", partitions=kafka.partitions)
         for role, name in names.items()
@@ -112,6 +114,20 @@ def _wrong(role: str, found: _Found | None, kafka: KafkaSettings) -> list[str]:
                 f"has {config}={is_value}; it must be at least {value}, for a command and what was wrong with it"
             )
     return wrong
+
+
+async def _until_seen(admin: AIOKafkaAdminClient, names: set[str]) -> None:
+    """Wait until the broker shows the topics with leaders: it answers before its metadata has them."""
+    while True:
+        described: list[dict[str, Any]] = await admin.describe_topics()
+        led = {
+            topic["topic"]
+            for topic in described
+            if topic["partitions"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
+        }
+        if names <= led:
+            return
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Found]:

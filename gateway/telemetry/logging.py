@@ -140,6 +140,7 @@ class _Guard:
         return _SIGNED_TEXT.sub(rf"\1{REMOVED}", line)
 
 
-def _spellings(secret: str) -> tuple[str, ...]:
-    """A secret as it stands, and as JSON and Python spell it inside a line."""
-    return secret, msgspec.json.encode(secret).decode()[1:-1], repr(secret)[1:-1]
+def _spellings(secret: str) -> set[str]:
+    """A secret as it stands, as Python shows it in errors, and as JSON spells either inside a line."""
+    bare = {secret, repr(secret)[1:-1], repr(secret + "'")[1:-2]}  # Python escapes a ' only where there is a " too
+    return bare | {msgspec.json.encode(text).decode()[1:-1] for text in bare}

@@ -340,8 +340,9 @@ def test_the_environment_speaks_every_scalar_type(folder):
 def test_an_accounts_name_in_the_environment_is_its_capitals_with_underscores(folder, account, variable):
     text = ACCOUNT.replace("desk-1", f'"{account}"')
     settings = load(folder, text, **{f"GATEWAY_ACCOUNTS__{variable}__BINANCE_USDM__API_KEY_FILE": "secret"})
-    assert settings.accounts[account].binance_usdm is not None
-    assert settings.accounts[account].binance_usdm.api_key_file == "secret"
+    keys = settings.accounts[account].binance_usdm
+    assert keys is not None
+    assert keys.api_key_file == "secret"
 
 
 def test_the_environment_may_give_an_account_another_venue(folder):

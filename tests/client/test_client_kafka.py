@@ -1,0 +1,122 @@
+"""The client against a real broker: where commands go, which event answers, what a follower sees."""
+
+import asyncio
+from contextlib import aclosing
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.partitioner import murmur2
+
+from gateway.client import LeverageClient, MissingTopicError
+from schemas import BinanceUsdm, LeverageChanged, Timestamp, Ztdx, decode_command, encode
+from schemas.topics import Topics
+
+pytestmark = pytest.mark.kafka
+TARGET = BinanceUsdm(symbol="BTCUSDT")
+
+
+@pytest.fixture
+async def client(kafka_bootstrap, topics):
+    async with LeverageClient(kafka_bootstrap, topics) as client:
+        yield client
+
+
+def answer(command):
+    return LeverageChanged(
+        event_id="e",
+        command_id=command.command_id,
+        account=command.account,
+        target=command.target,
+        lane=command.target.lane,
+        issuer=None,
+        redrive_of=None,
+        attempts=1,
+        issued_at=command.issued_at,
+        occurred_at=Timestamp.now(UTC),
+        leverage=command.leverage,
+        requested_leverage=command.leverage,
+        certainty="confirmed",
+    )
+
+
+async def publish_event(bootstrap, topics, sent, *, value=None, abort=False):
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=f"test-{sent.command.command_id}-{abort}")
+    await producer.start()
+    await producer.begin_transaction()
+    value = encode(answer(sent.command)) if value is None else value
+    await producer.send_and_wait(topics.events, value, key=sent.command.key.encode(), partition=sent.partition)
+    await (producer.abort_transaction() if abort else producer.commit_transaction())
+    await producer.stop()
+
+
+async def test_a_command_is_on_its_keys_murmur2_partition_and_can_be_read_back(client, kafka_bootstrap, topics):
+    expires = datetime(2026, 11, 21, 8, 0, 30, tzinfo=UTC)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    sent = await client.send(TARGET, "desk-1", 20, expires_at=expires, issuer="me", command_id="c1", traceparent=trace)
+    assert sent.partition == (murmur2(b"binance_usdm:desk-1") & 0x7FFFFFFF) % 4
+    consumer = AIOKafkaConsumer(topics.commands, bootstrap_servers=kafka_bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    record = await consumer.getone()
+    await consumer.stop()
+    assert (record.partition, record.offset, record.key) == (sent.partition, sent.offset, b"binance_usdm:desk-1")
+    assert record.headers == (("content-type", b"application/json"), ("traceparent", trace.encode()))
+    command = decode_command(record.value or b"")
+    assert command == sent.command
+    assert (command.command_id, command.leverage, command.expires_at, command.issuer) == (
+        "c1",
+        Decimal(20),
+        expires,
+        "me",
+    )
+
+
+async def test_wait_finds_its_event_though_it_came_before_and_among_others(client, kafka_bootstrap, topics):
+    sent = await client.send(TARGET, "desk-1", "20")
+    other = await client.send(Ztdx(symbol="X"), "desk-1", "20", command_id=sent.command.command_id)
+    await publish_event(kafka_bootstrap, topics, sent, value=b"no event")
+    await publish_event(kafka_bootstrap, topics, sent)
+    await publish_event(kafka_bootstrap, topics, other)
+    event = await client.wait(sent, 20)
+    assert (event.command_id, event.target) == (sent.command.command_id, TARGET)
+
+
+async def test_wait_does_not_see_what_was_aborted(client, kafka_bootstrap, topics):
+    sent = await client.send(TARGET, "desk-1", "20")
+    await publish_event(kafka_bootstrap, topics, sent, abort=True)
+    with pytest.raises(TimeoutError):
+        await client.wait(sent, 1)
+
+
+async def test_events_follow_from_the_end_or_from_the_beginning(client, kafka_bootstrap, topics):
+    first = await client.send(TARGET, "desk-1", "20")
+    await publish_event(kafka_bootstrap, topics, first)
+    async with aclosing(client.events(from_beginning=True)) as all_events:
+        assert (await anext(all_events)).command_id == first.command.command_id
+    async with aclosing(client.events()) as new_events:
+        next_event = asyncio.ensure_future(anext(new_events))
+        second = await client.send(TARGET, "desk-1", "21")
+        done = None
+        while done is None:
+            await publish_event(kafka_bootstrap, topics, second)
+            done = next(iter((await asyncio.wait([next_event], timeout=1))[0]), None)
+        assert (await next_event).command_id == second.command.command_id
+
+
+@pytest.mark.parametrize(("account", "leverage"), [("desk 1", "20"), ("", "20"), ("desk-1", "x")])
+async def test_what_is_no_command_is_not_sent(client, account, leverage):
+    with pytest.raises((ValueError, ArithmeticError)):
+        await client.send(TARGET, account, leverage)
+
+
+async def test_missing_topics_are_told_and_not_made(kafka_bootstrap):
+    for _ in range(2):
+        with pytest.raises(MissingTopicError, match="no topic nowhere-commands and no topic nowhere-events"):
+            await LeverageClient(kafka_bootstrap, Topics(commands="nowhere-commands", events="nowhere-events")).start()
+
+
+async def test_no_broker_is_an_error_soon(unused_tcp_port):
+    with pytest.raises(KafkaConnectionError):
+        await LeverageClient(f"127.0.0.1:{unused_tcp_port}").start()
