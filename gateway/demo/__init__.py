@@ -1,0 +1,1 @@
+"""The gateway at work on one machine, with nothing but Python: embedded broker, simulated venues, sample commands."""
