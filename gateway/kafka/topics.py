@@ -63,7 +63,7 @@ def wanted_configs(role: str, replicas: int) -> dict[str, str]:
 
 
 async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade]:
-    """Make those of the four topics that are not there, and see them there; UnreachableError where the broker is not, or refuses."""
+    """Make those of the four topics that are not there, and see them; UnreachableError where the broker refuses."""
     kafka = settings.kafka
     names: dict[str, str] = msgspec.structs.asdict(kafka.topics)
     async with _admin(kafka, base_dir) as admin:
