@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import msgspec
 import pytest
@@ -51,7 +52,8 @@ async def test_a_commit_keeps_its_metadata(broker):
     await consumer.start()
     try:
         await consumer.commit({tp: OffsetAndMetadata(7, "mark 3 clean")})
-        found = await consumer._coordinator.fetch_committed_offsets([tp])
+        coordinator: Any = consumer._coordinator
+        found = await coordinator.fetch_committed_offsets([tp])
     finally:
         await consumer.stop()
     assert (found[tp].offset, found[tp].metadata) == (7, "mark 3 clean")
