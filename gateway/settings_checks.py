@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.addresses import is_loopback, parse_listen
+from gateway.kafka.tls import CertificateError, tls_context
 from gateway.settings import CredentialSettings, KafkaSettings, Settings, VenueSettings
 
 SettingPath = tuple[str, ...]
@@ -62,9 +63,18 @@ def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
             yield ("kafka", name), f"expected at most {INT32_MAX}"
     yield from _topics(kafka)
     yield from _security(kafka)
-    for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile"):
-        if file := getattr(kafka, name):
-            yield from _file(("kafka", name), file, base_dir)
+    files = {name: getattr(kafka, name) for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile")}
+    unusable = [finding for name, file in files.items() if file for finding in _file(("kafka", name), file, base_dir)]
+    yield from unusable
+    if not unusable and kafka.security_protocol.endswith("SSL"):
+        yield from _certificates(kafka, base_dir)
+
+
+def _certificates(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
+    try:
+        tls_context(kafka, base_dir)
+    except CertificateError as error:
+        yield ("kafka", error.setting), error.remedy
 
 
 def _topics(kafka: KafkaSettings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.client import MissingTopicError
 from gateway.kafka.connection import UnreachableError
+from gateway.kafka.tls import CertificateError
 from gateway.settings_file import SettingsError
 from gateway.telemetry.server import ListenError
 from gateway.venues.keys import CredentialError
@@ -52,7 +53,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _told(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the words for an error of a user or of the surroundings; None for our own bugs."""
     match error:
-        case SettingsError() | UsageError() | CredentialError():
+        case SettingsError() | UsageError() | CredentialError() | CertificateError():
             return WRONG_USAGE, str(error)
         case MissingTopicError():
             return OUT_OF_REACH, f"{error}; `leverage-gateway topics create` makes it"

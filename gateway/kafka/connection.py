@@ -3,13 +3,12 @@
 Before it come the settings; after it, whoever connects. The password is read from its file here and goes nowhere else.
 """
 
-import ssl
 from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
-from aiokafka.helpers import create_ssl_context
 
+from gateway.kafka.tls import tls_context
 from gateway.settings import KafkaSettings
 
 
@@ -20,7 +19,7 @@ class UnreachableError(Exception):
 def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
     """The keyword arguments that consumers, producers and admin clients share.
 
-    Reads the password and certificate files, relative to `base_dir`; UnreachableError where they are of no use.
+    Reads the password and certificate files, relative to `base_dir`; CertificateError where they are of no use.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
@@ -29,23 +28,12 @@ def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
-        options["ssl_context"] = _ssl_context(settings, base_dir)
+        options["ssl_context"] = tls_context(settings, base_dir)
     if settings.security_protocol.startswith("SASL") and settings.sasl_password_file:
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = (base_dir / settings.sasl_password_file).read_text("utf-8").strip()
     return options
-
-
-def _ssl_context(settings: KafkaSettings, base_dir: Path) -> ssl.SSLContext:
-    files = (settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile)
-    cafile, certfile, keyfile = (str(base_dir / file) if file else None for file in files)
-    try:
-        return create_ssl_context(cafile=cafile, certfile=certfile, keyfile=keyfile)
-    except (ssl.SSLError, OSError) as error:
-        what = getattr(error, "reason", None) or type(error).__name__
-        remedy = "expected PEM files, and the key of that certificate, without a password"
-        raise UnreachableError(f"kafka.ssl_cafile, ssl_certfile, ssl_keyfile: {what}; {remedy}") from error
 
 
 def unreachable(settings: KafkaSettings, error: KafkaError | OSError) -> UnreachableError:

@@ -230,6 +230,16 @@ WRONG = {
         "kafka.ssl_cafile",
         "there is none",
     ),
+    "authority that is none": (
+        ACCOUNT + '[kafka]\nsecurity_protocol = "SSL"\nssl_cafile = "ca.pem"',
+        "kafka.ssl_cafile",
+        "a PEM file",
+    ),
+    "certificate that is none": (
+        ACCOUNT + '[kafka]\nsecurity_protocol = "SSL"\nssl_certfile = "pem"',
+        "kafka.ssl_certfile",
+        "a PEM file",
+    ),
     "session shorter than a call": (
         ACCOUNT + "[kafka]\nsession_timeout_ms = 6000",
         "kafka.session_timeout_ms",

@@ -1,0 +1,42 @@
+"""The TLS context for brokers, of the certificate files that the settings name.
+
+The settings' checks make one to see that the files are of use; `connection` makes the one that is used.
+"""
+
+import ssl
+from pathlib import Path
+
+from gateway.settings import KafkaSettings
+
+
+class CertificateError(Exception):
+    """Raised where a certificate file is of no use; holds the setting's name and what would be right."""
+
+    def __init__(self, setting: str, remedy: str) -> None:
+        super().__init__(f"kafka.{setting}: {remedy}")
+        self.setting = setting
+        self.remedy = remedy
+
+
+def tls_context(settings: KafkaSettings, base_dir: Path) -> ssl.SSLContext:
+    """A context that checks the broker's name, and shows our certificate where there is one; CertificateError else."""
+    ca, certificate, key = (
+        str(base_dir / file) if file else None
+        for file in (settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile)
+    )
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except (ssl.SSLError, OSError) as error:
+        raise CertificateError("ssl_cafile", "expected a PEM file of one or more certificates") from error
+    if certificate:
+        try:
+            context.load_cert_chain(certificate, key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            remedy = "expected a PEM file, with its key in it or in ssl_keyfile, without a password"
+            raise CertificateError("ssl_certfile", remedy) from error
+    return context
+
+
+def _no_password() -> str:
+    """Without this, OpenSSL asks on the terminal and the start hangs."""
+    return ""
