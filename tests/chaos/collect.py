@@ -1,0 +1,119 @@
+"""Reads what a run left behind into a History: the four topics to their ends, and the simulator's journal.
+
+To be called when no gateway runs any more; `checker` judges the result.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from schemas.topics import Topics
+from tests.chaos.history import Call, History, Record
+
+
+async def collect(
+    bootstrap_servers: str, topics: Topics, simulator_url: str, *, seed: int, deadline: float = 60.0
+) -> History:
+    """Everything there is now; TimeoutError after `deadline` seconds, as where a transaction stays open."""
+    async with asyncio.timeout(deadline):
+        names = (topics.commands, topics.events, topics.state, topics.dead_letters)
+        commands, events, state, dead_letters = [await read_topic(bootstrap_servers, name) for name in names]
+        async with aiohttp.ClientSession() as http:
+            calls = await read_journal(http, simulator_url)
+            final = await _get(http, f"{simulator_url}/_control/state")
+    return History(
+        seed=seed,
+        commands=commands,
+        events=events,
+        state=state,
+        dead_letters=dead_letters,
+        calls=calls,
+        final={key: Decimal(value) for key, value in final.items()},
+    )
+
+
+async def read_topic(bootstrap_servers: str, topic: str) -> tuple[Record, ...]:
+    """All committed records up to the end that a read_uncommitted reader sees now.
+
+    That end, and not the last stable offset: a transaction that is still open must end before this returns.
+    """
+    async with _Consumer(bootstrap_servers, "read_uncommitted") as consumer:
+        partitions = await _partitions(consumer, topic)
+        ends = await consumer.end_offsets(partitions)
+    async with _Consumer(bootstrap_servers, "read_committed") as consumer:
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        found = [record for tp in partitions for record in await _read_to(consumer, tp, ends[tp])]
+    return tuple(sorted(found, key=lambda record: record.place))
+
+
+async def read_journal(http: aiohttp.ClientSession, simulator_url: str) -> tuple[Call, ...]:
+    """The simulator's journal from its first entry to its last."""
+    entries: list[Any] = []
+    since = 0
+    while True:
+        page = await _get(http, f"{simulator_url}/_control/journal?since={since}")
+        entries += page["entries"]
+        if not page["entries"] or page["next"] <= since:
+            break
+        since = page["next"]
+    newest = {entry["seq"]: entry for entry in entries}
+    calls = msgspec.convert(list(newest.values()), tuple[Call, ...])
+    return tuple(sorted(calls, key=lambda call: call.seq))
+
+
+class _Consumer:
+    def __init__(self, bootstrap_servers: str, isolation_level: str) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers,
+            group_id=None,
+            isolation_level=isolation_level,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+
+    async def __aenter__(self) -> AIOKafkaConsumer:
+        await self._consumer.start()
+        return self._consumer
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Sequence[TopicPartition]:
+    consumer.subscribe([topic])  # makes the client fetch the topic's metadata
+    while not (numbers := consumer.partitions_for_topic(topic)):
+        await consumer.topics()
+    consumer.unsubscribe()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+async def _read_to(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Record]:
+    # By position, not by the last record's offset: the tail may be transaction markers or aborted records only.
+    records: list[Record] = []
+    while await consumer.position(tp) < end:
+        batches = await consumer.getmany(tp, timeout_ms=200)
+        records += [_record(record) for batch in batches.values() for record in batch]
+    return records
+
+
+def _record(record: "ConsumerRecord[bytes | None, bytes | None]") -> Record:
+    return Record(
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+    )
+
+
+async def _get(http: aiohttp.ClientSession, url: str) -> Any:
+    async with http.get(url) as answer:
+        answer.raise_for_status()
+        return await answer.json()

@@ -1,0 +1,184 @@
+"""Commands for a chaos run, the same for the same seed: hundreds of lanes, some repeats, some garbage, the right partition.
+
+Each command of a lane asks for another value, for as many commands as the lane has values, so that `story` can tell from
+a call's value which command it was made for. A harness sends what comes out; nothing here does I/O.
+"""
+
+import random
+from collections import deque
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal
+
+from aiokafka.partitioner import DefaultPartitioner
+from msgspec import Struct
+
+from schemas import (
+    JSON,
+    MSGPACK,
+    BinanceMargin,
+    BinancePortfolio,
+    BinanceUsdm,
+    Okx,
+    SetLeverage,
+    Target,
+    Timestamp,
+    VenueName,
+    Ztdx,
+    encode,
+)
+from schemas.headers import CONTENT_TYPE
+
+Kind = Literal["command", "repeat", "misplaced", "garbage"]
+ORDINARY: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx", "ztdx")
+GARBAGE: tuple[tuple[bytes | None, str], ...] = (
+    (None, JSON),
+    (b"", JSON),
+    (b"null", JSON),
+    (b"not a command", JSON),
+    (b'{"type":"SetLeverage","command_id":5}', JSON),
+    (b'{"x":' * 5_000, JSON),
+    (b"\xc1\xff\x00", MSGPACK),
+    (b"<leverage>20</leverage>", "text/xml"),
+)
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to generate; shares are of all records.
+
+    Attributes:
+        values: how many values a lane goes through before the first comes again; 1 to this must be legal everywhere.
+        hot: how unevenly lanes are chosen: 1 is evenly, more makes the first lanes hotter.
+        expiring: share of commands with `expires_at`, `expires_in` seconds after they are issued.
+    """
+
+    partitions: int = 4
+    accounts: tuple[str, ...] = ("desk-1", "desk-2", "desk-3", "desk-4")
+    venues: tuple[VenueName, ...] = ORDINARY
+    symbols: tuple[str, ...] = tuple(f"T{number:02d}USDT" for number in range(20))
+    values: int = 75
+    hot: float = 2.0
+    expiring: float = 0.1
+    expires_in: tuple[float, float] = (0.5, 20.0)
+    msgpack: float = 0.2
+    repeats: float = 0.03
+    misplaced: float = 0.005
+    garbage: float = 0.005
+
+
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """One record to produce, on exactly this partition."""
+
+    kind: Kind
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Lane(Struct, frozen=True):
+    """One lane: all targets that mean it."""
+
+    account: str
+    targets: tuple[Target, ...]
+
+
+class Generator:
+    """An endless stream of records; the seed and the times it is given decide every byte."""
+
+    def __init__(self, plan: Plan, seed: int) -> None:
+        self.plan = plan
+        self.seed = seed
+        self._random = random.Random(seed)
+        self.lanes = [
+            lane for account in plan.accounts for venue in plan.venues for lane in lanes_of(venue, account, plan)
+        ]
+        self._random.shuffle(self.lanes)
+        self._next_value = [self._random.randrange(plan.values) for _ in self.lanes]
+        self._recent: deque[Outgoing] = deque(maxlen=200)
+
+    def next(self, now: float) -> Outgoing:
+        """The next record, issued at `now` (seconds since 1970 UTC)."""
+        chance, plan = self._random.random(), self.plan
+        if chance < plan.garbage:
+            return self._garbage()
+        if chance < plan.garbage + plan.repeats and self._recent:
+            return self._repeat()
+        misplaced = chance < plan.garbage + plan.repeats + plan.misplaced
+        return self._misplaced(now) if misplaced else self._command(now)
+
+    def _command(self, now: float) -> Outgoing:
+        made = self._outgoing(now, "command")
+        self._recent.append(made)
+        return made
+
+    def _outgoing(self, now: float, kind: Kind) -> Outgoing:
+        index = int(len(self.lanes) * self._random.random() ** self.plan.hot)
+        command = self._set_leverage(index, now)
+        encoding = MSGPACK if self._random.random() < self.plan.msgpack else JSON
+        headers = ((CONTENT_TYPE, encoding.encode()),) if encoding == MSGPACK or self._random.random() < 0.5 else ()
+        key = command.key.encode()
+        partition = partition_of(key, self.plan.partitions)
+        return Outgoing(kind=kind, partition=partition, key=key, value=encode(command, encoding), headers=headers)
+
+    def _set_leverage(self, index: int, now: float) -> SetLeverage:
+        lane, value = self.lanes[index], self._next_value[index] % self.plan.values + 1
+        self._next_value[index] += 1
+        expires = self._random.random() < self.plan.expiring
+        return SetLeverage(
+            command_id=f"{self._random.getrandbits(64):016x}",
+            account=lane.account,
+            leverage=Decimal(value),
+            target=self._random.choice(lane.targets),
+            issued_at=Timestamp.from_epoch(now),
+            expires_at=Timestamp.from_epoch(now + self._random.uniform(*self.plan.expires_in)) if expires else None,
+            issuer=self._random.choice((None, "chaos")),
+        )
+
+    def _repeat(self) -> Outgoing:
+        again = self._random.choice(self._recent)
+        return Outgoing(
+            kind="repeat", partition=again.partition, key=again.key, value=again.value, headers=again.headers
+        )
+
+    def _misplaced(self, now: float) -> Outgoing:
+        """A command that must be answered `invalid`: no key, another account's key, or another partition."""
+        made, choice = self._outgoing(now, "misplaced"), self._random.randrange(3)
+        key = (made.key, None, b"okx:nobody")[choice]
+        shift = 1 if choice == 0 else 0
+        partition = (made.partition + shift) % self.plan.partitions
+        if partition == made.partition and key == made.key:  # one partition only: nowhere else to go
+            key = None
+        return Outgoing(kind="misplaced", partition=partition, key=key, value=made.value, headers=made.headers)
+
+    def _garbage(self) -> Outgoing:
+        value, encoding = self._random.choice(GARBAGE)
+        partition = self._random.randrange(self.plan.partitions)
+        key = self._random.choice((None, b"binance_usdm:desk-1", b"\xff"))
+        headers = ((CONTENT_TYPE, encoding.encode()),)
+        return Outgoing(kind="garbage", partition=partition, key=key, value=value, headers=headers)
+
+
+def lanes_of(venue: VenueName, account: str, plan: Plan) -> list[Lane]:
+    """The lanes of one account at one venue."""
+    if venue == "binance_margin":
+        return [Lane(account, (BinanceMargin(),))]
+    if venue == "okx":
+        return [Lane(account, targets) for symbol in plan.symbols for targets in _okx_targets(symbol)]
+    kinds = {"binance_usdm": BinanceUsdm, "binance_portfolio": BinancePortfolio, "ztdx": Ztdx}
+    return [Lane(account, (kinds[venue](symbol=symbol),)) for symbol in plan.symbols]
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Kafka's own: murmur2 of the key."""
+    every = list(range(partitions))
+    return int(DefaultPartitioner()(key, every, every))
+
+
+def _okx_targets(symbol: str) -> Sequence[tuple[Target, ...]]:
+    base = symbol.removesuffix("USDT")
+    return (
+        (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),),
+        (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),),
+        tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326")),
+    )

@@ -1,0 +1,144 @@
+"""A gateway that cannot fail, on paper: it answers what the generator asks and writes the history of it.
+
+The checker's own tests start from such a history and break it.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from schemas import Event, LeverageChanged, LeverageRejected, Reason, SetLeverage, Timestamp, encode
+from schemas.codec import ContentType
+from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, content_type
+from tests.chaos.generator import Outgoing
+from tests.chaos.history import Call, History, Record
+from tests.chaos.story import command_of, lane_key
+
+CALL_TOOK = 0.010
+
+
+class Perfect:
+    """Takes records one after the other; time goes on with each call."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+        self.commands: list[Record] = []
+        self.events: list[Record] = []
+        self.state: list[Record] = []
+        self.dead_letters: list[Record] = []
+        self.calls: list[Call] = []
+        self.final: dict[str, Decimal] = {}
+        self._seen: set[tuple[int, str]] = set()
+
+    def history(self, seed: int = 0) -> History:
+        """All that happened."""
+        return History(
+            seed=seed,
+            commands=tuple(self.commands),
+            events=tuple(self.events),
+            state=tuple(self.state),
+            dead_letters=tuple(self.dead_letters),
+            calls=tuple(self.calls),
+            final=dict(self.final),
+        )
+
+    def ask(self, outgoing: Outgoing) -> Record:
+        """Let a command record arrive."""
+        fields: dict[str, Any] = {"key": outgoing.key, "value": outgoing.value, "headers": outgoing.headers}
+        record = self._record(self.commands, outgoing.partition, **fields)
+        self.now += 0.001
+        return record
+
+    def settle(self, record: Record, kind: str) -> None:
+        """Do what is right for what the generator made."""
+        command = command_of(record)
+        if command is None:
+            self.dead_letter(record)
+        elif (record.partition, command.command_id) in self._seen:
+            return
+        elif kind == "misplaced":
+            self.reject(record, command, "invalid")
+        elif command.expires_at is not None and command.expires_at.timestamp() < self.now + CALL_TOOK:
+            self.reject(record, command, "expired")
+        else:
+            self.change(record, command)
+        if command is not None:
+            self._seen.add((record.partition, command.command_id))
+
+    def change(self, record: Record, command: SetLeverage) -> None:
+        """Call the venue, which obeys."""
+        self.call(command)
+        answer = LeverageChanged(
+            **_about(record, command, self.now),
+            leverage=command.leverage,
+            requested_leverage=command.leverage,
+            certainty="confirmed",
+            attempts=1,
+        )
+        told = self.tell(record, answer)
+        fields: dict[str, Any] = {"key": answer.state_key.encode(), "value": told.value, "headers": told.headers}
+        self._record(self.state, record.partition, **fields)
+
+    def call(self, command: SetLeverage, *, applied: bool = True) -> Call:
+        """One call to the venue."""
+        venue, account, lane = lane_key(command).split(":", 2)
+        call = Call(
+            seq=len(self.calls) + 1,
+            venue=venue,
+            account=account,
+            lane=lane,
+            value=command.leverage,
+            received_at=self.now,
+            applied_at=self.now + CALL_TOOK / 2 if applied else None,
+            finished_at=self.now + CALL_TOOK,
+            status=200 if applied else 503,
+            verdict="applied" if applied else "fault",
+        )
+        self.calls.append(call)
+        if applied:
+            self.final[call.lane_key] = command.leverage
+        self.now += CALL_TOOK + 0.001
+        return call
+
+    def reject(self, record: Record, command: SetLeverage, reason: Reason, **more: Any) -> None:
+        """Say no."""
+        fields: dict[str, Any] = {"attempts": 0, "message": "no", "leverage": command.leverage} | more
+        answer = LeverageRejected(**_about(record, command, self.now), reason=reason, **fields)
+        self.tell(record, answer)
+        if answer.dead_lettered:
+            self.dead_letter(record)
+
+    def tell(self, record: Record, event: Event) -> Record:
+        """Write an event."""
+        encoding: ContentType = content_type(record.headers)
+        headers = (("content-type", encoding.encode()), *_place(record))
+        fields: dict[str, Any] = {"key": event.key.encode(), "value": encode(event, encoding), "headers": headers}
+        return self._record(self.events, record.partition, **fields)
+
+    def dead_letter(self, record: Record) -> None:
+        """Write a dead letter."""
+        headers = (*record.headers, *_place(record))
+        self._record(self.dead_letters, record.partition, key=record.key, value=record.value, headers=headers)
+
+    def _record(self, topic: list[Record], partition: int, **fields: Any) -> Record:
+        offset = sum(record.partition == partition for record in topic)
+        record = Record(partition=partition, offset=offset, timestamp_ms=int(self.now * 1000), **fields)
+        topic.append(record)
+        return record
+
+
+def _place(record: Record) -> tuple[tuple[str, bytes], ...]:
+    return (COMMAND_PARTITION, b"%d" % record.partition), (COMMAND_OFFSET, b"%d" % record.offset)
+
+
+def _about(record: Record, command: SetLeverage, now: float) -> dict[str, Any]:
+    return {
+        "event_id": f"leverage.commands.v1/{record.partition}/{record.offset}",
+        "command_id": command.command_id,
+        "account": command.account,
+        "target": command.target,
+        "lane": command.target.lane,
+        "issuer": command.issuer,
+        "redrive_of": command.redrive_of,
+        "issued_at": command.issued_at,
+        "occurred_at": Timestamp.from_epoch(now),
+    }

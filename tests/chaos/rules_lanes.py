@@ -1,0 +1,126 @@
+"""Promises 2, 4, 6 and 8: what the venues saw of each lane. Pure; `checker` runs these and `rules_answers`."""
+
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+
+from tests.chaos.history import Call
+from tests.chaos.story import Asked, Story
+from tests.chaos.violations import Kind, Violation, call_lines, command_lines, violation
+
+NEVER_SENT = ("invalid", "unknown_account", "policy")
+
+
+def calls_of_somebody(story: Story) -> Iterator[Violation]:
+    """Every call is what some command of its lane asked for, after it asked."""
+    for call in story.nobodys:
+        message = f"nobody asked for {call.value} on {call.lane_key} before call #{call.seq}"
+        yield violation("call of nobody", message, call_lines(call))
+
+
+def no_overlap(story: Story, *, call_timeout: float, allowance: float) -> Iterator[Violation]:
+    """Calls of one lane never overlap; one that nobody finished ends for the gateway after its timeout."""
+    for key, calls in story.calls.items():
+        latest: Call | None = None
+        for call in sorted(calls, key=lambda each: (each.received_at, each.seq)):
+            if latest is not None and call.received_at < _end(latest, call_timeout) - allowance:
+                message = f"{key}: call #{call.seq} began while #{latest.seq} was open"
+                yield violation(
+                    "overlap", message, call_lines(latest, call), command_lines(*_owners(story, latest, call))
+                )
+            if latest is None or _end(call, call_timeout) > _end(latest, call_timeout):
+                latest = call
+
+
+def in_command_order(story: Story) -> Iterator[Violation]:
+    """Calls of one lane are taken, and take effect, in the order of its commands."""
+    for key, calls in story.calls.items():
+        yield from _backwards(story, "calls backwards", f"{key}: received", calls)
+        applied = [(call.applied_at, call) for call in calls if call.applied_at is not None]
+        in_effect = [call for _, call in sorted(applied, key=lambda pair: (pair[0], pair[1].seq))]
+        yield from _backwards(story, "applied backwards", f"{key}: applied", in_effect)
+
+
+def _backwards(story: Story, kind: Kind, what: str, calls: list[Call]) -> Iterator[Violation]:
+    owned = [call for call in calls if call.seq in story.owner_index]
+    for earlier, later in pairwise(owned):
+        if story.owner_index[later.seq] < story.owner_index[earlier.seq]:
+            message = f"{what} #{later.seq} for an older command than #{earlier.seq}"
+            yield violation(kind, message, call_lines(earlier, later), command_lines(*_owners(story, earlier, later)))
+
+
+def never_after_expiry(story: Story, *, allowance: float) -> Iterator[Violation]:
+    """No call is received later than its command's `expires_at`, give or take what the way there may cost."""
+    for asked in story.asked.values():
+        expires_at = None if asked.command is None else asked.command.expires_at
+        if expires_at is None:
+            continue
+        for call in asked.calls:
+            late = call.received_at - expires_at.timestamp()
+            if late > allowance:
+                message = f"call #{call.seq} came {late:.3f} s after {asked.place} expired"
+                yield violation("sent after expiry", message, call_lines(call), command_lines(asked))
+
+
+def never_sent(story: Story) -> Iterator[Violation]:
+    """A command that a rule refused cost no call."""
+    for asked in story.asked.values():
+        if asked.reason in NEVER_SENT and asked.calls:
+            message = f"{asked.place} was answered {asked.reason} and sent all the same"
+            yield violation("sent though refused", message, call_lines(*asked.calls), command_lines(asked))
+
+
+def really_applied(story: Story) -> Iterator[Violation]:
+    """A LeverageChanged tells of a value that the venue took from a call for this lane, after the command."""
+    for key, commands in story.lanes.items():
+        for asked in commands:
+            changed = asked.changed
+            if changed is not None and not any(_applied(call, asked) for call in story.calls[key]):
+                message = f"{asked.place} is told as changed to {changed.leverage}, which {key} never was"
+                yield violation("not applied", message, call_lines(*asked.calls), command_lines(asked))
+
+
+def _applied(call: Call, asked: Asked) -> bool:
+    changed, since = asked.changed, asked.record.timestamp_ms / 1000
+    if changed is None or call.applied_at is None or call.applied_at < since:
+        return False
+    return call.value in (changed.leverage, changed.requested_leverage)
+
+
+def final_values(story: Story) -> Iterator[Violation]:
+    """The venue ends with what the last accepted command asked for, unless a later one ended in doubt."""
+    for key, commands in story.lanes.items():
+        accepted = [index for index, asked in enumerate(commands) if asked.changed is not None]
+        last = accepted[-1] if accepted else -1
+        doubtful = [asked for asked in commands[last + 1 :] if asked.reason == "outcome_unknown"]
+        allowed = _values(commands[last]) if accepted else set()
+        allowed |= {asked.command.leverage for asked in doubtful if asked.command}
+        touched = [call for call in story.calls.get(key, []) if call.applied_at is not None]
+        found = story.history.final.get(key)
+        if (accepted and found not in allowed) or (touched and not accepted and not doubtful):
+            message = f"{key} ends with {found}, not {' or '.join(map(str, sorted(allowed))) or 'untouched'}"
+            shown = commands[last : last + 1] if accepted else []
+            yield violation("final value", message, call_lines(*touched[-2:]), command_lines(*shown, *doubtful))
+
+
+def _values(asked: Asked) -> set[Decimal]:
+    changed = asked.changed
+    return set() if changed is None else {changed.leverage}
+
+
+def within_budget(story: Story) -> Iterator[Violation]:
+    """The venue never had to throttle or ban."""
+    for call in story.history.calls:
+        if call.verdict in ("throttled", "banned"):
+            yield violation("over budget", f"call #{call.seq} was {call.verdict}", call_lines(call))
+
+
+def _end(call: Call, call_timeout: float) -> float:
+    finished = math.inf if call.finished_at is None else call.finished_at
+    return min(finished, call.received_at + call_timeout)
+
+
+def _owners(story: Story, *calls: Call) -> list[Asked]:
+    owners = [story.owner(call) for call in calls]
+    return [owner for owner in owners if owner is not None]

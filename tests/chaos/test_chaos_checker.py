@@ -1,0 +1,150 @@
+"""The checker passes what is right, and each promise broken once is found by its name: it is trusted with the rest."""
+
+from decimal import Decimal
+from typing import get_args
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from tests.chaos.broken import BROKEN, LANE, NOON, good, recalled, retold, retold_as_expired, without
+from tests.chaos.checker import check, report, unanswered
+from tests.chaos.generator import Generator, Plan
+from tests.chaos.history import Call, History, Place, Record
+from tests.chaos.perfect import Perfect
+from tests.chaos.story import Story
+from tests.chaos.violations import Kind
+
+
+def test_a_good_history_breaks_no_promise():
+    assert check(good()) == []
+    assert unanswered(good()) == []
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_promise_broken_once_is_found_by_its_name(name):
+    kinds, break_it = BROKEN[name]
+    assert {violation.kind for violation in check(break_it(good()))} == kinds
+
+
+def test_every_kind_of_violation_has_its_broken_history():
+    assert set(get_args(Kind)) - {"over budget"} == set().union(*(kinds for kinds, _ in BROKEN.values()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("lag", [0, 7])
+def test_a_perfect_gateway_passes_on_what_the_generator_makes(seed, lag):
+    generator, gateway = Generator(Plan(), seed), Perfect(NOON)
+    waiting: list[tuple[Record, str]] = []
+    for _ in range(1_000):
+        made = generator.next(gateway.now)
+        waiting.append((gateway.ask(made), made.kind))
+        if len(waiting) > lag:
+            gateway.settle(*waiting.pop(0))
+    for record, kind in waiting:
+        gateway.settle(record, kind)
+    history = gateway.history(seed)
+    assert report(history, check(history, latest_wins=False, budget_kept=True)).endswith("nothing broken")
+
+
+def test_values_that_come_round_again_are_still_told_apart():
+    plan = Plan(values=4, symbols=("BTCUSDT",), accounts=("desk-1",), venues=("binance_usdm",), misplaced=0)
+    generator, gateway = Generator(plan, 3), Perfect(NOON)
+    for _ in range(60):
+        made = generator.next(gateway.now)
+        gateway.settle(gateway.ask(made), made.kind)
+    history = gateway.history()
+    assert check(history) == []
+    story = Story(history)
+    owners = [owner.place.offset for call in history.calls if (owner := story.owner(call))]
+    assert owners == sorted(set(owners))
+
+
+def test_superseded_is_a_violation_where_latest_wins_is_off():
+    assert {violation.kind for violation in check(good(), latest_wins=False)} == {"superseded"}
+
+
+def test_a_call_that_the_gateway_gave_up_ends_with_its_timeout():
+    history = good()
+    left_open = replace(history, calls=recalled(history.calls, 1, finished_at=None))
+    assert {violation.kind for violation in check(left_open)} == {"overlap"}
+    assert check(left_open, call_timeout=0.005) == []
+
+
+def test_allowances_are_for_what_they_say():
+    history = good()
+    touching = replace(history, calls=recalled(history.calls, 1, finished_at=history.calls[1].received_at + 0.001))
+    assert check(touching, overlap_allowance=0.002) == []
+    late = {"received_at": NOON + 1.2, "applied_at": NOON + 1.2, "finished_at": NOON + 1.3}
+    sent_late = replace(history, calls=recalled(history.calls, 6, **late))
+    assert check(sent_late, expiry_allowance=0.25) == []
+    assert {violation.kind for violation in check(sent_late, expiry_allowance=0.1)} == {"sent after expiry"}
+
+
+@pytest.mark.parametrize("verdict", ["throttled", "banned"])
+def test_a_throttled_call_counts_where_the_budget_is_ours_alone(verdict):
+    history = good()
+    throttled = replace(history, calls=recalled(history.calls, 5, verdict=verdict, status=429))
+    assert check(throttled) == []
+    assert {violation.kind for violation in check(throttled, budget_kept=True)} == {"over budget"}
+
+
+def test_a_doubtful_command_may_have_changed_the_venue_after_the_last_accepted_one():
+    history = good()
+    told = retold(history.events, 6, reason="outcome_unknown")
+    doubtful = replace(history, events=told, final=history.final | {LANE: Decimal(15)})
+    assert check(doubtful) == []
+    assert check(replace(doubtful, final=history.final | {LANE: Decimal(16)})) != []
+
+
+def test_a_venue_that_changed_without_any_answer_telling_so_is_found():
+    history = good()
+    events = retold_as_expired(history)
+    kinds = {violation.kind for violation in check(replace(history, events=events, state=without(history.state, 8)))}
+    assert kinds == {"final value"}
+
+
+def test_unanswered_names_the_records_that_still_wait():
+    history = good()
+    assert unanswered(replace(history, events=without(history.events, 3), dead_letters=())) == [
+        Place(1, 3),
+        Place(1, 5),
+    ]
+
+
+def test_a_report_shows_the_seed_and_only_what_matters_in_the_order_of_time():
+    history = replace(good(), calls=recalled(good().calls, 1, finished_at=good().calls[1].received_at + 0.001))
+    lines = report(history, check(history)).splitlines()
+    assert lines[0] == "seed 7: 9 commands, 6 calls: 1 x overlap"
+    assert lines[1] == f"overlap: {LANE}: call #2 began while #1 was open"
+    assert [line.split()[1:3] for line in lines[2:]] == [
+        ["command", "1/0"],
+        ["call", "#1"],
+        ["command", "1/1"],
+        ["event", "1/0"],
+        ["call", "#2"],
+        ["event", "1/1"],
+    ]
+    assert lines[2:] == sorted(lines[2:])
+
+
+def test_a_report_of_many_violations_counts_all_and_shows_a_few():
+    history = replace(good(), events=())
+    lines = report(history, check(history), at_most=2).splitlines()
+    assert lines[0].startswith("seed 7: 9 commands, 6 calls: 7 x unanswered")
+    assert sum(not line.startswith(" ") for line in lines[1:]) == 2
+
+
+def test_a_history_is_kept_in_a_file(tmp_path):
+    good().save(tmp_path / "history")
+    assert History.load(tmp_path / "history") == good()
+
+
+def test_the_journal_is_read_as_the_simulator_writes_it():
+    entry = msgspec.json.decode(
+        b'{"seq": 1, "venue": "okx", "account": "desk-1", "lane": "cross.currency.BTC", "value": "2.5",'
+        b'"received_at": 1795262400.0, "applied_at": null, "finished_at": null, "status": null, "code": null,'
+        b'"verdict": "fault"}'
+    )
+    call = msgspec.convert(entry, Call)
+    assert (call.lane_key, call.value) == ("okx:desk-1:cross.currency.BTC", Decimal("2.5"))
