@@ -13,7 +13,9 @@ from typing import NamedTuple
 SLACK = 0.25
 """Seconds by which our idea of the venue's clock may be wrong."""
 SIGMAS = 3.0
-"""How far above its mean a Poisson stream of other calls may run before somebody meets the limit."""
+"""How many standard deviations others may spend above their mean before somebody meets the limit."""
+SAMPLES = 60
+"""How often a window what others have spent is sampled, to learn how unevenly they spend."""
 
 
 class Mark(NamedTuple):
@@ -32,25 +34,41 @@ class Spending(NamedTuple):
 
 
 class _Tally:
-    """One window of the venue's clock as its headers told it."""
+    """One window of the venue's clock as its headers told it, and how others' spending grew from sample to sample."""
 
-    __slots__ = ("number", "ours", "seen_at", "top")
+    __slots__ = ("began_at", "grown", "number", "ours", "sampled", "sampled_at", "samples", "seen_at", "squares", "top")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, began_at: float) -> None:
         self.number = number
+        self.began_at = began_at
         self.top = 0
         self.ours = 0
-        self.seen_at = 0.0
+        self.seen_at = began_at
+        self.sampled = 0
+        self.sampled_at = began_at
+        self.samples = 0.0
+        self.grown = 0
+        self.squares = 0.0
 
     @property
     def others(self) -> int:
         return max(0, self.top - self.ours)
 
-    def add(self, weight: int, used: int, since: float) -> None:
-        self.ours += weight
+    def add(self, call: Spending, used: int, sample: float) -> None:
+        self.ours += call.weight
         if used > self.top:
             self.top = used
-            self.seen_at = max(self.seen_at, since)
+            self.seen_at = max(self.seen_at, call.since)
+        passed = (call.since - self.sampled_at) / sample
+        if passed >= 1:
+            growth = self.others - self.sampled
+            self.samples += passed
+            self.grown += growth
+            self.squares += growth * growth / passed
+            self.sampled, self.sampled_at = self.others, call.since
+
+    def rate(self, window: float) -> float:
+        return self.others / max(self.seen_at - self.began_at, window / 8)
 
 
 class Others:
@@ -61,14 +79,15 @@ class Others:
     Until one window has been seen to its end, others are expected to spend half of what it holds.
     """
 
-    __slots__ = ("_blind_at", "_ends_at", "_last", "_lost", "_lost_at", "_now", "_now_rate", "capacity", "window")
+    __slots__ = ("_blind_at", "_ends_at", "_last", "_lost", "_lost_at", "_lump", "_now", "_rate", "capacity", "window")
 
     def __init__(self, capacity: int, window: float) -> None:
         self.capacity = capacity
         self.window = window
         self._now: _Tally | None = None
         self._last: _Tally | None = None
-        self._now_rate = 0.0
+        self._rate = 0.0
+        self._lump = 1.0  # variance over mean: 1 for single calls of weight 1 at random, more for heavy ones and bursts
         self._ends_at = 0.0
         self._blind_at: float | None = None
         self._lost = 0
@@ -84,8 +103,7 @@ class Others:
         self._roll(now)
         if self._now is None:
             return 0 if self._blind(now) else self.capacity
-        started_at = self._ends_at - SLACK - self.window
-        return self._forecast(self._now, self._ends_at - max(started_at, self._now.seen_at))
+        return self._forecast(self._now, self._ends_at - self._now.seen_at)
 
     def hopeful(self, at: float) -> int:
         """The same if they have spent nothing since the last answer: enough to let one call go alone and find out."""
@@ -118,8 +136,7 @@ class Others:
         if number is None:
             return
         if self._now is None or number > self._now.number:
-            self._begin(number)
-            self._ends_at = now + (number + 1) * self.window - venue_wall + SLACK
+            self._begin(number, now + number * self.window - venue_wall)
         tally = self._now if self._now and self._now.number == number else self._last
         if tally and tally.number == number:
             self._count(tally, call, used)
@@ -132,11 +149,11 @@ class Others:
             self._lost_at = now
 
     def _count(self, tally: _Tally, call: Spending, used: int) -> None:
-        tally.add(call.weight, used, call.since)
+        tally.add(call, used, self.window / SAMPLES)
         if tally is self._now and self._lost and call.since >= self._lost_at:
             tally.ours += self._lost
             self._lost = 0
-        self._now_rate = self._rate()
+        self._learn()
 
     def _window_of(self, used: int, began: float, ended: float, mark: Mark | None) -> int | None:
         """The window in which the venue counted a call that began and ended at these times of its clock."""
@@ -148,33 +165,34 @@ class Others:
         # A window known to have begun before the call, or a count that fell: then it was counted in the newer one.
         return final if mark.number >= final or (mark.number == first and used <= mark.top) else first
 
-    def _begin(self, number: int) -> None:
+    def _begin(self, number: int, began_at: float) -> None:
+        self._ends_at = began_at + self.window + SLACK
         previous = self._now
         self._last = previous if previous and previous.top and previous.number == number - 1 else None
-        self._now = _Tally(number)
+        self._now = _Tally(number, began_at)
         self._lost = 0
-        self._now_rate = self._rate()
+        self._learn()
 
     def _roll(self, now: float) -> None:
         if self._now is None or now < self._ends_at:
             return
         if self._now.top and now < self._ends_at + self.window:
-            self._begin(self._now.number + 1)
-            self._ends_at += self.window
+            self._begin(self._now.number + 1, self._ends_at - SLACK)
         else:
             self._now = self._last = self._blind_at = None
 
     def _blind(self, now: float) -> bool:
         return self._blind_at is not None and now >= self._blind_at
 
-    def _rate(self) -> float:
-        rates = [self.capacity / (2 * self.window)] if self._last is None else []
-        begins = self._ends_at - SLACK - self.window
-        for tally, started_at in ((self._now, begins), (self._last, begins - self.window)):
-            if tally:
-                rates.append(tally.others / max(tally.seen_at - started_at, self.window / 8))
-        return max(rates)
+    def _learn(self) -> None:
+        tallies = [tally for tally in (self._now, self._last) if tally]
+        assumed = [self.capacity / (2 * self.window)] if self._last is None else []
+        self._rate = max(assumed + [tally.rate(self.window) for tally in tallies])
+        grown = sum(tally.grown for tally in tallies)
+        if grown > 0:
+            mean = grown / sum(tally.samples for tally in tallies)
+            self._lump = max(1.0, sum(tally.squares for tally in tallies) / grown - mean)
 
     def _forecast(self, tally: _Tally, left: float) -> int:
-        mean = self._now_rate * left
-        return min(self.capacity, floor(tally.others + mean + SIGMAS * sqrt(mean)))
+        mean = self._rate * left
+        return min(self.capacity, floor(tally.others + mean + SIGMAS * sqrt(mean * self._lump)))

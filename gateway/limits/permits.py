@@ -39,7 +39,7 @@ class ScopeSnapshot(Struct, frozen=True, kw_only=True):
     frozen_until: float
 
 
-class LimitLowered(Exception):  # noqa: N818 - it tells what happened, not what is wrong
+class LimitLoweredError(Exception):
     """The venue lowered a limit below the weight of a waiting call."""
 
 
@@ -130,7 +130,7 @@ class Permits:
 
         Raises:
             ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
-            LimitLowered: the same, but the limit was lowered during the wait.
+            LimitLoweredError: the same, but the limit was lowered during the wait.
         """
         desk = self._desks[venue]
         request = desk.budget.request(account, costs)
@@ -161,12 +161,12 @@ class Permits:
                 desk.budget.scope(limit.name, account).bucket.assume_spent(self.now())
 
     def resize(self, venue: VenueName, limit_name: str, capacity: int) -> None:
-        """The venue publishes another capacity; calls that it could never hold stop waiting with `LimitLowered`."""
+        """The venue publishes another capacity; calls it could never hold stop waiting with `LimitLoweredError`."""
         desk = self._desks[venue]
         for request in desk.budget.resize(limit_name, capacity):
             future = desk.waiters[request]
             if not future.done():
-                future.set_exception(LimitLowered(f"{limit_name} of {venue} holds only {capacity} now"))
+                future.set_exception(LimitLoweredError(f"{limit_name} of {venue} holds only {capacity} now"))
         self.serve_soon(desk)
 
     def estimate(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
@@ -192,7 +192,7 @@ class Permits:
         )
 
     def serve_soon(self, desk: _Desk) -> None:
-        """Serve those in line once the caller is done: a freeze that it adds to its permit's end still counts."""
+        """Serve those in line once the caller is done: a freeze that it adds then still counts."""
         if desk.waiters and not desk.serving:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
@@ -202,7 +202,7 @@ class Permits:
         desk.waiters[request] = future
         try:
             await future
-        except LimitLowered:
+        except LimitLoweredError:
             raise
         except BaseException:
             self._abandon(desk, request, future)
