@@ -1,13 +1,16 @@
 """Options that several commands share, and the settings they lead to."""
 
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+from aiokafka.errors import KafkaError
 from cyclopts import Parameter
 
 from gateway.client import LeverageClient
-from gateway.kafka.connection import client_options
+from gateway.kafka.connection import client_options, unreachable
 from gateway.settings import Settings
 from gateway.settings_file import base_dir_of, load_settings
 from gateway.venues.catalogue import venues
@@ -15,7 +18,9 @@ from gateway.venues.catalogue import venues
 ConfigOption = Annotated[
     Path | None, Parameter(name="--config", help="Settings file (TOML); without one, defaults and GATEWAY_ variables.")
 ]
-JsonOption = Annotated[bool, Parameter(name="--json", help="JSON on standard output, for programs.")]
+JsonOption = Annotated[
+    bool, Parameter(name="--json", help="JSON on standard output, for programs.", show_default=False)
+]
 
 
 def read_settings(config: Path | None, *, with_accounts: bool = True) -> Settings:
@@ -24,7 +29,14 @@ def read_settings(config: Path | None, *, with_accounts: bool = True) -> Setting
     return load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
 
 
-def make_client(settings: Settings, config: Path | None) -> LeverageClient:
-    """A client of the topics that the settings name."""
+@asynccontextmanager
+async def connected(settings: Settings, config: Path | None) -> AsyncGenerator[LeverageClient]:
+    """A client of the topics that the settings name; what goes wrong with Kafka inside is UnreachableError."""
     options: dict[str, Any] = client_options(settings.kafka, base_dir_of(config))
-    return LeverageClient(topics=settings.kafka.topics, **options)
+    try:
+        async with LeverageClient(topics=settings.kafka.topics, **options) as client:
+            yield client
+    except BrokenPipeError:
+        raise
+    except (KafkaError, OSError) as error:
+        raise unreachable(settings.kafka, error) from error

@@ -2,7 +2,6 @@
 
 import asyncio
 import platform
-from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ import uvloop
 from gateway import app
 from gateway.cli.exits import DONE
 from gateway.cli.options import ConfigOption, read_settings
+from gateway.release import version
 from gateway.settings_checks import readable_by_all, secret_texts
 from gateway.settings_file import base_dir_of
 from gateway.telemetry.logging import set_up_logging
@@ -35,7 +35,7 @@ def run(*, config: ConfigOption = None) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = type(runner.get_loop()).__module__
         versions = {
-            "version": version("leverage-gateway"),
+            "version": version(),
             "python": platform.python_version(),
             "uvloop": uvloop.__version__,
         }

@@ -1,5 +1,6 @@
 """`leverage-gateway send`: one command, by hand."""
 
+import re
 import sys
 import time
 from decimal import Decimal, InvalidOperation
@@ -11,7 +12,7 @@ import uvloop
 from cyclopts import Parameter, validators
 
 from gateway.cli.exits import DONE, NO, UsageError
-from gateway.cli.options import ConfigOption, JsonOption, make_client, read_settings
+from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
 from gateway.cli.printing import console, event_line, print_json, print_line
 from gateway.client import CommandIds, SentCommand
 from gateway.kafka.connection import UnreachableError
@@ -28,11 +29,20 @@ from schemas import (
     encode,
 )
 
+EXPECTED = {
+    "account": "1 to 64 letters, digits, dots, dashes and underscores",
+    "command_id": "1 to 64 characters",
+    "issuer": "at most 256 characters",
+    **dict.fromkeys(
+        ("symbol", "instrument", "currency"), "1 to 64 characters; no white space, control characters, : or &"
+    ),
+}
 Positive = validators.Number(gt=0)
 
 
 def send(
     venue: Annotated[VenueName, Parameter(help="Where.")],
+    /,
     *,
     account: Annotated[str, Parameter(help="The account, as the gateway's settings name it.")],
     leverage: Annotated[str, Parameter(help="How much: a decimal number.")],
@@ -46,7 +56,9 @@ def send(
     ] = None,
     issuer: Annotated[str | None, Parameter(help="Who asks, as events tell it.")] = None,
     command_id: Annotated[str | None, Parameter(help="The idempotency key; a new one without it.")] = None,
-    wait: Annotated[bool, Parameter(help="Wait for the answer: exit 0 for changed, 1 for rejected.")] = False,
+    wait: Annotated[
+        bool, Parameter(help="Wait for the answer: exit 0 for changed, 1 for rejected.", show_default=False)
+    ] = False,
     timeout: Annotated[float, Parameter(help="Seconds to wait at most.", validator=Positive)] = 60.0,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -111,14 +123,21 @@ def make_command(
         return decode_command(encode(command))
     except InvalidOperation:
         raise UsageError("--leverage expects a decimal number, as in 20 or 2.5") from None
-    except (DecodeError, OverflowError, ValueError) as error:
-        raise UsageError(str(error)) from None
+    except (DecodeError, OverflowError) as error:
+        raise UsageError(_in_options(str(error))) from None
+
+
+def _in_options(said: str) -> str:
+    """What a decoder said of a field, told of the option instead."""
+    found = re.search(r"`\$\.(?:target\.)?(\w+)`", said)
+    field = found[1] if found else ""
+    return f"{_option(field)} expects {EXPECTED[field]}" if field in EXPECTED else said
 
 
 async def _send(
     settings: Settings, config: Path | None, command: SetLeverage, *, json: bool, wait_seconds: float | None
 ) -> int:
-    async with make_client(settings, config) as client:
+    async with connected(settings, config) as client:
         sent = await client.publish(command)
         if wait_seconds is None:
             _print_sent(sent, json=json)

@@ -9,7 +9,7 @@ import uvloop
 from cyclopts import Parameter
 
 from gateway.cli.exits import DONE
-from gateway.cli.options import ConfigOption, JsonOption, make_client, read_settings
+from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
 from gateway.cli.printing import console, event_line
 from gateway.settings import Settings
 from schemas import encode
@@ -19,7 +19,9 @@ def watch(
     *,
     config: ConfigOption = None,
     json: JsonOption = False,
-    from_beginning: Annotated[bool, Parameter(help="All events that the topic still has, too.")] = False,
+    from_beginning: Annotated[
+        bool, Parameter(help="All events that the topic still has, too.", show_default=False)
+    ] = False,
 ) -> int:
     """Print events as they come, until Ctrl-C; with --json one event a line, as the topic has it.
 
@@ -36,7 +38,7 @@ def watch(
 
 async def _follow(settings: Settings, config: Path | None, *, json: bool, from_beginning: bool) -> None:
     async with (
-        make_client(settings, config) as client,
+        connected(settings, config) as client,
         aclosing(client.events(from_beginning=from_beginning)) as events,
     ):
         async for event in events:

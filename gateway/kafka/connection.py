@@ -6,7 +6,7 @@ Before it come the settings; after it, whoever connects. The password is read fr
 from pathlib import Path
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from gateway.kafka.tls import tls_context
 from gateway.settings import KafkaSettings
@@ -38,6 +38,6 @@ def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
 
 def unreachable(settings: KafkaSettings, error: KafkaError | OSError) -> UnreachableError:
     """What to tell people of a connection that failed: where to, why, and the setting to look at."""
-    why = str(error) or type(error).__name__
+    why = "no broker answers" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
     where = f"Kafka at {settings.bootstrap_servers} (kafka.bootstrap_servers, {settings.security_protocol})"
     return UnreachableError(f"{where}: {why}")

@@ -3,12 +3,14 @@
 All parts count here; `server` shows the registry. Labels are bounded: no account, symbol, lane or command id.
 """
 
+import platform
 from collections.abc import Sequence
 from typing import Literal, get_args
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from gateway.release import version
 from gateway.venues.venue import Purpose
 from schemas import Reason, VenueName
 
@@ -138,6 +140,7 @@ class Metrics:
             "gateway_event_loop_lag_seconds", "How late the event loop's last tick was."
         )
         self.build_info = self._gauge("gateway_build_info", "Always 1; the labels tell the build.", "version", "python")
+        self.build_info.labels(version(), platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
 
