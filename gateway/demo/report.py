@@ -1,0 +1,59 @@
+"""What the demo prints: a table of every sample command with its event, one event whole, and where to look next."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.client import SentCommand
+from gateway.demo.scenario import Sample, outcome
+from schemas import Event, LeverageChanged, encode
+from schemas.targets import venue_of
+
+_COLUMNS = ("#", "command", "shows", "answer", "calls", "after", "in the event's words")
+
+NEXT = """\
+Where to look next
+  README.md                      settings, topics, promises; `make kafka` starts a real Apache Kafka
+  gateway/demo/scenario.py       the commands above; change one and run this again
+  leverage-gateway simulate      the venues alone; leverage-gateway send, watch: commands and events by hand
+  leverage-gateway run           the gateway, with your gateway.toml
+  schemas/                       every message, its JSON Schema and examples"""
+
+
+class Answered(NamedTuple):
+    """A sample, its command as sent, and its event if one came in time, with the seconds it took."""
+
+    sample: Sample
+    sent: SentCommand
+    event: Event | None
+    seconds: float
+
+
+def print_report(answered: Sequence[Answered], console: Console) -> None:
+    """Print all of it."""
+    table = Table(*_COLUMNS, box=box.SIMPLE, title="What became of each command", title_justify="left")
+    for number, one in enumerate(answered, start=1):
+        table.add_row(*_row(number, one))
+    console.print(table)
+    retried = next((one.event for one in answered if one.event is not None and one.event.attempts > 1), None)
+    if retried is not None:
+        console.print(Text("The event of the one that was retried, as it is on leverage.events.v1:"))
+        console.print_json(encode(retried).decode(), indent=None)
+    console.print(Text(f"\n{NEXT}"))
+
+
+def _row(number: int, one: Answered) -> list[Text]:
+    command, event = one.sent.command, one.event
+    asked = f"{venue_of(command.target)} {command.target.lane} {command.leverage}x"
+    row = [Text(str(number)), Text(asked), Text(one.sample.shows)]
+    if event is None:
+        return [*row, Text("no answer", style="bold red")]
+    changed = isinstance(event, LeverageChanged)
+    style = "bold red" if not one.sample.met_by(event) else "green" if changed else "yellow"
+    words = f"the venue has {event.leverage}x, {event.certainty}" if changed else event.message
+    told = [str(event.attempts), f"{one.seconds * 1000:.0f} ms", words]
+    return [*row, Text(outcome(event), style=style), *map(Text, told)]
