@@ -4,7 +4,8 @@ To be called when no gateway runs any more; `checker` judges the result.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -42,13 +43,10 @@ async def read_topic(bootstrap_servers: str, topic: str) -> tuple[Record, ...]:
 
     That end, and not the last stable offset: a transaction that is still open must end before this returns.
     """
-    async with _Consumer(bootstrap_servers, "read_uncommitted") as consumer:
-        partitions = await _partitions(consumer, topic)
-        ends = await consumer.end_offsets(partitions)
-    async with _Consumer(bootstrap_servers, "read_committed") as consumer:
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        found = [record for tp in partitions for record in await _read_to(consumer, tp, ends[tp])]
+    async with _consumer(bootstrap_servers, topic, "read_uncommitted") as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+    async with _consumer(bootstrap_servers, topic, "read_committed") as consumer:
+        found = [record for tp, end in ends.items() for record in await _read_to(consumer, tp, end)]
     return tuple(sorted(found, key=lambda record: record.place))
 
 
@@ -67,30 +65,21 @@ async def read_journal(http: aiohttp.ClientSession, simulator_url: str) -> tuple
     return tuple(sorted(calls, key=lambda call: call.seq))
 
 
-class _Consumer:
-    def __init__(self, bootstrap_servers: str, isolation_level: str) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers,
-            group_id=None,
-            isolation_level=isolation_level,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
-
-    async def __aenter__(self) -> AIOKafkaConsumer:
-        await self._consumer.start()
-        return self._consumer
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> Sequence[TopicPartition]:
-    consumer.subscribe([topic])  # makes the client fetch the topic's metadata
-    while not (numbers := consumer.partitions_for_topic(topic)):
-        await consumer.topics()
-    consumer.unsubscribe()
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+@asynccontextmanager
+async def _consumer(bootstrap_servers: str, topic: str, isolation_level: str) -> AsyncGenerator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        group_id=None,  # all partitions, from their beginning
+        isolation_level=isolation_level,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 async def _read_to(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Record]:

@@ -9,7 +9,6 @@ from schemas import LeverageChanged, Timestamp
 from tests.chaos.history import Call, Record
 from tests.chaos.story import Asked, Told, event_of
 
-
 Kind = Literal[
     "unanswered",
     "answered twice",
