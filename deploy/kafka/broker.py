@@ -247,6 +247,8 @@ def main() -> int:
     except KafkaMissingError as error:
         print(f"kafka: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:  # before it was ready
+        return 130
     return 0
 
 

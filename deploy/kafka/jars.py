@@ -61,19 +61,12 @@ def _copy(jars: Path) -> None:
         raise KafkaMissingError("mvn was not found: install Maven, or set KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS")
     half = jars.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
-    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={half}")
-    done = subprocess.run(
-        (maven, "-q", "-B", "-f", str(POM), *goal),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=MAVEN_TIMEOUT,
-        cwd=HERE,
-    )
-    if done.returncode != 0:
-        raise KafkaMissingError(
-            f"Maven could not fetch Apache Kafka's jars:\n{done.stdout[-2000:]}{done.stderr[-1000:]}"
-        )
+    copy = (maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={half}")
+    try:
+        subprocess.run(copy, check=True, capture_output=True, text=True, timeout=MAVEN_TIMEOUT, cwd=HERE)
+    except subprocess.SubprocessError as error:
+        said = f"{error.stdout or ''}"[-2000:] if isinstance(error, subprocess.CalledProcessError) else f"{error}"
+        raise KafkaMissingError(f"Maven could not fetch Apache Kafka's jars:\n{said}") from error
     half.rename(jars)  # whole or not there at all
 
 
