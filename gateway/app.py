@@ -18,21 +18,21 @@ from aiokafka.errors import KafkaError
 from gateway.accounts import Accounts
 from gateway.clock import Clock, SystemClock
 from gateway.health import GatewayHealth
-from gateway.kafka.connection import client_options, unreachable
+from gateway.kafka.connection import UnreachableError, client_options, unreachable
 from gateway.kafka.group import Group
 from gateway.kafka.topics import check_topics
 from gateway.limits.permits import Permits
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import Parts, PartitionPolicy
+from gateway.pipeline.partition import PartitionPolicy, Parts
 from gateway.pipeline.repeats import RepeatWindow
+from gateway.pipeline.venue_clock import VenueClock
 from gateway.settings import Settings, VenueSettings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observer import Telemetry
 from gateway.telemetry.sampling import Sampler
 from gateway.telemetry.server import ObservabilityServer
-from gateway.transport.server_clock import ServerClock
 from gateway.transport.session import VenueSession
 from gateway.venues.catalogue import venues
 from gateway.venues.venue import Venue
@@ -57,7 +57,18 @@ async def run(settings: Settings, *, base_dir: Path, consumer_options: Mapping[s
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await Gateway(settings, base_dir=base_dir, consumer_options=consumer_options).run(stop)
+    try:
+        await Gateway(settings, base_dir=base_dir, consumer_options=consumer_options).run(stop)
+    except BaseExceptionGroup as errors:
+        raise (_told_to_people(errors) or errors) from None
+
+
+def _told_to_people(errors: BaseExceptionGroup) -> BaseException | None:
+    """The one error of a task group that has a text for people."""
+    unreached = errors.subgroup(UnreachableError)
+    while isinstance(unreached, BaseExceptionGroup):
+        unreached = unreached.exceptions[0]
+    return unreached
 
 
 class Gateway:
@@ -78,9 +89,13 @@ class Gateway:
         self.metrics = Metrics()
         telemetry = Telemetry(self.metrics)
         self.accounts = Accounts(settings.accounts, base_dir)
-        self._sessions = {name: self._session(venue, clock) for name, venue in self._used().items()}
+        self._sessions: dict[VenueName, VenueSession] = {
+            name: self._session(venue) for name, venue in self._used().items()
+        }
         self.permits = Permits(clock)
-        self.calls = {name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions}
+        self.calls: dict[VenueName, VenueCalls] = {
+            name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
+        }
         self.group = Group(
             settings.kafka,
             parts=self._parts(clock, telemetry),
@@ -129,9 +144,9 @@ class Gateway:
     def _venue_settings(self, name: VenueName) -> VenueSettings:
         return getattr(self._settings.venues, name)
 
-    def _session(self, venue: Venue, clock: Clock) -> VenueSession:
+    def _session(self, venue: Venue) -> VenueSession:
         settings = self._venue_settings(venue.name)
-        return VenueSession(settings.base_url or venue.base_url, call_timeout=settings.call_timeout, clock=clock)
+        return VenueSession(settings.base_url or venue.base_url, call_timeout=settings.call_timeout)
 
     def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCalls:
         settings = self._venue_settings(venue.name)
@@ -142,7 +157,7 @@ class Gateway:
             venue,
             settings,
             sender=session,
-            venue_time=ServerClock(venue, session, clock),
+            venue_time=VenueClock(venue, session, clock),
             permits=self.permits,
             clock=clock,
             max_in_flight=self._settings.pipeline.max_in_flight,
@@ -151,7 +166,7 @@ class Gateway:
 
     def _parts(self, clock: Clock, telemetry: Telemetry) -> Parts:
         settings, pipeline = self._settings, self._settings.pipeline
-        by_venue = {name: self._venue_settings(name) for name in VENUES}
+        by_venue: dict[VenueName, VenueSettings] = {name: self._venue_settings(name) for name in VENUES}
         return Parts(
             policy=PartitionPolicy(
                 topic=settings.kafka.topics.commands,
@@ -166,14 +181,14 @@ class Gateway:
             intake=Intake(
                 topic=settings.kafka.topics.commands,
                 venues=VENUES,
-                deadlines={name: one.deadline for name, one in by_venue.items()},
+                deadlines={venue.name: by_venue[venue.name].deadline for venue in VENUES.values()},
                 accounts=self.accounts,
                 partition_of=self._partition_of if settings.kafka.check_partitioner else None,
                 clock=clock,
             ),
             calls=self.calls,
             accounts=self.accounts,
-            brake=Brake({name: one.dead_letters_per_minute for name, one in by_venue.items()}),
+            brake=Brake({venue.name: by_venue[venue.name].dead_letters_per_minute for venue in VENUES.values()}),
             clock=clock,
             jitter=random.Random(),  # noqa: S311 - jitter, no secret
             observer=telemetry,

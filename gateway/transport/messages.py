@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
-    """What goes on the wire; `target` is path and query, already percent-encoded and signed over exactly these bytes."""
+    """What goes on the wire; `target` is path and query, percent-encoded, signed over just these bytes."""
 
     method: str
     target: str

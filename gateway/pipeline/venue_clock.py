@@ -1,0 +1,46 @@
+"""A venue's clock as we know it: ours and an offset, measured by the middle of a round trip.
+
+Measured at start and whenever the venue complains; every signed timestamp comes from here.
+"""
+
+import asyncio
+
+from gateway.clock import Clock
+from gateway.pipeline.call import Sender
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.venue import Venue
+
+
+class VenueClock:
+    """The offset to one venue's clock."""
+
+    def __init__(self, venue: Venue, sender: Sender, clock: Clock) -> None:
+        self._venue = venue
+        self._sender = sender
+        self._clock = clock
+        self._measuring = asyncio.Lock()
+        self._measured_at = float("-inf")
+        self.offset = 0.0
+
+    def timestamp_ms(self) -> int:
+        """Milliseconds since 1970 UTC by the venue's clock."""
+        return int((self._clock.wall() + self.offset) * 1000)
+
+    async def measure(self) -> bool:
+        """Ask the venue's clock; False, and the old offset, where it does not tell. Callers at once share a request."""
+        asked = self._clock.monotonic()
+        async with self._measuring:
+            return self._measured_at >= asked or await self._measure()
+
+    async def _measure(self) -> bool:
+        call = self._venue.server_time()
+        target = f"{call.path}?{call.query}" if call.query else call.path
+        begun = self._clock.wall()
+        answer = await self._sender.send(HttpRequest(method=call.method, target=target, headers={}))
+        ended = self._clock.wall()
+        told = self._venue.server_time_ms(answer) if isinstance(answer, HttpAnswer) else None
+        if told is None:
+            return False
+        self.offset = told / 1000 - (begun + ended) / 2
+        self._measured_at = self._clock.monotonic()
+        return True

@@ -1,0 +1,96 @@
+"""One venue's HTTP session: exact bytes out, an answer or an outcome back, never an exception of the network.
+
+```
+before a byte could be sent    DNS, refused, TLS, connecting took too long   -> Unavailable
+after that                     timeout, reset, EOF, an answer cut short      -> Ambiguous
+```
+Before it, the signature; after it, the venue's classification. Redirects are answers here: nobody follows them with a
+signed request.
+"""
+
+import asyncio
+
+import aiohttp
+from yarl import URL
+
+from gateway.outcomes import Ambiguous, Unavailable
+from gateway.transport.messages import HttpAnswer, HttpRequest
+
+LARGEST_ANSWER_BYTES = 1024 * 1024
+KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
+CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
+HEADERS = {"User-Agent": "leverage-gateway", "Accept": "application/json"}
+# The signed bytes are the whole request: aiohttp adds nothing, and no content type to an empty body.
+NOT_ADDED = ("Accept-Encoding", "Content-Type")
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.InvalidURL,
+)
+
+
+class VenueSession:
+    """The connections to one venue, kept warm."""
+
+    def __init__(self, base_url: str, *, call_timeout: float) -> None:
+        """`call_timeout`: seconds from connecting to the last byte of the answer."""
+        self._base = base_url.rstrip("/")
+        self._call_timeout = call_timeout
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Make the session; connections are made when they are needed."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            skip_auto_headers=NOT_ADDED,
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._call_timeout * CONNECT_SHARE),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+        """Send once; nothing is retried here."""
+        try:
+            async with asyncio.timeout(self._call_timeout):
+                return await self._exchange(request)
+        except NEVER_SENT as error:
+            return Unavailable(message=f"not reached: {_kind(error)}")
+        except TimeoutError:
+            return Ambiguous(message=f"no answer within {self._call_timeout:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            return Ambiguous(message=f"no whole answer: {_kind(error)}")
+
+    async def _exchange(self, request: HttpRequest) -> HttpAnswer | Ambiguous:
+        if self._session is None:
+            raise RuntimeError("the session is not started")
+        url = URL(self._base + request.target, encoded=True)
+        async with self._session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        ) as response:
+            body = await _bounded(response)
+        if body is None:
+            return Ambiguous(message="an answer of more than a megabyte", http_status=response.status)
+        return HttpAnswer(status=response.status, headers=response.headers, body=body)
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER_BYTES:
+            return None
+    return bytes(body)
+
+
+def _kind(error: Exception) -> str:
+    """The error by its kind: its text may hold the signed URL."""
+    reason = getattr(error, "strerror", None)
+    return f"{type(error).__name__} ({reason})" if isinstance(reason, str) and reason else type(error).__name__

@@ -1,0 +1,1 @@
+"""Binance: cross margin (sapi), USD-M futures (fapi) and portfolio margin (papi); one family, three endpoints."""

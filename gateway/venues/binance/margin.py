@@ -1,0 +1,90 @@
+"""Binance cross margin: POST /sapi/v1/margin/max-leverage, one setting for the whole account.
+
+No leverage is echoed, and none can be read back. `timestamp` and `signature` are sent though the endpoint's table omits
+them, and no `recvWindow`, as the official SDK does it.
+"""
+
+from typing import Any
+
+from gateway.limits.limit import Cost, Usage
+from gateway.outcomes import Ambiguous, Applied, Outcome, Refused
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.answer import json_object, text
+from gateway.venues.binance import codes, limits, signing
+from gateway.venues.binance.classify import classify
+from gateway.venues.codes import clean
+from gateway.venues.credentials import Credentials
+from gateway.venues.rules import broken_integer_rule, plain
+from gateway.venues.venue import Call
+from schemas import SetLeverage, VenueName
+
+WEIGHT = 3000
+GRANTED = (3, 5, 10, 20)
+
+
+class BinanceMarginVenue:
+    """The cross-margin endpoint."""
+
+    name: VenueName = "binance_margin"
+    base_url = "https://api.binance.com"
+    limits = limits.MARGIN
+
+    def broken_rule(self, command: SetLeverage) -> str | None:
+        """3 and 5 are Classic, 10 is Pro, 20 is Pro where compliance allows: the venue decides that."""
+        broken = broken_integer_rule(command.leverage)
+        if broken is None and command.leverage not in GRANTED:
+            return f"cross margin takes 3, 5, 10 or (where allowed) 20, not {plain(command.leverage)}"
+        return broken
+
+    def set_leverage(self, command: SetLeverage) -> Call:
+        """One call a minute and address, and 3000 of the account's weight."""
+        return Call(
+            purpose="set_leverage",
+            method="POST",
+            path="/sapi/v1/margin/max-leverage",
+            query=f"maxLeverage={plain(command.leverage)}",
+            costs=(Cost("uid_weight", WEIGHT), Cost("ip_calls", 1)),
+        )
+
+    def read_back(self, command: SetLeverage) -> Call | None:  # noqa: ARG002 - the same for every command
+        """No endpoint tells the cross-margin leverage."""
+        return None
+
+    def server_time(self) -> Call:
+        """Spot's clock, on the same host; its weight counts for /api, not for /sapi."""
+        return Call(purpose="server_time", method="GET", path="/api/v3/time", signed=False)
+
+    def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
+        """As the official SDK: no recvWindow, so the venue's default of 5 s holds."""
+        return signing.sign(call, credentials, timestamp_ms, receive_window=False)
+
+    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - nothing is echoed
+        """What an answer to `set_leverage` means."""
+        return classify(answer, codes.MARGIN, _read_200, limit=None)
+
+    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - never called for
+        """There is none."""
+        return Ambiguous(message="this venue has nothing to read back", http_status=answer.status)
+
+    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+        """The `serverTime` field."""
+        return server_time_ms(answer)
+
+    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+        """The account's weight on this endpoint."""
+        return limits.usage(self.limits, answer)
+
+
+def server_time_ms(answer: HttpAnswer) -> int | None:
+    """`{"serverTime": ms}`, as all of Binance's clocks answer."""
+    found = (json_object(answer) or {}).get("serverTime")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def _read_200(body: dict[str, Any]) -> Outcome:
+    if body.get("success") is True:
+        return Applied()
+    if body.get("success") is False:
+        code = body.get("code")
+        return Refused(code=None if code is None else str(code), message=clean(text(body.get("msg"))), http_status=200)
+    return Ambiguous(message="a 200 that says neither success nor failure", http_status=200)

@@ -1,0 +1,135 @@
+"""The three kinds of signing key, and reading an account's credentials from its files.
+
+`gateway.accounts` loads them at start and again when the files change; `signing` in each venue's room uses them.
+"""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from gateway.settings import CredentialSettings
+from gateway.venues.credentials import Credentials, SigningKey
+
+SMALLEST_RSA_BITS = 2048
+
+
+class CredentialError(Exception):
+    """Raised where a credential file cannot be used; its text names the setting and what would be right."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}")
+        self.setting = setting
+        self.problem = problem
+
+
+class HmacKey:
+    """HMAC-SHA256; the keyed state is made once and copied, which is cheaper than keying anew."""
+
+    def __init__(self, secret: str) -> None:
+        self._keyed = hmac.new(secret.encode(), digestmod=hashlib.sha256)
+
+    def sign(self, payload: bytes) -> bytes:
+        """The 32 bytes of the digest."""
+        keyed = self._keyed.copy()
+        keyed.update(payload)
+        return keyed.digest()
+
+    def __repr__(self) -> str:
+        return "HmacKey(…)"
+
+
+class RsaKey:
+    """RSASSA-PKCS1-v1_5 with SHA-256."""
+
+    def __init__(self, key: RSAPrivateKey) -> None:
+        self._key = key
+
+    def sign(self, payload: bytes) -> bytes:
+        """As many bytes as the key is long."""
+        return self._key.sign(payload, padding.PKCS1v15(), hashes.SHA256())
+
+    def __repr__(self) -> str:
+        return "RsaKey(…)"
+
+
+class Ed25519Key:
+    """Ed25519 over the payload itself (RFC 8032)."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    def sign(self, payload: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(payload)
+
+    def __repr__(self) -> str:
+        return "Ed25519Key(…)"
+
+
+def load_credentials(settings: CredentialSettings, base_dir: Path) -> Credentials:
+    """Read one account's keys for one venue; CredentialError where a file cannot be used."""
+    passphrase = None
+    if settings.passphrase_file is not None:
+        passphrase = _text("passphrase_file", base_dir / settings.passphrase_file)
+    return Credentials(
+        api_key=_text("api_key_file", base_dir / settings.api_key_file),
+        signing_key=_signing_key(settings, base_dir),
+        passphrase=passphrase,
+        simulated=settings.simulated,
+    )
+
+
+def fingerprint(settings: CredentialSettings, base_dir: Path) -> tuple[tuple[int, int, int], ...]:
+    """What changes when one of the files does: inode, size and time of change; zeros for a file that is not there."""
+    names = (settings.api_key_file, settings.api_secret_file, settings.private_key_file, settings.passphrase_file)
+    return tuple(_state(base_dir / name) for name in names if name is not None)
+
+
+def parse_private_key(pem: bytes) -> SigningKey:
+    """Read an RSA or Ed25519 key; CredentialError for any other."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except TypeError as error:
+        raise CredentialError("private_key_file", "the key is encrypted; store it without a password") from error
+    except ValueError as error:
+        raise CredentialError("private_key_file", "not a PEM private key (PKCS#8: RSA or Ed25519)") from error
+    if isinstance(key, Ed25519PrivateKey):
+        return Ed25519Key(key)
+    if not isinstance(key, RSAPrivateKey):
+        raise CredentialError("private_key_file", "neither an RSA nor an Ed25519 key")
+    if key.key_size < SMALLEST_RSA_BITS:
+        raise CredentialError("private_key_file", f"an RSA key needs at least {SMALLEST_RSA_BITS} bits")
+    return RsaKey(key)
+
+
+def _signing_key(settings: CredentialSettings, base_dir: Path) -> SigningKey:
+    if settings.private_key_file is not None:
+        return parse_private_key(_text("private_key_file", base_dir / settings.private_key_file).encode())
+    if settings.api_secret_file is None:
+        raise CredentialError("api_secret_file", "give this, or private_key_file")
+    return HmacKey(_text("api_secret_file", base_dir / settings.api_secret_file))
+
+
+def _text(setting: str, path: Path) -> str:
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise CredentialError(setting, f"cannot read {path}: {why}") from None
+    if not text:
+        raise CredentialError(setting, f"{path} is empty")
+    return text
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

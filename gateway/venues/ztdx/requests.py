@@ -1,0 +1,80 @@
+"""The ZTDX venue: its calls, and what its answers mean."""
+
+import msgspec
+
+from gateway.limits.limit import Cost, Usage
+from gateway.outcomes import Ambiguous, Outcome
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.answer import json_body
+from gateway.venues.binance.classify import classify, echoed
+from gateway.venues.binance.futures import row_of, symbol
+from gateway.venues.binance.margin import server_time_ms
+from gateway.venues.credentials import Credentials
+from gateway.venues.rules import broken_integer_rule
+from gateway.venues.venue import Call
+from gateway.venues.ztdx import signing
+from gateway.venues.ztdx.codes import CODES
+from gateway.venues.ztdx.limits import ZTDX
+from schemas import SetLeverage, VenueName
+
+LIMIT = "ip_weight"
+READ_BACK_WEIGHT = 5
+
+
+class ZtdxVenue:
+    """The leverage endpoint; the value is kept per user and symbol and concerns later orders only."""
+
+    name: VenueName = "ztdx"
+    base_url = "https://api.ztdx.io"
+    limits = ZTDX
+
+    def broken_rule(self, command: SetLeverage) -> str | None:
+        """Integers; the symbol's own band is the venue's to check (-4028)."""
+        return broken_integer_rule(command.leverage)
+
+    def set_leverage(self, command: SetLeverage) -> Call:
+        """Compact JSON, serialised once: the bytes that are signed are the bytes that are sent."""
+        fields = {"symbol": getattr(command.target, "symbol", ""), "leverage": int(command.leverage)}
+        return Call(
+            purpose="set_leverage",
+            method="POST",
+            path="/fapi/v1/leverage",
+            body=msgspec.json.encode(fields),
+            costs=(Cost(LIMIT, 1),),
+        )
+
+    def read_back(self, command: SetLeverage) -> Call | None:
+        """The endpoint positionRisk tells the leverage of a symbol."""
+        return Call(
+            purpose="read_back",
+            method="GET",
+            path="/fapi/v1/positionRisk",
+            query=f"symbol={symbol(command)}",
+            costs=(Cost(LIMIT, READ_BACK_WEIGHT),),
+        )
+
+    def server_time(self) -> Call:
+        """As Binance's."""
+        return Call(purpose="server_time", method="GET", path="/fapi/v1/time", costs=(Cost(LIMIT, 1),), signed=False)
+
+    def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
+        """Query and body."""
+        return signing.sign(call, credentials, timestamp_ms)
+
+    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+        """What an answer to `set_leverage` means; the echo must be what was asked."""
+        return classify(answer, CODES, lambda body: echoed(command, body), limit=LIMIT)
+
+    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+        """The symbol's row."""
+        if answer.status == 200:  # noqa: PLR2004 - OK
+            return row_of(command, json_body(answer))
+        return classify(answer, CODES, lambda _: Ambiguous(), limit=LIMIT)
+
+    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+        """The `serverTime` field."""
+        return server_time_ms(answer)
+
+    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header is confirmed
+        """No page confirms a usage header."""
+        return ()
