@@ -149,12 +149,11 @@ def _wrong_base_url(url: str) -> str | None:
 def _accounts(settings: Settings, base_dir: Path) -> Iterator[Finding]:
     if not settings.accounts:
         yield ("accounts",), "there are none; add [accounts.<name>.<venue>] with api_key_file and api_secret_file"
-    for account, venues in settings.accounts.items():
+    for account in settings.accounts:
         if not ACCOUNT.fullmatch(account):
             yield ("accounts", account), "an account's name is 1 to 64 letters, digits, dots, dashes and underscores"
-        keys = {venue: found for venue, found in msgspec.structs.asdict(venues).items() if found is not None}
-        for venue, found in keys.items():
-            yield from _credentials(("accounts", account, venue), venue, found, base_dir)
+    for account, venue, keys in credentials_of(settings):
+        yield from _credentials(("accounts", account, venue), venue, keys, base_dir)
 
 
 def _credentials(place: SettingPath, venue: str, keys: CredentialSettings, base_dir: Path) -> Iterator[Finding]:
@@ -208,11 +207,18 @@ def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     for name in ("sasl_password_file", "ssl_keyfile"):
         if file := getattr(settings.kafka, name):
             yield ("kafka", name), file
-    for account, venues in settings.accounts.items():
-        for venue, keys in msgspec.structs.asdict(venues).items():
-            for name, file in msgspec.structs.asdict(keys).items() if keys else ():
-                if name.endswith("_file") and file:
-                    yield ("accounts", account, venue, name), file
+    for account, venue, keys in credentials_of(settings):
+        for name, file in msgspec.structs.asdict(keys).items():
+            if name.endswith("_file") and file:
+                yield ("accounts", account, venue, name), file
+
+
+def credentials_of(settings: Settings) -> Iterator[tuple[str, str, CredentialSettings]]:
+    """Every account, venue and the files of its keys there."""
+    for account, held in settings.accounts.items():
+        for venue, keys in msgspec.structs.asdict(held).items():
+            if keys is not None:
+                yield account, venue, keys
 
 
 def readable_by_all(settings: Settings, base_dir: Path) -> list[str]:

@@ -8,38 +8,34 @@ from collections.abc import Sequence
 
 from cyclopts import App, Parameter
 
+from gateway.cli.check_config import check_config
+from gateway.cli.demo import demo
 from gateway.cli.exits import WRONG_USAGE, exit_with
+from gateway.cli.run import run
+from gateway.cli.send import send
+from gateway.cli.simulate import simulate
+from gateway.cli.topics import check, create
+from gateway.cli.watch import watch
 from gateway.release import version
 from gateway.settings import LoggingSettings
 from gateway.telemetry.logging import set_up_logging
 
-COMMANDS = {
-    "run": ("gateway.cli.run:run", "Run the gateway until SIGTERM or SIGINT; then it drains and leaves."),
-    "demo": ("gateway.cli.demo:demo", "See all of it work on this machine."),
-    "simulate": ("gateway.cli.simulate:simulate", "Run the simulated venues alone."),
-    "send": ("gateway.cli.send:send", "Publish one command, and wait for its event where asked."),
-    "watch": ("gateway.cli.watch:watch", "Print events as they come."),
-    "check-config": ("gateway.cli.check_config:check_config", "Read the settings and say what is wrong."),
-}
-TOPICS = {
-    "create": ("gateway.cli.topics:create", "Make the topics that are not there."),
-    "check": ("gateway.cli.topics:check", "Compare the topics with the settings."),
-}
-
 
 def make_app() -> App:
-    """The whole command line; each command's module is imported when it is called."""
+    """The whole command line; commands' docstrings are their help."""
     app = App(
         name="leverage-gateway",
         help="Sets leverage at exchanges: commands in from Kafka, venue calls out, exactly one answer each.",
+        help_format="markdown",
         version=version,
         default_parameter=Parameter(negative=()),
     )
     topics = App(name="topics", help="Make or check the four Kafka topics.")
+    for command in (run, demo, simulate, send, watch, check_config):
+        app.command(command)
+    for command in (create, check):
+        topics.command(command)
     app.command(topics)
-    for parent, commands in ((app, COMMANDS), (topics, TOPICS)):
-        for name, (target, about) in commands.items():
-            parent.command(target, name=name, help=about)
     return app
 
 

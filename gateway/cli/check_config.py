@@ -1,19 +1,12 @@
 """`leverage-gateway check-config`: the settings read as `run` reads them, without connecting."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-
-import msgspec
-
 from gateway.cli.exits import DONE, WRONG_USAGE
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_json, print_line, print_table
-from gateway.settings import CredentialSettings, Settings
-from gateway.settings_checks import readable_by_all
-from gateway.settings_file import Problem, SettingsError, base_dir_of
+from gateway.settings import Settings
+from gateway.settings_checks import credentials_of, readable_by_all
+from gateway.settings_file import SettingsError, base_dir_of
 from gateway.venues.catalogue import venues
-from gateway.venues.keys import CredentialError, load_credentials
-from gateway.venues.venue import Venue
 
 
 def check_config(*, config: ConfigOption = None, json: JsonOption = False) -> int:
@@ -21,12 +14,12 @@ def check_config(*, config: ConfigOption = None, json: JsonOption = False) -> in
 
     Exits 2 where something is wrong. With --json: {"ok", "problems", "warnings", "accounts"}.
 
-    Examples:
-        leverage-gateway check-config --config gateway.toml
+    ```sh
+    leverage-gateway check-config --config gateway.toml
+    ```
     """
     try:
         settings = read_settings(config)
-        _load_keys(settings, config)
     except SettingsError as error:
         if not json:
             raise
@@ -45,34 +38,14 @@ def check_config(*, config: ConfigOption = None, json: JsonOption = False) -> in
     return DONE
 
 
-def _load_keys(settings: Settings, config: Path | None) -> None:
-    """SettingsError where a file is there but holds no usable key."""
-    problems: list[Problem] = []
-    for account, venue, keys in _credentials(settings):
-        try:
-            load_credentials(keys, base_dir_of(config))
-        except CredentialError as error:
-            path = f"accounts.{account}.{venue}"
-            problems.append(Problem(source=str(config or "settings"), path=path, remedy=str(error)))
-    if problems:
-        raise SettingsError(problems)
-
-
 def _accounts(settings: Settings) -> list[dict[str, str]]:
-    known: Mapping[str, Venue] = venues()
+    base_urls: dict[str, str] = {name: venue.base_url for name, venue in venues().items()}
     return [
         {
             "account": account,
             "venue": venue,
-            "address": getattr(settings.venues, venue).base_url or known[venue].base_url,
+            "address": getattr(settings.venues, venue).base_url or base_urls[venue],
             "key": "private key" if keys.private_key_file else "HMAC",
         }
-        for account, venue, keys in _credentials(settings)
+        for account, venue, keys in credentials_of(settings)
     ]
-
-
-def _credentials(settings: Settings) -> Iterator[tuple[str, str, CredentialSettings]]:
-    for account, held in settings.accounts.items():
-        for venue, keys in msgspec.structs.asdict(held).items():
-            if keys is not None:
-                yield account, venue, keys

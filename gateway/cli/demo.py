@@ -6,8 +6,9 @@ def demo() -> int | None:
 
     Needs the extra `embedded` (a broker in memory, never durable), no network and no keys.
 
-    Example:
-        leverage-gateway demo
+    ```sh
+    leverage-gateway demo
+    ```
     """
     from gateway.demo import main  # noqa: PLC0415 - it needs an extra, and without it should fail only when called
 

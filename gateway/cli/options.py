@@ -12,8 +12,10 @@ from cyclopts import Parameter
 from gateway.client import LeverageClient
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings import Settings
-from gateway.settings_file import base_dir_of, load_settings
+from gateway.settings_checks import credentials_of
+from gateway.settings_file import Problem, SettingsError, base_dir_of, load_settings
 from gateway.venues.catalogue import venues
+from gateway.venues.keys import CredentialError, load_credentials
 
 ConfigOption = Annotated[
     Path | None, Parameter(name="--config", help="Settings file (TOML); without one, defaults and GATEWAY_ variables.")
@@ -24,9 +26,25 @@ JsonOption = Annotated[
 
 
 def read_settings(config: Path | None, *, with_accounts: bool = True) -> Settings:
-    """The settings of a command; SettingsError tells all that is wrong."""
+    """The settings of a command, and with accounts their keys tried too; SettingsError tells all that is wrong."""
     limit_names = {name: [limit.name for limit in venue.limits] for name, venue in venues().items()}
-    return load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+    settings = load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+    if with_accounts:
+        _check_keys(settings, config)
+    return settings
+
+
+def _check_keys(settings: Settings, config: Path | None) -> None:
+    """SettingsError where a file is there but holds no key that its venue signs with."""
+    problems: list[Problem] = []
+    for account, venue, keys in credentials_of(settings):
+        try:
+            load_credentials(keys, base_dir_of(config))
+        except CredentialError as error:
+            path = f"accounts.{account}.{venue}.{error.setting}"
+            problems.append(Problem(source=str(config or "settings"), path=path, remedy=error.problem))
+    if problems:
+        raise SettingsError(problems)
 
 
 @asynccontextmanager

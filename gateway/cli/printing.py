@@ -40,9 +40,15 @@ def print_line(text: object) -> None:
     console().print(plain(text), soft_wrap=True)
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to `exits`, which ends quietly; rich would exit with 1."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output as rich sees it; wide where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    return _Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def event_line(event: Event) -> Text:

@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 import uvloop
 
-from gateway import app
 from gateway.cli.exits import DONE
 from gateway.cli.options import ConfigOption, read_settings
 from gateway.release import version
@@ -21,11 +20,13 @@ def run(*, config: ConfigOption = None) -> int:
 
     Logs go to standard error. `/livez`, `/readyz` and `/metrics` are at `http.listen`.
 
-    Examples:
-        leverage-gateway run --config gateway.toml
-
-        GATEWAY_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 leverage-gateway run --config gateway.toml
+    ```sh
+    leverage-gateway run --config gateway.toml
+    GATEWAY_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 leverage-gateway run --config gateway.toml
+    ```
     """
+    from gateway import app  # noqa: PLC0415 - the whole gateway, which no other command needs
+
     settings = read_settings(config)
     base_dir = base_dir_of(config)
     set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir))

@@ -38,6 +38,7 @@ EXPECTED = {
     ),
 }
 Positive = validators.Number(gt=0)
+UpToAYear = validators.Number(gt=0, lte=365 * 86_400)
 
 
 def send(
@@ -52,7 +53,7 @@ def send(
     currency: Annotated[str | None, Parameter(help="okx ccy: BTC.")] = None,
     position_side: Annotated[Literal["long", "short"] | None, Parameter(help="okx, isolated long/short mode.")] = None,
     expires_in: Annotated[
-        float | None, Parameter(help="Seconds until it must not be sent.", validator=Positive)
+        float | None, Parameter(help="Seconds until it must not be sent.", validator=UpToAYear)
     ] = None,
     issuer: Annotated[str | None, Parameter(help="Who asks, as events tell it.")] = None,
     command_id: Annotated[str | None, Parameter(help="The idempotency key; a new one without it.")] = None,
@@ -67,12 +68,11 @@ def send(
 
     Without an answer in time it exits 3; the command is with the gateway all the same.
 
-    Examples:
-        leverage-gateway send binance_usdm --account desk-1 --leverage 20 --symbol BTCUSDT --wait
-
-        leverage-gateway send okx --account desk-1 --leverage 5 --margin-mode cross --instrument BTC-USDT-SWAP
-
-        leverage-gateway send binance_margin --account desk-1 --leverage 5 --expires-in 30
+    ```sh
+    leverage-gateway send binance_usdm --account desk-1 --leverage 20 --symbol BTCUSDT --wait
+    leverage-gateway send okx --account desk-1 --leverage 5 --margin-mode cross --instrument BTC-USDT-SWAP
+    leverage-gateway send binance_margin --account desk-1 --leverage 5 --expires-in 30
+    ```
     """
     given = {
         "symbol": symbol,
@@ -114,17 +114,25 @@ def make_command(
         command = SetLeverage(
             command_id=command_id or CommandIds()(),
             account=account,
-            leverage=Decimal(leverage),
+            leverage=_decimal(leverage),
             target=target,
             issued_at=Timestamp.from_epoch(time.time()),
             expires_at=None if expires_in is None else Timestamp.from_epoch(time.time() + expires_in),
             issuer=issuer,
         )
         return decode_command(encode(command))
-    except InvalidOperation:
-        raise UsageError("--leverage expects a decimal number, as in 20 or 2.5") from None
-    except (DecodeError, OverflowError) as error:
+    except DecodeError as error:
         raise UsageError(_in_options(str(error))) from None
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise UsageError("--leverage expects a decimal number, as in 20 or 2.5")
+    return number
 
 
 def _in_options(said: str) -> str:

@@ -10,8 +10,9 @@ from gateway.settings_file import base_dir_of
 async def create(*, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Make the topics that are not there, as the settings say; what exists is not changed.
 
-    Example:
-        leverage-gateway topics create --config gateway.toml
+    ```sh
+    leverage-gateway topics create --config gateway.toml
+    ```
     """
     settings = read_settings(config, with_accounts=False)
     made = await create_topics(settings, base_dir=base_dir_of(config))
@@ -25,8 +26,9 @@ async def create(*, config: ConfigOption = None, json: JsonOption = False) -> in
 async def check(*, config: ConfigOption = None, json: JsonOption = False) -> int:
     """Compare the topics with the settings: partitions, replicas, cleanup; exits 1 where something is wrong.
 
-    Example:
-        leverage-gateway topics check --config gateway.toml
+    ```sh
+    leverage-gateway topics check --config gateway.toml
+    ```
     """
     settings = read_settings(config, with_accounts=False)
     problems = await check_topics(settings, base_dir=base_dir_of(config))

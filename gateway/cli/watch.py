@@ -25,10 +25,10 @@ def watch(
 ) -> int:
     """Print events as they come, until Ctrl-C; with --json one event a line, as the topic has it.
 
-    Examples:
-        leverage-gateway watch
-
-        leverage-gateway watch --json --from-beginning | jq 'select(.type == "LeverageRejected")'
+    ```sh
+    leverage-gateway watch
+    leverage-gateway watch --json --from-beginning | jq 'select(.type == "LeverageRejected")'
+    ```
     """
     settings = read_settings(config, with_accounts=False)
     with suppress(KeyboardInterrupt):

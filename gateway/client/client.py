@@ -143,6 +143,8 @@ class LeverageClient:
     async def publish(self, command: SetLeverage, *, traceparent: str | None = None) -> SentCommand:
         """Publish a command made elsewhere; as `send` else."""
         value = encode(command)
+        if not command.leverage.is_finite():
+            raise ValueError(f"leverage is a decimal number, not {command.leverage}")
         decode_command(value)  # Structs check what they read, not what they are made of
         headers = [(CONTENT_TYPE, JSON.encode())]
         if traceparent is not None:
