@@ -3,6 +3,7 @@
 The checker's own tests start from such a history and break it.
 """
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,7 @@ class Perfect:
         self.calls: list[Call] = []
         self.final: dict[str, Decimal] = {}
         self._seen: set[tuple[int, str]] = set()
+        self._next_offset: Counter[tuple[int, int]] = Counter()
 
     def history(self, seed: int = 0) -> History:
         """All that happened."""
@@ -120,9 +122,14 @@ class Perfect:
         self._record(self.dead_letters, record.partition, key=record.key, value=record.value, headers=headers)
 
     def _record(self, topic: list[Record], partition: int, **fields: Any) -> Record:
-        offset = sum(record.partition == partition for record in topic)
-        record = Record(partition=partition, offset=offset, timestamp_ms=int(self.now * 1000), **fields)
+        record = Record(
+            partition=partition,
+            offset=self._next_offset[id(topic), partition],
+            timestamp_ms=int(self.now * 1000),
+            **fields,
+        )
         topic.append(record)
+        self._next_offset[id(topic), partition] += 1
         return record
 
 

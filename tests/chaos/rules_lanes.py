@@ -1,12 +1,14 @@
 """Promises 2, 4, 6 and 8: what the venues saw of each lane. Pure; `checker` runs these and `rules_answers`."""
 
 import math
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 
 from tests.chaos.history import Call
-from tests.chaos.story import Asked, Story
+from tests.chaos.story import CLOCK_GRAIN, Asked, Story
 from tests.chaos.violations import Kind, Violation, call_lines, command_lines, violation
 
 NEVER_SENT = ("invalid", "unknown_account", "policy")
@@ -72,20 +74,31 @@ def never_sent(story: Story) -> Iterator[Violation]:
 
 
 def really_applied(story: Story) -> Iterator[Violation]:
-    """A LeverageChanged tells of a value that the venue took from a call for this lane, after the command."""
+    """A LeverageChanged tells of a value that the venue took for this lane, between the command and the telling."""
     for key, commands in story.lanes.items():
+        applied = _applied_times(story.calls.get(key, []))
         for asked in commands:
             changed = asked.changed
-            if changed is not None and not any(_applied(call, asked) for call in story.calls[key]):
-                message = f"{asked.place} is told as changed to {changed.leverage}, which {key} never was"
+            if changed is None:
+                continue
+            since, told = asked.record.timestamp_ms / 1000, asked.told[0].record.timestamp_ms / 1000 + CLOCK_GRAIN
+            values = {changed.leverage, changed.requested_leverage}
+            if not any(_any_within(applied[value], since, told) for value in values):
+                message = f"{asked.place} is told as changed to {changed.leverage}, which {key} was not made by then"
                 yield violation("not applied", message, call_lines(*asked.calls), command_lines(asked))
 
 
-def _applied(call: Call, asked: Asked) -> bool:
-    changed, since = asked.changed, asked.record.timestamp_ms / 1000
-    if changed is None or call.applied_at is None or call.applied_at < since:
-        return False
-    return call.value in (changed.leverage, changed.requested_leverage)
+def _applied_times(calls: list[Call]) -> defaultdict[Decimal, list[float]]:
+    applied: defaultdict[Decimal, list[float]] = defaultdict(list)
+    for call in calls:
+        if call.applied_at is not None:
+            insort(applied[call.value], call.applied_at)
+    return applied
+
+
+def _any_within(times: list[float], since: float, until: float) -> bool:
+    found = bisect_left(times, since)
+    return found < len(times) and times[found] <= until
 
 
 def final_values(story: Story) -> Iterator[Violation]:

@@ -50,6 +50,15 @@ class Asked:
         return self.answer if isinstance(self.answer, LeverageChanged) else None
 
     @property
+    def tells_of_calls(self) -> bool:
+        """Whether the answer counts calls; True while there is none."""
+        return self.answer is None or self.answer.attempts > 0
+
+    def open_at(self, time: float) -> bool:
+        """Whether its answer was not written yet."""
+        return not self.told or self.told[0].record.timestamp_ms / 1000 + CLOCK_GRAIN >= time
+
+    @property
     def reason(self) -> str | None:
         """The reason where the answer is a no."""
         return getattr(self.answer, "reason", None)
@@ -160,12 +169,12 @@ def _by_value(commands: list[Asked]) -> defaultdict[Decimal, list[int]]:
 
 
 def _owner_index(call: Call, commands: list[Asked], asking: list[int], position: int) -> int | None:
-    # Values come round again in a long history. Then the owner is the nearest to where the lane stands, first among the
-    # commands whose answer tells of calls: those that were superseded in line are no candidates unless nobody else is.
+    # Values come round again in a long history. Then a command that waited for its answer when the call came is likelier
+    # than one that had it, one whose answer tells of calls likelier than one superseded in line, and last the nearer.
     known = [index for index in asking if commands[index].record.timestamp_ms / 1000 <= call.received_at + CLOCK_GRAIN]
-    called = [index for index in known if commands[index].answer is None or _attempts(commands[index]) > 0]
-    return min(called or known, key=lambda index: (abs(index - position), -index), default=None)
 
+    def likelihood(index: int) -> tuple[bool, bool, int, int]:
+        asked = commands[index]
+        return asked.open_at(call.received_at), asked.tells_of_calls, -abs(index - position), index
 
-def _attempts(asked: Asked) -> int:
-    return asked.answer.attempts if asked.answer else 0
+    return max(known, key=likelihood, default=None)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.chaos.broken import BROKEN, LANE, NOON, good, recalled, retold, retold_as_expired, without
+from tests.chaos.broken import BROKEN, LANE, NOON, good, outgoing, recalled, retold, retold_as_expired, without
 from tests.chaos.checker import check, report, unanswered
 from tests.chaos.generator import Generator, Plan
 from tests.chaos.history import Call, History, Place, Record
@@ -60,6 +60,17 @@ def test_values_that_come_round_again_are_still_told_apart():
     assert owners == sorted(set(owners))
 
 
+def test_a_call_belongs_to_the_waiting_command_where_an_answered_one_asked_for_the_same():
+    gateway = Perfect(NOON)
+    for command_id in ("first", "again", "third", "fourth"):
+        gateway.settle(gateway.ask(outgoing(command_id, 11)), "command")
+        gateway.now += 1.0
+    history = gateway.history()
+    story = Story(history)
+    assert [owner.place.offset for call in history.calls if (owner := story.owner(call))] == [0, 1, 2, 3]
+    assert check(history) == []
+
+
 def test_superseded_is_a_violation_where_latest_wins_is_off():
     assert {violation.kind for violation in check(good(), latest_wins=False)} == {"superseded"}
 
@@ -75,8 +86,7 @@ def test_allowances_are_for_what_they_say():
     history = good()
     touching = replace(history, calls=recalled(history.calls, 1, finished_at=history.calls[1].received_at + 0.001))
     assert check(touching, overlap_allowance=0.002) == []
-    late = {"received_at": NOON + 1.2, "applied_at": NOON + 1.2, "finished_at": NOON + 1.3}
-    sent_late = replace(history, calls=recalled(history.calls, 6, **late))
+    sent_late = replace(history, calls=recalled(history.calls, 6, received_at=NOON + 1.2, finished_at=NOON + 1.3))
     assert check(sent_late, expiry_allowance=0.25) == []
     assert {violation.kind for violation in check(sent_late, expiry_allowance=0.1)} == {"sent after expiry"}
 
