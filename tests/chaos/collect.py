@@ -51,7 +51,7 @@ async def read_topic(bootstrap_servers: str, topic: str) -> tuple[Record, ...]:
 
 
 async def read_journal(http: aiohttp.ClientSession, simulator_url: str) -> tuple[Call, ...]:
-    """The simulator's journal from its first entry to its last."""
+    """The simulator's journal from its first entry to its last; ValueError where it has forgotten the first."""
     entries: list[Any] = []
     since = 0
     while True:
@@ -60,6 +60,8 @@ async def read_journal(http: aiohttp.ClientSession, simulator_url: str) -> tuple
         if not page["entries"] or page["next"] <= since:
             break
         since = page["next"]
+    if entries and entries[0]["seq"] != 1:
+        raise ValueError(f"the journal is too small: it begins with entry {entries[0]['seq']}")
     newest = {entry["seq"]: entry for entry in entries}
     calls = msgspec.convert(list(newest.values()), tuple[Call, ...])
     return tuple(sorted(calls, key=lambda call: call.seq))

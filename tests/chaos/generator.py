@@ -6,7 +6,6 @@ a call's value which command it was made for. A harness sends what comes out; no
 
 import random
 from collections import deque
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -31,6 +30,9 @@ from schemas.headers import CONTENT_TYPE
 
 Kind = Literal["command", "repeat", "misplaced", "garbage"]
 ORDINARY: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx", "ztdx")
+MARGIN: tuple[Target, ...] = (BinanceMargin(),)
+MARGIN_VALUES = (3, 5, 10)
+OKX_PAIR_VALUES = 10
 GARBAGE: tuple[tuple[bytes | None, str], ...] = (
     (None, JSON),
     (b"", JSON),
@@ -47,7 +49,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What to generate; shares are of all records.
 
     Attributes:
-        values: how many values a lane goes through before the first comes again; 1 to this must be legal everywhere.
+        symbols: as the simulator has them in any number, for every venue.
+        values: how many values a lane goes through before the first comes again, where its limit allows as many.
         hot: how unevenly lanes are chosen: 1 is evenly, more makes the first lanes hotter.
         expiring: share of commands with `expires_at`, `expires_in` seconds after they are issued.
     """
@@ -55,8 +58,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     partitions: int = 4
     accounts: tuple[str, ...] = ("desk-1", "desk-2", "desk-3", "desk-4")
     venues: tuple[VenueName, ...] = ORDINARY
-    symbols: tuple[str, ...] = tuple(f"T{number:02d}USDT" for number in range(20))
-    values: int = 75
+    symbols: tuple[str, ...] = tuple(f"SIM{number}USDT" for number in range(20))
+    values: int = 125
     hot: float = 2.0
     expiring: float = 0.1
     expires_in: tuple[float, float] = (0.5, 20.0)
@@ -77,10 +80,11 @@ class Outgoing(Struct, frozen=True, kw_only=True):
 
 
 class Lane(Struct, frozen=True):
-    """One lane: all targets that mean it."""
+    """One lane: all targets that mean it, and how many values it takes, from 1 on."""
 
     account: str
     targets: tuple[Target, ...]
+    values: int
 
 
 class Generator:
@@ -94,7 +98,7 @@ class Generator:
             lane for account in plan.accounts for venue in plan.venues for lane in lanes_of(venue, account, plan)
         ]
         self._random.shuffle(self.lanes)
-        self._next_value = [self._random.randrange(plan.values) for _ in self.lanes]
+        self._next_value = [self._random.randrange(lane.values) for lane in self.lanes]
         self._recent: deque[Outgoing] = deque(maxlen=200)
 
     def next(self, now: float) -> Outgoing:
@@ -122,13 +126,14 @@ class Generator:
         return Outgoing(kind=kind, partition=partition, key=key, value=encode(command, encoding), headers=headers)
 
     def _set_leverage(self, index: int, now: float) -> SetLeverage:
-        lane, value = self.lanes[index], self._next_value[index] % self.plan.values + 1
+        lane = self.lanes[index]
+        turn = self._next_value[index] % lane.values
         self._next_value[index] += 1
         expires = self._random.random() < self.plan.expiring
         return SetLeverage(
             command_id=f"{self._random.getrandbits(64):016x}",
             account=lane.account,
-            leverage=Decimal(value),
+            leverage=Decimal(MARGIN_VALUES[turn] if lane.targets == MARGIN else turn + 1),
             target=self._random.choice(lane.targets),
             issued_at=Timestamp.from_epoch(now),
             expires_at=Timestamp.from_epoch(now + self._random.uniform(*self.plan.expires_in)) if expires else None,
@@ -162,11 +167,11 @@ class Generator:
 def lanes_of(venue: VenueName, account: str, plan: Plan) -> list[Lane]:
     """The lanes of one account at one venue."""
     if venue == "binance_margin":
-        return [Lane(account, (BinanceMargin(),))]
+        return [Lane(account, MARGIN, 3)]
     if venue == "okx":
-        return [Lane(account, targets) for symbol in plan.symbols for targets in _okx_targets(symbol)]
+        return [lane for symbol in plan.symbols for lane in _okx_lanes(account, symbol, plan.values)]
     kinds = {"binance_usdm": BinanceUsdm, "binance_portfolio": BinancePortfolio, "ztdx": Ztdx}
-    return [Lane(account, (kinds[venue](symbol=symbol),)) for symbol in plan.symbols]
+    return [Lane(account, (kinds[venue](symbol=symbol),), plan.values) for symbol in plan.symbols]
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -175,10 +180,11 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int(DefaultPartitioner()(key, every, every))
 
 
-def _okx_targets(symbol: str) -> Sequence[tuple[Target, ...]]:
+def _okx_lanes(account: str, symbol: str, values: int) -> list[Lane]:
     base = symbol.removesuffix("USDT")
-    return (
-        (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),),
-        (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),),
-        tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326")),
-    )
+    contracts = tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326"))
+    return [
+        Lane(account, (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),), values),
+        Lane(account, (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),), min(values, OKX_PAIR_VALUES)),
+        Lane(account, contracts, values),
+    ]

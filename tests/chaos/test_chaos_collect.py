@@ -89,6 +89,14 @@ async def test_the_journal_is_read_page_by_page_to_its_end():
     assert len(gateway.calls) > 2 * PAGE
 
 
+async def test_a_journal_that_forgot_its_beginning_is_no_history():
+    gateway = perfect_run(20)
+    del gateway.calls[0]
+    async with simulator(gateway) as url, aiohttp.ClientSession() as http:
+        with pytest.raises(ValueError, match="begins with entry 2"):
+            await read_journal(http, url)
+
+
 @pytest.mark.kafka
 async def test_a_run_is_collected_whole_and_the_checker_passes_it(kafka_bootstrap: str, topics: Topics):
     gateway = perfect_run(300)

@@ -69,10 +69,15 @@ def test_there_are_hundreds_of_lanes_and_a_lanes_values_come_round_as_late_as_ca
         if asked is not None and outgoing.kind != "repeat":
             values[lane_key(asked)].append(int(asked.leverage))
     assert len(values) > 200
-    for asked_values in values.values():
-        first_round = asked_values[: Plan().values]
-        assert len(set(first_round)) == len(first_round)
-        assert set(asked_values) <= set(range(1, Plan().values + 1))
+    for lane, asked_values in values.items():
+        round_length = 10 if ":isolated.pair." in lane else Plan().values
+        assert len(set(asked_values[:round_length])) == len(asked_values[:round_length])
+        assert set(asked_values) <= set(range(1, round_length + 1))
+
+
+def test_cross_margin_is_asked_only_for_what_it_has():
+    plan = Plan(venues=("binance_margin",), misplaced=0, garbage=0)
+    assert {int(found.leverage) for each in made(8, plan) if (found := command(each))} == {3, 5, 10}
 
 
 def test_expiry_and_encodings_come_in_the_shares_that_were_planned():
