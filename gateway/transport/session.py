@@ -11,6 +11,7 @@ signed request.
 import asyncio
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
@@ -26,8 +27,15 @@ NEVER_SENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientConnectorCertificateError,
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
 )
+# HttpProcessingError is what aiohttp's parser raises where the client does not wrap it.
+PERHAPS_SENT = (aiohttp.ClientError, HttpProcessingError, EOFError, OSError)
+# Statuses that say all: a limit is met and nothing was done, whatever became of the body.
+LIMITED = (418, 429)
 
 
 class VenueSession:
@@ -50,6 +58,8 @@ class VenueSession:
             auto_decompress=False,
             trust_env=False,
         )
+        # aiohttp repeats a GET over a connection that broke: a second call that no limit would know of.
+        self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
 
     async def close(self) -> None:
         """Close all connections."""
@@ -65,7 +75,7 @@ class VenueSession:
             return Unavailable(message=f"not reached: {_kind(error)}")
         except TimeoutError:
             return Ambiguous(message=f"no answer within {self._call_timeout:g} s")
-        except (aiohttp.ClientError, OSError) as error:
+        except PERHAPS_SENT as error:
             return Ambiguous(message=f"no whole answer: {_kind(error)}")
 
     async def _exchange(self, request: HttpRequest) -> HttpAnswer | Ambiguous:
@@ -75,7 +85,10 @@ class VenueSession:
         async with self._session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as response:
-            body = await _bounded(response)
+            if response.status in LIMITED:
+                body = await _whatever_comes(response)
+            else:
+                body = await _bounded(response)
         if body is None:
             return Ambiguous(message="an answer of more than a megabyte", http_status=response.status)
         return HttpAnswer(status=response.status, headers=response.headers, body=body)
@@ -88,6 +101,13 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
         if len(body) > LARGEST_ANSWER_BYTES:
             return None
     return bytes(body)
+
+
+async def _whatever_comes(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await _bounded(response) or b""
+    except PERHAPS_SENT:
+        return b""
 
 
 def _kind(error: Exception) -> str:

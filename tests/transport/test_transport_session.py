@@ -1,0 +1,317 @@
+"""Nothing that a network or a server can do escapes `VenueSession.send`, and nothing is sent twice."""
+
+import asyncio
+import errno
+import gzip
+import inspect
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import client_exceptions, http_exceptions
+from aiohttp.client_reqrep import ConnectionKey
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from gateway.outcomes import Ambiguous, Unavailable
+from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.session import LARGEST_ANSWER_BYTES, VenueSession
+from tests.transport.servers import answering, babbling, http, resetting, serving, silent
+
+SIGNED = "/fapi/v1/leverage?symbol=%E6%B5%8B%E8%AF%95USDT&leverage=5&timestamp=1&signature=W9FJ%2BGsm%2F%3D%3D"
+SECRETS = ("W9FJ", "signature", "topsecret")
+POST = HttpRequest(method="POST", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
+GET = HttpRequest(method="GET", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
+
+
+@asynccontextmanager
+async def session_to(url: str, call_timeout: float = 5.0) -> AsyncGenerator[VenueSession]:
+    session = VenueSession(url, call_timeout=call_timeout)
+    await session.start()
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+# Every exception class of aiohttp, one way or the other; a new one in a later aiohttp fails here until it is placed.
+
+KEY = ConnectionKey("venue", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+INFO = aiohttp.RequestInfo(URL("https://venue/x?signature=W9FJ"), "POST", None, URL("https://venue/x?signature=W9FJ"))  # pyright: ignore[reportArgumentType]
+REFUSED = OSError(errno.ECONNREFUSED, "Connection refused")
+
+NEVER_SENT = {
+    aiohttp.ClientConnectorError: lambda kind: kind(KEY, REFUSED),
+    aiohttp.ClientConnectorDNSError: lambda kind: kind(KEY, REFUSED),
+    aiohttp.ClientProxyConnectionError: lambda kind: kind(KEY, REFUSED),
+    client_exceptions.UnixClientConnectorError: lambda kind: kind("/nowhere", KEY, REFUSED),
+    aiohttp.ClientSSLError: lambda kind: kind(KEY, REFUSED),
+    aiohttp.ClientConnectorSSLError: lambda kind: kind(KEY, ssl.SSLError(1, "handshake")),
+    aiohttp.ClientConnectorCertificateError: lambda kind: kind(KEY, ssl.SSLCertVerificationError(1, "expired")),
+    aiohttp.ConnectionTimeoutError: lambda kind: kind("Connection timeout to host https://venue/x?signature=W9FJ"),
+    aiohttp.ServerFingerprintMismatch: lambda kind: kind(b"a", b"b", "venue", 443),
+    aiohttp.ClientHttpProxyError: lambda kind: kind(INFO, (), status=407),
+    aiohttp.InvalidURL: lambda kind: kind("https://venue/x?signature=W9FJ"),
+    client_exceptions.InvalidUrlClientError: lambda kind: kind("https://venue/x?signature=W9FJ"),
+    client_exceptions.NonHttpUrlClientError: lambda kind: kind("ftp://venue/x?signature=W9FJ"),
+}
+PERHAPS_SENT = {
+    aiohttp.ClientError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.ClientConnectionError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.ClientConnectionResetError: lambda kind: kind("Cannot write to closing transport"),
+    aiohttp.ClientOSError: lambda kind: kind(errno.ECONNRESET, "Connection reset by peer"),
+    aiohttp.ClientPayloadError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.ClientResponseError: lambda kind: kind(INFO, (), status=400, message="Bad status line"),
+    aiohttp.ContentTypeError: lambda kind: kind(INFO, ()),
+    aiohttp.WSServerHandshakeError: lambda kind: kind(INFO, ()),
+    aiohttp.TooManyRedirects: lambda kind: kind(INFO, ()),
+    aiohttp.ServerConnectionError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.ServerDisconnectedError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.ServerTimeoutError: lambda kind: kind("x?signature=W9FJ"),
+    aiohttp.SocketTimeoutError: lambda kind: kind("x?signature=W9FJ"),
+    client_exceptions.RedirectClientError: lambda kind: kind("x?signature=W9FJ"),
+    client_exceptions.UploadAbortedError: lambda kind: kind("x?signature=W9FJ"),
+    # What the operating system and asyncio may raise through aiohttp.
+    OSError: lambda kind: kind(errno.EPIPE, "Broken pipe"),
+    ConnectionResetError: lambda kind: kind(errno.ECONNRESET, "Connection reset by peer"),
+    TimeoutError: lambda kind: kind(),
+    ssl.SSLError: lambda kind: kind(1, "decryption failed"),
+    asyncio.IncompleteReadError: lambda kind: kind(b"", 1),
+    http_exceptions.BadStatusLine: lambda kind: kind("HTTP/9"),
+    http_exceptions.TransferEncodingError: lambda kind: kind("chunk"),
+}
+# Websockets are not used, and redirects not followed (a test below): these cannot come.
+NOT_OURS = {
+    client_exceptions.WSMessageTypeError,
+    client_exceptions.InvalidUrlRedirectClientError,
+    client_exceptions.NonHttpUrlRedirectClientError,
+}
+
+
+def test_every_exception_class_of_aiohttp_has_its_place():
+    classes = {
+        kind
+        for _, kind in inspect.getmembers(client_exceptions, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == client_exceptions.__name__
+    }
+    assert classes - NOT_OURS == {kind for kind in NEVER_SENT.keys() | PERHAPS_SENT.keys() if kind in classes}
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "outcome"),
+    [
+        *[(kind, make, Unavailable) for kind, make in NEVER_SENT.items()],
+        *[(kind, make, Ambiguous) for kind, make in PERHAPS_SENT.items()],
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+async def test_every_exception_becomes_an_outcome_that_shows_no_secret(kind, make, outcome, monkeypatch):
+    async def failing(*_, **__):
+        raise make(kind)
+
+    async with session_to("http://127.0.0.1:1") as session:
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", failing)
+        result = await session.send(POST)
+    assert type(result) is outcome
+    assert not any(secret in repr(result) for secret in SECRETS)
+
+
+async def test_a_bug_of_ours_is_no_outcome(monkeypatch):
+    async def failing(*_, **__):
+        raise ZeroDivisionError
+
+    async with session_to("http://127.0.0.1:1") as session:
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", failing)
+        with pytest.raises(ZeroDivisionError):
+            await session.send(POST)
+
+
+# Real sockets: before a byte could be sent.
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+async def test_a_refused_connection_is_unavailable():
+    async with session_to(f"http://127.0.0.1:{free_port()}") as session:
+        assert type(await session.send(POST)) is Unavailable
+
+
+async def test_a_name_that_nobody_knows_is_unavailable():
+    async with session_to("http://venue.invalid") as session:
+        assert type(await session.send(POST)) is Unavailable
+
+
+async def test_a_failed_tls_handshake_is_unavailable():
+    async with serving(babbling) as server, session_to(server.url.replace("http:", "https:")) as session:
+        assert type(await session.send(POST)) is Unavailable
+
+
+async def test_a_tls_handshake_that_never_ends_is_unavailable_and_not_ambiguous():
+    async with serving(silent) as server, session_to(server.url.replace("http:", "https:"), 0.2) as session:
+        assert type(await session.send(POST)) is Unavailable
+
+
+# Real sockets: after that.
+
+
+async def test_a_black_hole_is_ambiguous_when_its_time_is_over():
+    async with serving(silent) as server, session_to(server.url, 0.2) as session:
+        outcome = await session.send(POST)
+        assert outcome == Ambiguous(message="no answer within 0.2 s")
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnothex\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/9.9 nine\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 10_000 + b"\r\n",
+        b"\x16\x03\x01\x00\x05",
+    ],
+    ids=range(12),
+)
+async def test_an_answer_cut_short_or_broken_is_ambiguous(answer):
+    async with serving(answering(answer)) as server, session_to(server.url) as session:
+        assert type(await session.send(POST)) is Ambiguous
+        assert len(server.requests) == 1
+
+
+async def test_a_reset_after_sending_is_ambiguous():
+    async with serving(resetting()) as server, session_to(server.url) as session:
+        assert type(await session.send(POST)) is Ambiguous
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("request_", [POST, GET], ids=["post", "get"])
+async def test_a_kept_connection_that_breaks_is_not_tried_again_unseen(request_):
+    async with serving(resetting(http())) as server, session_to(server.url) as session:
+        assert type(await session.send(request_)) is HttpAnswer
+        assert type(await session.send(request_)) is Ambiguous
+        assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_a_kept_connection_that_the_server_closed_is_not_used():
+    async with serving(answering(http())) as server, session_to(server.url) as session:
+        for _ in range(3):
+            assert type(await session.send(POST)) is HttpAnswer
+            await asyncio.sleep(0.01)  # the closing arrives
+        assert server.connections == 3
+
+
+async def test_connections_are_kept_warm():
+    async with serving(answering(*[http()] * 20)) as server, session_to(server.url) as session:
+        for _ in range(20):
+            assert type(await session.send(POST)) is HttpAnswer
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_an_answer_and_is_not_followed(status):
+    async with serving(answering(http(status, Location="/elsewhere"), http())) as server:
+        async with session_to(server.url) as session:
+            answer = await session.send(POST)
+        assert isinstance(answer, HttpAnswer)
+        assert (answer.status, len(server.requests)) == (status, 1)
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 99999999999", b"Connection: close"])
+async def test_a_flood_ends_at_the_bound(framing):
+    flood = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + b"x" * (4 * LARGEST_ANSWER_BYTES)
+    async with serving(answering(flood)) as server, session_to(server.url) as session:
+        assert type(await session.send(POST)) is Ambiguous
+
+
+@pytest.mark.parametrize("status", [418, 429])
+async def test_a_limit_stays_one_whatever_its_body_is(status):
+    head = f"HTTP/1.1 {status} Told\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n".encode()
+    async with serving(answering(head + b"cut")) as server, session_to(server.url) as session:
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpAnswer)
+    assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "7", b"")
+
+
+async def test_a_compressed_bomb_is_not_unpacked():
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    packed = answering(http(200, bomb, Content_Encoding="gzip"))
+    async with serving(packed) as server, session_to(server.url) as session:
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpAnswer)
+    assert len(answer.body) <= LARGEST_ANSWER_BYTES
+
+
+# What goes out and comes in.
+
+
+async def test_what_was_signed_goes_out_byte_for_byte_with_no_header_but_ours():
+    body = b'{"symbol":"BTCUSDT","leverage":5}'
+    headers = {"X-MBX-APIKEY": "key", "Content-Type": "application/json"}
+    async with serving(answering(http(), http())) as server, session_to(server.url) as session:
+        await session.send(POST)
+        await session.send(HttpRequest(method="POST", target=SIGNED, headers=headers, body=body))
+    for sent in server.requests:
+        assert sent.startswith(f"POST {SIGNED} HTTP/1.1\r\n".encode())
+    bare, full = (_headers(sent) for sent in server.requests)
+    always = {"host", "user-agent", "accept", "content-length", "x-mbx-apikey"}
+    assert bare.keys() == always
+    assert bare["content-length"] == "0"
+    assert full.keys() == always | {"content-type"}
+    assert server.requests[1].endswith(b"\r\n\r\n" + body)
+
+
+async def test_a_base_url_may_have_a_path():
+    async with serving(answering(http())) as server, session_to(server.url + "/okx/") as session:
+        await session.send(GET)
+    assert server.requests[0].startswith(f"GET /okx{SIGNED} HTTP/1.1".encode())
+
+
+async def test_cookies_and_the_environments_proxy_are_not_used(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    async with serving(answering(http(Set_Cookie="a=b; Path=/"), http())) as server, session_to(server.url) as session:
+        await session.send(POST)
+        await session.send(POST)
+    assert "cookie" not in _headers(server.requests[1])
+
+
+async def test_headers_of_an_answer_are_found_in_any_case():
+    async with serving(answering(http(X_Mbx_Used_Weight_1M="12"))) as server, session_to(server.url) as session:
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpAnswer)
+    assert answer.headers["x-mbx-used-weight-1m"] == answer.headers["X-MBX-USED-WEIGHT-1M"] == "12"
+
+
+@given(garbage=st.binary(max_size=200) | st.binary(max_size=100).map(lambda some: b"HTTP/1.1 200 OK\r\n" + some))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_a_server_says_is_an_answer_or_an_outcome(garbage):
+    async def ask():
+        async with serving(answering(garbage)) as server, session_to(server.url) as session:
+            return await session.send(POST)
+
+    assert type(asyncio.run(ask())) in {HttpAnswer, Ambiguous}
+
+
+async def test_a_session_that_was_not_started_is_a_bug():
+    with pytest.raises(RuntimeError):
+        await VenueSession("http://127.0.0.1:1", call_timeout=1).send(POST)
+
+
+def _headers(request: bytes) -> dict[str, str]:
+    lines = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+    return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
