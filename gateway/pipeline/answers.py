@@ -4,6 +4,7 @@ Pure. `intake` and `execute` make answers, `settle` writes them.
 """
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,9 @@ from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERR
 DEAD_LETTERED: frozenset[Reason] = frozenset(
     {"unknown_account", "unauthorised", "rate_limited", "venue_unavailable", "outcome_unknown"}
 )
+
+
+LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -105,11 +109,6 @@ def message_of(outcome: Outcome) -> str:
     return outcome.message or f"the venue answered {outcome.http_status or 'nothing'}"
 
 
-def wants_dead_letter(answer: Answer) -> bool:
-    """Whether the answer's command goes to the dead-letter topic too, if the brake lets it."""
-    return isinstance(answer.event, LeverageRejected) and answer.event.reason in DEAD_LETTERED
-
-
 def out_records(answer: Answer, *, topic: str, group: str) -> list[OutRecord]:
     """The records that say this answer, all to be written in one transaction."""
     record = answer.record
@@ -161,12 +160,10 @@ def _rejected(
         attempts=incoming.attempts,
         failed_at=now,
     )
-    return Answer(
-        record=incoming.record, incoming=incoming, event=event, dead_letter=letter if dead_letter else None
-    )
+    return Answer(record=incoming.record, incoming=incoming, event=event, dead_letter=letter if dead_letter else None)
 
 
-def _common(incoming: Incoming, topic: str, now: float) -> dict[str, object]:
+def _common(incoming: Incoming, topic: str, now: float) -> dict[str, Any]:
     command = incoming.command
     return {
         "event_id": event_id(topic, incoming.record),
@@ -183,8 +180,8 @@ def _common(incoming: Incoming, topic: str, now: float) -> dict[str, object]:
 
 
 def _sayable(leverage: Decimal) -> Decimal:
-    """What was asked, kept short: a number of a thousand digits is nobody's leverage."""
-    return leverage if len(str(leverage)) <= 64 else Decimal("NaN")
+    """What was asked, if it can be said shortly."""
+    return leverage if len(str(leverage)) <= LONGEST_NUMBER else Decimal("NaN")
 
 
 def _retry_at(outcome: Outcome, now: float) -> float | None:

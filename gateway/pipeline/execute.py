@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
 from gateway.clock import Clock
+from gateway.limits.permits import LimitLoweredError
 from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
 from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer, Refusal
@@ -62,7 +63,7 @@ class Executor:
         settle: Callable[[Answer], Awaitable[None]],
         observer: Observer,
     ) -> None:
-        """`may_call(timeout)`: whether a call that long may start now; `settle` takes an answer, and is awaited until it is committed."""
+        """`may_call(timeout)`: whether a call may start now; `settle` takes answers, awaited until committed."""
         self._topic = topic
         self._calls = calls
         self._accounts = accounts
@@ -103,7 +104,7 @@ class Executor:
     async def _attempt(self, lane: Lane, calls: VenueCalls) -> Attempt:
         try:
             turn = await self._turn(lane, calls)
-        except TimeoutError:
+        except (TimeoutError, LimitLoweredError):
             incoming = lane.take()
             return Attempt(incoming, self._late(incoming, calls))
         incoming = lane.take()
@@ -111,7 +112,9 @@ class Executor:
             return Attempt(incoming, await self._call(incoming, calls, turn))
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
             self._observer.failed(incoming, error)
-            return Attempt(incoming, Refusal(reason="outcome_unknown", message="an error inside the gateway; see its log"))
+            return Attempt(
+                incoming, Refusal(reason="outcome_unknown", message="an error inside the gateway; see its log")
+            )
 
     async def _turn(self, lane: Lane, calls: VenueCalls) -> Turn:
         """Wait for the lane's turn, at most until the deadline of the command that would go; TimeoutError then."""
@@ -209,12 +212,18 @@ class Executor:
         command = incoming.command
         if incoming.doubtful:
             return Refusal(reason="outcome_unknown", message="a call's outcome stayed unknown until the deadline")
-        if command.expires_at is not None and command.expires_at.timestamp() <= self._clock.wall() and not incoming.attempts:
+        if (
+            command.expires_at is not None
+            and command.expires_at.timestamp() <= self._clock.wall()
+            and not incoming.attempts
+        ):
             return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it could be sent")
         wait = calls.estimate(command.account, calls.venue.set_leverage(command))
         retry_at = self._clock.wall() + wait
         if calls.breaker(command.account).is_open(self._clock.monotonic()):
-            return Refusal(reason="venue_unavailable", message="no answer from the venue until the deadline", retry_at=retry_at)
+            return Refusal(
+                reason="venue_unavailable", message="no answer from the venue until the deadline", retry_at=retry_at
+            )
         return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
 
     def _conclude(self, attempt: Attempt) -> Answer:
@@ -254,7 +263,9 @@ class Executor:
                 slow = SLOW_FACTOR
             case _:
                 pass
-        return self._jitter.uniform(0, slow * min(settings.backoff_cap, settings.backoff_base * 2 ** (state.attempt_number - 1)))
+        return self._jitter.uniform(
+            0, slow * min(settings.backoff_cap, settings.backoff_base * 2 ** (state.attempt_number - 1))
+        )
 
     def _again(self, lane: Lane, state: RetryCallState) -> None:
         incoming, result = _attempt(state)

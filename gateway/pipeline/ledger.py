@@ -1,6 +1,6 @@
 """Which commands of one partition are unanswered, and what a commit must say so that a successor knows it too.
 
-Pure: no await, no clock. `partition` feeds it what was fetched and what was answered; `kafka.group` commits what it says.
+Pure: no await, no clock. `partition` feeds it what was fetched and answered; `kafka.group` commits what it says.
 The events and dead-letter topics are the real ledger: each answer carries its command's offset, so a successor that
 reads them from the committed `Mark` on knows every answer given above the committed offset.
 """

@@ -224,7 +224,9 @@ class Partition:
             lane.waiting.pop()
             message = f"{len(lane.waiting)} commands wait in lane {lane.key[2]} already"
             refusal = Refusal(reason="rate_limited", message=message)
-            self._settle(answers.refused(incoming, refusal, topic=self._parts.policy.topic, now=self._parts.clock.wall()))
+            self._settle(
+                answers.refused(incoming, refusal, topic=self._parts.policy.topic, now=self._parts.clock.wall())
+            )
         return lane
 
     def _latest_wins(self, lane: Lane) -> bool:
@@ -243,11 +245,15 @@ class Partition:
         if self._settlement is None:
             raise RuntimeError("nothing can be answered before the partition is restored")
         incoming = answer.incoming
-        if answer.dead_letter is not None and incoming is not None:
-            if not self._parts.brake.allows(incoming.venue, self._parts.clock.monotonic()):
-                self._parts.observer.braked(incoming.venue)
-                answer = answers.without_dead_letter(answer)
+        if answer.dead_letter is not None and incoming is not None and self._is_braked(incoming.venue):
+            answer = answers.without_dead_letter(answer)
         return self._settlement.add(answer)
+
+    def _is_braked(self, venue: VenueName) -> bool:
+        if self._parts.brake.allows(venue, self._parts.clock.monotonic()):
+            return False
+        self._parts.observer.braked(venue)
+        return True
 
     def _committed(self, answer: Answer) -> None:
         observer, incoming, event = self._parts.observer, answer.incoming, answer.event

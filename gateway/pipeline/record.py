@@ -43,11 +43,17 @@ class Incoming:
     )
 
     def __init__(
-        self, record: CommandRecord, command: SetLeverage, *, content_type: ContentType, received_at: float, deadline: float
+        self,
+        record: CommandRecord,
+        command: SetLeverage,
+        *,
+        content_type: ContentType,
+        received_at: float,
+        deadline: float,
     ) -> None:
         self.record = record
         self.command = command
-        self.content_type = content_type
+        self.content_type: ContentType = content_type
         self.traceparent: bytes | None = None
         self.received_at = received_at
         self.deadline = deadline

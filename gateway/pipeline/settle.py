@@ -55,7 +55,7 @@ class Settlement:
         return self._ledger.position
 
     def add(self, answer: Answer) -> asyncio.Future[None]:
-        """Take an answer on; the future is done when it is committed. Bounded by the partition's incomplete commands."""
+        """Take an answer on, bounded by the incomplete commands; the future is done when it is committed."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._gathered.append((answer, done))
         self._arrived.set()
@@ -105,9 +105,7 @@ class Settlement:
                 return mark
 
     async def _transaction(self, batch: list[Answer]) -> Mark:
-        records = [
-            record for answer in batch for record in out_records(answer, topic=self._topic, group=self._group)
-        ]
+        records = [record for answer in batch for record in out_records(answer, topic=self._topic, group=self._group)]
         async with asyncio.timeout(self._patience):
             return await self._log.write(records)
 
