@@ -133,14 +133,14 @@ def _venue(name: str, venue: VenueSettings, limit_names: LimitNames) -> Iterator
 
 
 def _wrong_base_url(url: str) -> str | None:
-    """What is wrong with a venue's address; a path would change what signatures cover."""
+    """What is wrong with a venue's address; a path is a proxy's prefix, which signatures do not cover."""
     split = urlsplit_or_none(url)
     if split is None or split[0] not in {"http", "https"}:
         return 'expected "https://host" or "https://host:port"'
     if "@" in url:
         return "must hold no user name or password; keys are named under accounts"
-    if urlsplit(url).path.strip("/") or "?" in url or "#" in url or re.search(r"\s", url):
-        return 'expected only "https://host" or "https://host:port", without a path or query'
+    if re.search(r"[\s?#]", url):
+        return 'expected "https://host" or "https://host/prefix", without a query or white space'
     if split[0] == "http" and not is_loopback(split[1]):
         return "must be https; http is for addresses of this machine (127.0.0.1, localhost)"
     return None

@@ -169,10 +169,10 @@ WRONG = {
         "venues.okx.base_url",
         "https://host",
     ),
-    "base address with a path": (
-        ACCOUNT + '[venues.okx]\nbase_url = "https://okx.com/api"',
+    "base address with a query": (
+        ACCOUNT + '[venues.okx]\nbase_url = "https://okx.com/api?x=1"',
         "venues.okx.base_url",
-        "without a path",
+        "without a query",
     ),
     "base address with a wrong port": (
         ACCOUNT + '[venues.okx]\nbase_url = "https://okx.com:x"',
@@ -423,7 +423,7 @@ def test_relative_names_start_where_the_settings_file_is_seen_not_where_a_link_l
 
 
 def test_http_is_allowed_on_this_machine(folder):
-    for host in ("127.0.0.1:1", "localhost:1", "[::1]:1"):
+    for host in ("127.0.0.1:1", "localhost:1", "[::1]:1/prefix"):
         settings = load(folder, ACCOUNT + f'[venues.okx]\nbase_url = "http://{host}"')
         assert settings.venues.okx.base_url == f"http://{host}"
 
