@@ -1,1 +1,1 @@
-"""The only room that imports aiokafka: `connection`, `topics`, `group` (owns, fetches, commits), `claim`, `answer_log`."""
+"""The only room that imports aiokafka: `connection`, `topics`, `group` (what is owned), `claim`, `answer_log`."""

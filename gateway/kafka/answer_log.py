@@ -79,7 +79,7 @@ class KafkaAnswerLog:
         self._producer = producer
 
     async def write(self, records: Sequence[OutRecord]) -> Mark:
-        """Commit all records in one transaction; after any exception its outcome is unknown and the producer is gone."""
+        """Commit all records in one transaction; after an exception its outcome is unknown and the producer gone."""
         producer, self._producer = self._producer, None
         if producer is None:
             raise KafkaError("no producer: fence first")
@@ -92,7 +92,7 @@ class KafkaAnswerLog:
         return mark
 
     async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
-        """Read with read_committed up to the last stable offset; after `fence` nothing of ours is left open below it."""
+        """Read what is committed, up to the last stable offset; after `fence` nothing of ours is open below it."""
         consumer = AIOKafkaConsumer(
             **self._options,
             **self._consumer_options,

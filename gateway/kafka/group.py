@@ -131,9 +131,9 @@ class Group(ConsumerRebalanceListener):
         """Join, and work until cancelled; call `drain` first to leave in order."""
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
         try:
-            await self.consumer.start()
             async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
+                self._tasks = tasks  # before the start: it returns after the first assignment
+                await self.consumer.start()
                 tasks.create_task(self._poll(), name="poll")
                 tasks.create_task(self._commit(), name="commit")
         finally:
