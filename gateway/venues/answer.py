@@ -1,12 +1,17 @@
 """Reading a venue's answer: its JSON, its hints on when to come back, its server's date. Nothing here raises."""
 
 import email.utils
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Any, cast
 
 import msgspec
 
 from gateway.transport.messages import HttpAnswer
+
+# As venues write leverages and notionals; short, so that no exponent makes it as long as memory.
+NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+LONGEST_CODE = 32
 
 
 def json_object(answer: HttpAnswer) -> dict[str, Any] | None:
@@ -25,19 +30,16 @@ def json_body(answer: HttpAnswer) -> Any:
     """The body as JSON, or None."""
     try:
         return msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # msgspec's own error, wrong UTF-8, an integer of thousands of digits
         return None
 
 
 def number(value: object) -> Decimal | None:
-    """A JSON number, or text that is one; None for all else, for NaN and for infinity."""
+    """A JSON number, or text that is one, in plain digits; None for all else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        decimal = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return decimal if decimal.is_finite() else None
+    digits = str(value)
+    return Decimal(digits) if NUMBER.fullmatch(digits) else None
 
 
 def text(value: object) -> str:
@@ -45,10 +47,19 @@ def text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def code_of(body: dict[str, Any], field: str = "code") -> str | None:
+    """A venue's code, as text, where it is a number or a word."""
+    code = body.get(field)
+    if isinstance(code, bool) or not isinstance(code, str | int):
+        return None
+    word = str(code)[:LONGEST_CODE]
+    return word if word.isascii() and word.isprintable() and word else None
+
+
 def retry_after(answer: HttpAnswer) -> float | None:
     """Seconds that `Retry-After` asks to wait (RFC 9110, section 10.2.3: a number, or a date); None where absent."""
     said = answer.headers.get("Retry-After", "").strip()
-    if said.isdecimal():
+    if said.isdecimal() and said.isascii():
         return float(said[:9])
     until, now = _epoch(said), date(answer)
     return None if until is None or now is None else max(0.0, until - now)

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -76,9 +77,9 @@ def load_credentials(settings: CredentialSettings, base_dir: Path) -> Credential
     """Read one account's keys for one venue; CredentialError where a file cannot be used."""
     passphrase = None
     if settings.passphrase_file is not None:
-        passphrase = _text("passphrase_file", base_dir / settings.passphrase_file)
+        passphrase = _header_text("passphrase_file", base_dir / settings.passphrase_file)
     return Credentials(
-        api_key=_text("api_key_file", base_dir / settings.api_key_file),
+        api_key=_header_text("api_key_file", base_dir / settings.api_key_file),
         signing_key=_signing_key(settings, base_dir),
         passphrase=passphrase,
         simulated=settings.simulated,
@@ -86,7 +87,7 @@ def load_credentials(settings: CredentialSettings, base_dir: Path) -> Credential
 
 
 def fingerprint(settings: CredentialSettings, base_dir: Path) -> tuple[tuple[int, int, int], ...]:
-    """What changes when one of the files does: inode, size and time of change; zeros for a file that is not there."""
+    """What changes when one of the files does: inode, size and time of change in ns; zeros for a file not there."""
     names = (settings.api_key_file, settings.api_secret_file, settings.private_key_file, settings.passphrase_file)
     return tuple(_state(base_dir / name) for name in names if name is not None)
 
@@ -97,7 +98,7 @@ def parse_private_key(pem: bytes) -> SigningKey:
         key = load_pem_private_key(pem, password=None)
     except TypeError as error:
         raise CredentialError("private_key_file", "the key is encrypted; store it without a password") from error
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CredentialError("private_key_file", "not a PEM private key (PKCS#8: RSA or Ed25519)") from error
     if isinstance(key, Ed25519PrivateKey):
         return Ed25519Key(key)
@@ -113,17 +114,31 @@ def _signing_key(settings: CredentialSettings, base_dir: Path) -> SigningKey:
         return parse_private_key(_text("private_key_file", base_dir / settings.private_key_file).encode())
     if settings.api_secret_file is None:
         raise CredentialError("api_secret_file", "give this, or private_key_file")
-    return HmacKey(_text("api_secret_file", base_dir / settings.api_secret_file))
+    secret = _text("api_secret_file", base_dir / settings.api_secret_file)
+    if secret.startswith("-----BEGIN"):
+        raise CredentialError("api_secret_file", "a PEM file is there, not a secret; name it as private_key_file")
+    return HmacKey(secret)
+
+
+def _header_text(setting: str, path: Path) -> str:
+    """A text that goes into an HTTP header: one line of printable ASCII."""
+    text = _text(setting, path)
+    if not (text.isascii() and text.isprintable()):
+        raise CredentialError(setting, "the file must hold one line of printable ASCII and nothing else")
+    return text
 
 
 def _text(setting: str, path: Path) -> str:
+    # Not the file's name either: whoever pastes a secret where a name belongs must not read it in a log.
     try:
         text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = "not text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise CredentialError(setting, f"cannot read {path}: {why}") from None
+    except UnicodeDecodeError:
+        raise CredentialError(setting, "the file is not text (UTF-8)") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no such name"
+        raise CredentialError(setting, f"the file cannot be read: {why}") from None
     if not text:
-        raise CredentialError(setting, f"{path} is empty")
+        raise CredentialError(setting, "the file is empty")
     return text
 
 

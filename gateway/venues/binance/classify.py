@@ -1,4 +1,4 @@
-"""What an answer of the Binance family means: by status first, then by code, for 503 by its text.
+"""What an answer of the Binance family means: by status first, then by code, for a 503 of futures by its text.
 
 ZTDX answers in the same form and uses this too.
 """
@@ -7,80 +7,86 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from gateway.outcomes import Ambiguous, Applied, Outcome
 from gateway.transport.messages import HttpAnswer
-from gateway.venues.answer import json_object, number, retry_after, text
+from gateway.venues.answer import code_of, json_object, number, retry_after, text
 from gateway.venues.binance.codes import UNKNOWN_CODE
 from gateway.venues.codes import Code, CodeClass, Said, outcome_of
+from gateway.venues.rules import plain
 from schemas import SetLeverage
 
-OK, CLIENT_ERROR, SERVER_ERROR = 200, 400, 500
+OK, CLIENT_ERROR, FORBIDDEN, SERVER_ERROR, SERVICE_UNAVAILABLE = 200, 400, 403, 500, 503
 BANNED_UNTIL = re.compile(r"banned until (\d{12,14})")
-# fapi and papi tell four kinds of 503 apart by their texts (general info, "HTTP Return Codes").
+# fapi and papi tell four kinds of 503 apart by their texts (general info, "HTTP Return Codes"); sapi's are all unknown.
 TEXTS_OF_503: tuple[tuple[str, CodeClass], ...] = (
     ("Unknown error, please check your request or try again later", "ambiguous"),
     ("Service Unavailable", "unavailable"),
     ("Internal error; unable to process your request", "unavailable"),
     ("Request throttled by system-level protection", "unavailable"),
 )
-BY_STATUS: dict[int, CodeClass] = {403: "slow", 408: "ambiguous", 418: "banned", 429: "throttled"}
+BY_STATUS: dict[int, CodeClass] = {408: "ambiguous", 418: "banned", 429: "throttled"}
 
 Read200 = Callable[[dict[str, Any]], Outcome]
 
 
-def classify(answer: HttpAnswer, table: Mapping[str, Code], read_200: Read200, *, limit: str | None) -> Outcome:
-    """What an answer means; `limit` is the one that a 429 pauses, None for all that the call touched."""
+class Family(Struct, frozen=True, kw_only=True):
+    """How one product's answers read: its code table, the texts of its 503, the limit that a 429 pauses.
+
+    Attributes:
+        limit: None for all limits that the call touched.
+    """
+
+    codes: Mapping[str, Code]
+    texts_of_503: tuple[tuple[str, CodeClass], ...] = ()
+    limit: str | None = None
+
+
+def classify(answer: HttpAnswer, family: Family, read_200: Read200) -> Outcome:
+    """What an answer means; `read_200` reads the body of a 200."""
     body = json_object(answer)
     if answer.status == OK:
-        return (
-            read_200(body)
-            if body is not None
-            else Ambiguous(message="an answer that is no JSON object", http_status=OK)
-        )
-    code = _code(body)
+        return Ambiguous(message="a 200 that is no JSON object", http_status=OK) if body is None else read_200(body)
+    return failed(answer.status, body, family, retry_after(answer))
+
+
+def failed(status: int, body: dict[str, Any] | None, family: Family, wait: float | None = None) -> Outcome:
+    """What an error means, by its status and what its body tells."""
+    message = text((body or {}).get("msg"))
+    code = code_of(body or {})
+    until = BANNED_UNTIL.search(message)
     said = Said(
         code=code,
-        message=text(body.get("msg")) if body else f"HTTP {answer.status} without a JSON body",
-        http_status=answer.status,
-        retry_after=retry_after(answer),
-        until=_banned_until(body),
-        limit=limit,
+        message=message or f"HTTP {status} without a message",
+        http_status=status,
+        retry_after=wait,
+        until=int(until[1]) / 1000 if until else None,
+        limit=family.limit,
     )
-    return outcome_of(_class(answer.status, code, said.message, table), said)
+    kind = _class(status, code, message, family)
+    return outcome_of("banned" if kind == "throttled" and until else kind, said)
 
 
 def echoed(command: SetLeverage, body: dict[str, Any]) -> Outcome:
     """A 200 that echoes the leverage: applied if it is the one asked for."""
     leverage, notional = number(body.get("leverage")), number(body.get("maxNotionalValue"))
     if leverage is None or leverage != command.leverage:
-        return Ambiguous(message=f"asked for {command.leverage}, the answer says {leverage}", http_status=OK)
+        told = "no leverage" if leverage is None else plain(leverage)
+        return Ambiguous(message=f"asked for {plain(command.leverage)}, the answer says {told}", http_status=OK)
     return Applied(leverage=leverage, max_notional=notional)
 
 
-def _class(status: int, code: str | None, message: str, table: Mapping[str, Code]) -> CodeClass:
+def _class(status: int, code: str | None, message: str, family: Family) -> CodeClass:
+    row = family.codes.get(code or "")
+    listed = row.outcome if row else None
     if status in BY_STATUS:
         return BY_STATUS[status]
-    if status == 503:  # noqa: PLR2004 - Service Unavailable
-        said = [kind for words, kind in TEXTS_OF_503 if words in message]
-        return said[0] if said else _listed(code, table) or "ambiguous"
-    if status >= SERVER_ERROR:
+    if status == FORBIDDEN:
+        return listed or "slow"  # without a code it is the web application firewall
+    if status == SERVICE_UNAVAILABLE:
+        told: list[CodeClass] = [kind for words, kind in family.texts_of_503 if words in message]
+        return told[0] if told else listed or "ambiguous"
+    if status >= SERVER_ERROR or status < OK or OK < status < CLIENT_ERROR:
         return "ambiguous"
-    if status < CLIENT_ERROR:
-        return "ambiguous"
-    kind: CodeClass = _listed(code, table) or UNKNOWN_CODE.outcome
-    return "banned" if kind == "throttled" and BANNED_UNTIL.search(message) else kind
-
-
-def _listed(code: str | None, table: Mapping[str, Code]) -> CodeClass | None:
-    row = table.get(code or "")
-    return row.outcome if row else None
-
-
-def _code(body: dict[str, Any] | None) -> str | None:
-    code = (body or {}).get("code")
-    return str(code) if isinstance(code, int | str) and not isinstance(code, bool) else None
-
-
-def _banned_until(body: dict[str, Any] | None) -> float | None:
-    found = BANNED_UNTIL.search(text((body or {}).get("msg")))
-    return int(found[1]) / 1000 if found else None
+    return listed or UNKNOWN_CODE.outcome

@@ -7,7 +7,7 @@ from gateway.outcomes import Ambiguous, Applied, Outcome
 from gateway.transport.messages import HttpAnswer, HttpRequest
 from gateway.venues.answer import date, json_body, number, objects
 from gateway.venues.binance import codes, limits, signing
-from gateway.venues.binance.classify import classify, echoed
+from gateway.venues.binance.classify import OK, TEXTS_OF_503, Family, classify, echoed
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.rules import broken_integer_rule, plain
@@ -16,6 +16,8 @@ from schemas import SetLeverage, VenueName
 
 LIMIT = "ip_weight"
 READ_BACK_WEIGHT = 5
+FAMILY = Family(codes=codes.FUTURES, texts_of_503=TEXTS_OF_503, limit=LIMIT)
+PING = "/papi/v1/ping"
 
 
 class FuturesVenue:
@@ -55,7 +57,11 @@ class FuturesVenue:
         )
 
     def server_time(self) -> Call:
-        """The clock of fapi; papi has none, so its ping is asked and the answer's `Date` is read (to the second)."""
+        """The clock of fapi; papi has none, so its ping is asked and the answer's `Date` is read.
+
+        That is right to half a second and half the round trip, well inside the window (1 s ahead, 5 s behind). Another
+        product's clock would be finer, but on another host: not the clock that judges us, and not where `base_url` is.
+        """
         return Call(purpose="server_time", method="GET", path=self._clock_path, costs=(Cost(LIMIT, 1),), signed=False)
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
@@ -64,19 +70,18 @@ class FuturesVenue:
 
     def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """What an answer to `set_leverage` means."""
-        return classify(answer, codes.FUTURES, lambda body: echoed(command, body), limit=LIMIT)
+        return classify(answer, FAMILY, lambda body: echoed(command, body))
 
     def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """The symbol's row of symbolConfig."""
-        if answer.status == 200:  # noqa: PLR2004 - OK
-            return row_of(command, json_body(answer))
-        return classify(answer, codes.FUTURES, lambda _: Ambiguous(), limit=LIMIT)
+        return read_rows(command, answer, FAMILY)
 
     def server_time_ms(self, answer: HttpAnswer) -> int | None:
-        """The `serverTime` field, else the middle of the second that the `Date` header names."""
-        told = server_time_ms(answer)
-        seconds = date(answer)
-        return told if told is not None or seconds is None else int(seconds * 1000) + 500
+        """The `serverTime` field; after a ping the middle of the second that the `Date` header names."""
+        if self._clock_path != PING:
+            return server_time_ms(answer)
+        seconds = date(answer) if answer.status == OK else None
+        return None if seconds is None else int(seconds * 1000) + 500
 
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
         """The address's weight this minute."""
@@ -100,7 +105,7 @@ def portfolio() -> FuturesVenue:
         "binance_portfolio",
         base_url="https://papi.binance.com",
         prefix="/papi/v1/um",
-        clock_path="/papi/v1/ping",
+        clock_path=PING,
         venue_limits=limits.PORTFOLIO,
     )
 
@@ -110,11 +115,14 @@ def symbol(command: SetLeverage) -> str:
     return quote(getattr(command.target, "symbol", ""), safe="")
 
 
-def row_of(command: SetLeverage, body: object) -> Outcome:
-    """The leverage that a list of rows (or a lone row) tells for the command's symbol."""
+def read_rows(command: SetLeverage, answer: HttpAnswer, family: Family) -> Outcome:
+    """The leverage that a list of rows (or a lone row) tells for the command's symbol, or why it is not told."""
+    if answer.status != OK:
+        return classify(answer, family, lambda _: Ambiguous())
+    body = json_body(answer)
     for row in objects(body) or objects([body]):
         leverage = number(row.get("leverage"))
         if row.get("symbol") == getattr(command.target, "symbol", "") and leverage is not None:
             notional = number(row.get("maxNotionalValue"))
             return Applied(leverage=leverage, max_notional=notional, certainty="read_back")
-    return Ambiguous(message="the read-back does not tell the symbol's leverage", http_status=200)
+    return Ambiguous(message="the read-back does not tell the symbol's leverage", http_status=OK)

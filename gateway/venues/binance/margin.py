@@ -6,20 +6,23 @@ them, and no `recvWindow`, as the official SDK does it.
 
 from typing import Any
 
+from msgspec import structs
+
 from gateway.limits.limit import Cost, Usage
-from gateway.outcomes import Ambiguous, Applied, Outcome, Refused
+from gateway.outcomes import Ambiguous, Applied, Outcome
 from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import json_object, text
+from gateway.venues.answer import json_object
 from gateway.venues.binance import codes, limits, signing
-from gateway.venues.binance.classify import classify
-from gateway.venues.codes import clean
+from gateway.venues.binance.classify import CLIENT_ERROR, OK, Family, classify, failed
 from gateway.venues.credentials import Credentials
 from gateway.venues.rules import broken_integer_rule, plain
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
 
 WEIGHT = 3000
+LATEST_MS = 10**14  # the year 5138
 GRANTED = (3, 5, 10, 20)
+FAMILY = Family(codes=codes.MARGIN)
 
 
 class BinanceMarginVenue:
@@ -60,7 +63,7 @@ class BinanceMarginVenue:
 
     def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - nothing is echoed
         """What an answer to `set_leverage` means."""
-        return classify(answer, codes.MARGIN, _read_200, limit=None)
+        return classify(answer, FAMILY, _read_200)
 
     def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - never called for
         """There is none."""
@@ -78,13 +81,14 @@ class BinanceMarginVenue:
 def server_time_ms(answer: HttpAnswer) -> int | None:
     """`{"serverTime": ms}`, as all of Binance's clocks answer."""
     found = (json_object(answer) or {}).get("serverTime")
-    return found if isinstance(found, int) and found > 0 else None
+    return found if answer.status == OK and isinstance(found, int) and 0 < found < LATEST_MS else None
 
 
 def _read_200(body: dict[str, Any]) -> Outcome:
     if body.get("success") is True:
         return Applied()
     if body.get("success") is False:
-        code = body.get("code")
-        return Refused(code=None if code is None else str(code), message=clean(text(body.get("msg"))), http_status=200)
-    return Ambiguous(message="a 200 that says neither success nor failure", http_status=200)
+        return structs.replace(
+            failed(CLIENT_ERROR, body, FAMILY), http_status=OK
+        )  # seen in the field: an error in a 200
+    return Ambiguous(message="a 200 that says neither success nor failure", http_status=OK)

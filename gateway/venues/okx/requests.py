@@ -1,5 +1,6 @@
 """The OKX venue: its calls, and what its answers mean. Everything is in an envelope of `code`, `msg` and `data`."""
 
+import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -9,7 +10,7 @@ import msgspec
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
 from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import json_object, number, objects, retry_after, text
+from gateway.venues.answer import code_of, json_object, number, objects, retry_after, text
 from gateway.venues.codes import CodeClass, Said, outcome_of
 from gateway.venues.credentials import Credentials
 from gateway.venues.okx import limits, signing
@@ -21,6 +22,7 @@ from schemas import Okx, SetLeverage, VenueName
 
 OK, CLIENT_ERROR, SERVER_ERROR = 200, 400, 500
 LIMIT = "uid_set_leverage"
+LATEST_MS = re.compile(r"[0-9]{12,14}")  # up to the year 5138
 BY_STATUS: dict[int, CodeClass] = {403: "slow", 408: "ambiguous", 418: "banned", 429: "throttled"}
 
 
@@ -76,15 +78,15 @@ class OkxVenue:
 
     def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """What an answer to `set_leverage` means; limits and errors come in a 200 too."""
-        body = json_object(answer)
-        if body is not None and body.get("code") == "0":
+        body = json_object(answer) or {}
+        if _succeeded(answer, body):
             return _applied(command, body)
         return _failed(answer, body, LIMIT)
 
     def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """The row with the command's margin mode and position side; `lever` may be written 5.00000000."""
-        body = json_object(answer)
-        if body is None or body.get("code") != "0":
+        body = json_object(answer) or {}
+        if not _succeeded(answer, body):
             return _failed(answer, body, "uid_leverage_info")
         found = _lever(command, body)
         if found is None:
@@ -94,8 +96,8 @@ class OkxVenue:
     def server_time_ms(self, answer: HttpAnswer) -> int | None:
         """`data[0].ts`, milliseconds as text."""
         rows = _rows(json_object(answer) or {})
-        found = text(rows[0].get("ts")) if rows else ""
-        return int(found[:16]) if found.isdecimal() else None
+        found = text(rows[0].get("ts")) if rows and answer.status == OK else ""
+        return int(found) if LATEST_MS.fullmatch(found) else None
 
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
         """OKX tells no usage."""
@@ -119,7 +121,8 @@ def _applied(command: SetLeverage, body: dict[str, Any]) -> Outcome:
     rows = _rows(body)
     echoed = number(rows[0].get("lever")) if rows else None
     if echoed is None or echoed != command.leverage:
-        return Ambiguous(message=f"asked for {plain(command.leverage)}, the answer says {echoed}", http_status=OK)
+        told = "no leverage" if echoed is None else plain(echoed)
+        return Ambiguous(message=f"asked for {plain(command.leverage)}, the answer says {told}", http_status=OK)
     return Applied(leverage=echoed)
 
 
@@ -132,11 +135,15 @@ def _lever(command: SetLeverage, body: dict[str, Any]) -> Decimal | None:
     return None
 
 
-def _failed(answer: HttpAnswer, body: dict[str, Any] | None, limit: str) -> Outcome:
-    code, message = _code(body or {})
+def _succeeded(answer: HttpAnswer, body: dict[str, Any]) -> bool:
+    return answer.status == OK and _code(body)[0] == "0"
+
+
+def _failed(answer: HttpAnswer, body: dict[str, Any], limit: str) -> Outcome:
+    code, message = _code(body)
     said = Said(
         code=code,
-        message=message or f"HTTP {answer.status} without a JSON body",
+        message=message or f"HTTP {answer.status} without a message",
         http_status=answer.status,
         retry_after=retry_after(answer),
         limit=limit,
@@ -157,12 +164,11 @@ def _class(status: int, code: str | None) -> CodeClass:
 def _code(body: dict[str, Any]) -> tuple[str | None, str]:
     """The code and text that say most: the first row's, else the envelope's; a suffix as in 51008_1000 is cut."""
     rows = _rows(body)
-    inner = text(rows[0].get("sCode")) if rows else ""
-    if inner and inner != "0":
+    inner = code_of(rows[0], "sCode") if rows else None
+    if inner not in (None, "0"):
         return inner.partition("_")[0], text(rows[0].get("sMsg")) or text(body.get("msg"))
-    code = body.get("code")
-    said = str(code).partition("_")[0] if isinstance(code, str | int) and not isinstance(code, bool) else None
-    return said, text(body.get("msg"))
+    code = code_of(body)
+    return code.partition("_")[0] if code else None, text(body.get("msg"))
 
 
 def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:

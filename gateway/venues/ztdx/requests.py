@@ -3,11 +3,10 @@
 import msgspec
 
 from gateway.limits.limit import Cost, Usage
-from gateway.outcomes import Ambiguous, Outcome
+from gateway.outcomes import Outcome
 from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import json_body
-from gateway.venues.binance.classify import classify, echoed
-from gateway.venues.binance.futures import row_of, symbol
+from gateway.venues.binance.classify import TEXTS_OF_503, Family, classify, echoed
+from gateway.venues.binance.futures import read_rows, symbol
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.rules import broken_integer_rule
@@ -19,6 +18,7 @@ from schemas import SetLeverage, VenueName
 
 LIMIT = "ip_weight"
 READ_BACK_WEIGHT = 5
+FAMILY = Family(codes=CODES, texts_of_503=TEXTS_OF_503, limit=LIMIT)  # its statuses are copied from Binance's pages
 
 
 class ZtdxVenue:
@@ -63,13 +63,11 @@ class ZtdxVenue:
 
     def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """What an answer to `set_leverage` means; the echo must be what was asked."""
-        return classify(answer, CODES, lambda body: echoed(command, body), limit=LIMIT)
+        return classify(answer, FAMILY, lambda body: echoed(command, body))
 
     def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
         """The symbol's row."""
-        if answer.status == 200:  # noqa: PLR2004 - OK
-            return row_of(command, json_body(answer))
-        return classify(answer, CODES, lambda _: Ambiguous(), limit=LIMIT)
+        return read_rows(command, answer, FAMILY)
 
     def server_time_ms(self, answer: HttpAnswer) -> int | None:
         """The `serverTime` field."""
