@@ -46,3 +46,16 @@ class Sampler:
             metrics.incomplete_offsets.labels(str(number)).set(incomplete)
         for name, calls in self._calls.items():
             metrics.breaker_open.labels(name).set(calls.open_breakers)
+        self._sample_limits()
+
+    def _sample_limits(self) -> None:
+        """The fullest scope of each limit speaks for it: an account's own numbers are no label."""
+        metrics = self._metrics
+        scopes = sorted(self._permits.snapshot(), key=lambda scope: scope.used / scope.capacity)
+        for scope in scopes:
+            metrics.limit_used_ratio.labels(scope.venue, scope.limit).set(scope.used / scope.capacity)
+            metrics.limit_used.labels(scope.venue, scope.limit).set(scope.used)
+            metrics.limit_free.labels(scope.venue, scope.limit).set(scope.free)
+        for venue in self._calls:
+            waiting = max((scope.waiting for scope in scopes if scope.venue == venue), default=0)
+            metrics.limit_waiting.labels(venue).set(waiting)

@@ -1,0 +1,49 @@
+"""`python -m tests.chaos`: kill gateways for as long as you like, and prove that no promise broke."""
+
+import argparse
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from tests.chaos.checker import report
+from tests.chaos.harness import Chaos, Scheme, Verdict
+from tests.chaos.processes import working_folder
+
+
+def main() -> int:
+    """Run once and say what came of it; 1 where a promise broke."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--gateways", type=int, default=2)
+    parser.add_argument("--brokers", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=150.0)
+    parser.add_argument("--keep", type=Path, help="where to save the history of a run that broke a promise")
+    options = parser.parse_args()
+    scheme = Scheme(
+        seed=options.seed,
+        kills=options.kills,
+        gateways=options.gateways,
+        brokers=options.brokers,
+        rate=options.rate,
+    )
+    with working_folder() as folder:
+        chaos = Chaos(scheme, folder)
+        verdict = asyncio.run(chaos.run())
+        return tell(verdict, chaos.logs(), options.keep)
+
+
+def tell(verdict: Verdict, logs: str, keep: Path | None) -> int:
+    """Print the verdict; the shortest history of what broke, and the last log lines."""
+    print(verdict.summary)
+    if not verdict.violations:
+        return 0
+    print(report(verdict.history, verdict.violations))
+    if keep is not None:
+        verdict.history.save(keep)
+    print(logs)
+    return 1
+
+
+sys.exit(main())

@@ -1,0 +1,77 @@
+"""What a chaos run needs on disk: the accounts that simulator and gateways share, and each gateway's settings file."""
+
+from pathlib import Path
+from typing import Any
+
+from gateway.settings import Topics
+
+from tests.chaos.generator import Plan
+
+CALL_TIMEOUT = 0.8  # seconds; faults that delay stay below it
+SESSION_TIMEOUT_MS = 3_000
+SECRET, PASSPHRASE = "chaos-secret-0123456789", "chaos-passphrase"
+
+LIMITS = {
+    "binance_usdm": ("ip_weight",),
+    "binance_portfolio": ("ip_weight",),
+    "okx": ("uid_set_leverage", "uid_leverage_info", "ip_time"),
+    "ztdx": ("ip_weight",),
+}
+PLENTY = 10_000_000  # order is on trial here, not the budget
+
+
+def write_accounts(folder: Path, plan: Plan) -> Path:
+    """The simulator's accounts: every account of the plan at every venue of it."""
+    path = folder / "accounts.toml"
+    tables = [
+        f'[[accounts]]\nname = "{account}"\nvenue = "{venue}"\napi_key = "{_key(account, venue)}"\n'
+        f'secret = "{SECRET}"\npassphrase = "{PASSPHRASE}"\nposition_mode = "long_short_mode"\n'
+        for account in plan.accounts
+        for venue in plan.venues
+    ]
+    path.write_text("\n".join(tables))
+    return path
+
+
+def write_settings(
+    folder: Path, name: str, plan: Plan, *, bootstrap_servers: str, topics: Topics, simulator_url: str, static: bool
+) -> Path:
+    """One gateway's settings; `static` gives it a membership that survives a quick restart."""
+    (folder / "secret").write_text(SECRET)
+    (folder / "passphrase").write_text(PASSPHRASE)
+    kafka: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers,
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "rebalance_timeout_ms": 6_000,
+        "transaction_timeout_ms": 10_000,
+        "request_timeout_ms": 4_000,
+        "commit_interval": 0.3,
+        "partitions": plan.partitions,
+    }
+    if static:
+        kafka["group_instance_id"] = name
+    lines = ["[kafka]", *_pairs(kafka), "[kafka.topics]"]
+    lines += _pairs({role: getattr(topics, role) for role in ("commands", "events", "state", "dead_letters")})
+    lines += ["[http]", 'listen = "127.0.0.1:0"', "[logging]", 'format = "json"', "[pipeline]", "drain_timeout = 3.0"]
+    for venue in plan.venues:
+        lines += [f"[venues.{venue}]", f'base_url = "{simulator_url}/{venue}"', f"call_timeout = {CALL_TIMEOUT}"]
+        lines += ["deadline = 120.0", "breaker_failures = 1000", "max_attempts = 20", "backoff_cap = 0.5"]
+        for limit in LIMITS[venue]:
+            lines += [f"[venues.{venue}.limits.{limit}]", f"capacity = {PLENTY}", "assume_spent_at_start = false"]
+    for account in plan.accounts:
+        for venue in plan.venues:
+            (folder / f"key-{account}-{venue}").write_text(_key(account, venue))
+            lines += [f"[accounts.{account}.{venue}]", f'api_key_file = "key-{account}-{venue}"']
+            lines += ['api_secret_file = "secret"']
+            lines += ['passphrase_file = "passphrase"'] if venue == "okx" else []
+    path = folder / f"{name}.toml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _key(account: str, venue: str) -> str:
+    return f"key-of-{account}-at-{venue}"
+
+
+def _pairs(values: dict[str, Any]) -> list[str]:
+    return [f"{name} = {value!r}".replace("'", '"') for name, value in values.items()]
