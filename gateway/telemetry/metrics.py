@@ -14,7 +14,7 @@ from gateway.release import version
 from gateway.venues.venue import Purpose
 from schemas import Reason, VenueName
 
-VENUES: tuple[str, ...] = get_args(VenueName)
+VENUES: tuple[VenueName, ...] = get_args(VenueName)
 OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]
