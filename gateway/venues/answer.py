@@ -12,6 +12,9 @@ from gateway.transport.messages import HttpAnswer
 # As venues write leverages and notionals; short, so that no exponent makes it as long as memory.
 NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 LONGEST_CODE = 32
+LONGEST_WAIT = (
+    3 * 86400.0
+)  # seconds: the longest ban that any venue documents; no typo of theirs shall stop us for years
 
 
 def json_object(answer: HttpAnswer) -> dict[str, Any] | None:
@@ -60,9 +63,9 @@ def retry_after(answer: HttpAnswer) -> float | None:
     """Seconds that `Retry-After` asks to wait (RFC 9110, section 10.2.3: a number, or a date); None where absent."""
     said = answer.headers.get("Retry-After", "").strip()
     if said.isdecimal() and said.isascii():
-        return float(said[:9])
+        return min(float(said[:9]), LONGEST_WAIT)
     until, now = _epoch(said), date(answer)
-    return None if until is None or now is None else max(0.0, until - now)
+    return None if until is None or now is None else min(max(0.0, until - now), LONGEST_WAIT)
 
 
 def date(answer: HttpAnswer) -> float | None:

@@ -26,4 +26,4 @@ MARGIN = (
 def usage(limits: tuple[Limit, ...], answer: HttpAnswer) -> tuple[Usage, ...]:
     """What the answer's headers say is used of each limit that has a header."""
     found = ((limit.name, answer.headers.get(limit.usage_header or "", "")) for limit in limits)
-    return tuple(Usage(name, int(used[:12])) for name, used in found if used.isdecimal())
+    return tuple(Usage(name, int(used[:12])) for name, used in found if used.isdecimal() and used.isascii())

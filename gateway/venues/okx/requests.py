@@ -22,7 +22,7 @@ from schemas import Okx, SetLeverage, VenueName
 
 OK, CLIENT_ERROR, SERVER_ERROR = 200, 400, 500
 LIMIT = "uid_set_leverage"
-LATEST_MS = re.compile(r"[0-9]{12,14}")  # up to the year 5138
+TIME_MS = re.compile(r"[0-9]{13,14}")  # the years 2001 to 5138
 BY_STATUS: dict[int, CodeClass] = {403: "slow", 408: "ambiguous", 418: "banned", 429: "throttled"}
 
 
@@ -97,7 +97,7 @@ class OkxVenue:
         """`data[0].ts`, milliseconds as text."""
         rows = _rows(json_object(answer) or {})
         found = text(rows[0].get("ts")) if rows and answer.status == OK else ""
-        return int(found) if LATEST_MS.fullmatch(found) else None
+        return int(found) if TIME_MS.fullmatch(found) else None
 
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
         """OKX tells no usage."""
