@@ -145,6 +145,6 @@ def _text(setting: str, path: Path) -> str:
 def _state(path: Path) -> tuple[int, int, int]:
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return (0, 0, 0)
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
