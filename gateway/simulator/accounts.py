@@ -4,8 +4,9 @@ They come from `demo_accounts` or from a TOML file; `signatures` and the venues 
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
@@ -21,8 +22,13 @@ SPOT, FUTURES, MULTI_CURRENCY, PORTFOLIO_MARGIN = 1, 2, 3, 4
 """OKX account levels (`acctLv`)."""
 
 
-class SimulatedAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+_IN_FILES = {"acct_lv": "account_level", "pos_mode": "position_mode", "allow_20": "allows_20x"}
+
+
+class SimulatedAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename=_IN_FILES):
     """One key at one venue, and what the venue allows its owner.
+
+    In files three names are longer: `account_level`, `position_mode`, `allows_20x`.
 
     Attributes:
         name: as the journal and the state call it; the gateway's own name for the account keeps them comparable.
@@ -30,10 +36,10 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         public_key: PEM of an RSA or Ed25519 key (Binance).
         private_key: PEM of its other half, for whoever writes the trader's configuration; the venue never reads it.
         passphrase: OKX.
-        account_level: OKX `acctLv`: 1 spot, 2 futures, 3 multi-currency, 4 portfolio margin.
-        position_mode: OKX `posMode`.
+        acct_lv: OKX `acctLv`: 1 spot, 2 futures, 3 multi-currency, 4 portfolio margin.
+        pos_mode: OKX `posMode`.
         simulated: OKX: a demo-trading key.
-        allows_20x: Binance cross margin: compliance allows it.
+        allow_20: Binance cross margin: compliance allows it.
     """
 
     name: str
@@ -43,10 +49,10 @@ class SimulatedAccount(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_key: str | None = None
     private_key: str | None = None
     passphrase: str | None = None
-    account_level: Literal[1, 2, 3, 4] = 2
-    position_mode: PositionMode = "net_mode"
+    acct_lv: Literal[1, 2, 3, 4] = 2
+    pos_mode: PositionMode = "net_mode"
     simulated: bool = False
-    allows_20x: bool = False
+    allow_20: bool = False
 
     def __repr__(self) -> str:
         """Without keys."""
@@ -64,6 +70,19 @@ def read_accounts(path: Path) -> tuple[SimulatedAccount, ...]:
     return msgspec.toml.decode(path.read_bytes(), type=AccountsFile).accounts
 
 
+def write_accounts(path: Path, accounts: Iterable[SimulatedAccount]) -> None:
+    """Write what `read_accounts` reads, for a simulator in another process; only its owner may read the file."""
+    path.touch(mode=0o600)
+    path.write_text("\n".join(map(_table, accounts)), "utf-8")
+
+
+def _table(account: SimulatedAccount) -> str:
+    # JSON's texts, numbers and booleans are TOML's too; TOML has no null.
+    fields = cast("dict[str, Any]", msgspec.to_builtins(account))
+    given = ((name, value) for name, value in fields.items() if value is not None)
+    return "[[accounts]]\n" + "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in given)
+
+
 def demo_accounts() -> tuple[SimulatedAccount, ...]:
     """`desk-1` at every venue, an Ed25519 desk at Binance, every mode of OKX.
 
@@ -78,7 +97,7 @@ def demo_accounts() -> tuple[SimulatedAccount, ...]:
 
 def _with_secret(name: str, venue: VenueWord) -> SimulatedAccount:
     api_key, secret = _made_up(name, venue, "key"), _made_up(name, venue, "secret")
-    return SimulatedAccount(name=name, venue=venue, api_key=api_key, secret=secret, allows_20x=True)
+    return SimulatedAccount(name=name, venue=venue, api_key=api_key, secret=secret, allow_20=True)
 
 
 def _made_up(*parts: str) -> str:
@@ -106,10 +125,10 @@ def _with_key_pair(name: str) -> tuple[SimulatedAccount, ...]:
 def _okx_accounts() -> tuple[SimulatedAccount, ...]:
     return (
         _okx("desk-1"),
-        _okx("okx-hedge", position_mode="long_short_mode"),
-        _okx("okx-spot", account_level=SPOT),
-        _okx("okx-multi", account_level=MULTI_CURRENCY),
-        _okx("okx-portfolio", account_level=PORTFOLIO_MARGIN),
+        _okx("okx-hedge", pos_mode="long_short_mode"),
+        _okx("okx-spot", acct_lv=SPOT),
+        _okx("okx-multi", acct_lv=MULTI_CURRENCY),
+        _okx("okx-portfolio", acct_lv=PORTFOLIO_MARGIN),
         _okx("okx-demo", simulated=True),
     )
 
@@ -117,8 +136,8 @@ def _okx_accounts() -> tuple[SimulatedAccount, ...]:
 def _okx(
     name: str,
     *,
-    account_level: Literal[1, 2, 3, 4] = FUTURES,
-    position_mode: PositionMode = "net_mode",
+    acct_lv: Literal[1, 2, 3, 4] = FUTURES,
+    pos_mode: PositionMode = "net_mode",
     simulated: bool = False,
 ) -> SimulatedAccount:
     return SimulatedAccount(
@@ -127,7 +146,7 @@ def _okx(
         api_key=_made_up(name, "okx", "key"),
         secret=_made_up(name, "okx", "secret"),
         passphrase=_made_up(name, "okx", "passphrase")[:16],
-        account_level=account_level,
-        position_mode=position_mode,
+        acct_lv=acct_lv,
+        pos_mode=pos_mode,
         simulated=simulated,
     )

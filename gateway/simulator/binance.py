@@ -55,14 +55,14 @@ class BinanceMargin:
         if isinstance(account, Reply):
             return account
         leverage = int(parameters.values["maxLeverage"])
-        if leverage not in (3, 5, 10) and not (leverage == COMPLIANT and self._allows_20x(call)):
+        if leverage not in (3, 5, 10) and not (leverage == COMPLIANT and self._allow_20(call)):
             return refusal(400, -3026, "Your input param is wrong.")
         change = Change(account=account, lane=CROSS_MARGIN_LANE, value=str(leverage))
         return json_reply({"success": True}, change=change)
 
-    def _allows_20x(self, call: Call) -> bool:
+    def _allow_20(self, call: Call) -> bool:
         holder = holder_of(self._holders, call)
-        return holder is not None and holder.account.allows_20x
+        return holder is not None and holder.account.allow_20
 
 
 class BinanceFutures:

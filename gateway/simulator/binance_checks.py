@@ -76,7 +76,6 @@ def _broken_rule(call: Call, parameters: Parameters, holder: Holder | None, form
     return (
         _broken_key_header(call)
         or _broken_set(parameters, form)
-        or _missing(parameters, form)
         or _broken_window(call, parameters, form)
         or _broken_signature(parameters, holder, form)
         or _illegal(parameters, form)
@@ -92,6 +91,9 @@ def _broken_key_header(call: Call) -> Reply | None:
 def _broken_set(parameters: Parameters, form: Form) -> Reply | None:
     if parameters.duplicated:
         return refusal(400, -1101, "Duplicate values for a parameter detected.")
+    unsent = _missing(parameters, form)
+    if unsent is not None:
+        return unsent
     sent = parameters.values.keys()
     read = sent & (form.legal.keys() | {"recvWindow", "timestamp"})
     if len(read) == len(sent):

@@ -109,7 +109,7 @@ class Okx:
 
     def _rows(self, fields: Fields, account: SimulatedAccount) -> list[dict[str, str]]:
         listed = instrument(fields.instrument_id)
-        both = _takes_side(fields, listed) and account.position_mode == "long_short_mode"
+        both = _takes_side(fields, listed) and account.pos_mode == "long_short_mode"
         rows: list[dict[str, str]] = []
         for side in ("long", "short") if both else ("",):
             held = self._holdings.get("okx", account.name, lane(Fields(**_without_side(fields), side=side)))
@@ -123,7 +123,7 @@ class Okx:
         if isinstance(holder, Reply):
             return holder
         account = holder.account
-        return success({"acctLv": str(account.account_level), "posMode": account.position_mode, "uid": account.name})
+        return success({"acctLv": str(account.acct_lv), "posMode": account.pos_mode, "uid": account.name})
 
 
 def lane(fields: Fields) -> str:
@@ -217,7 +217,7 @@ def _broken_target(fields: Fields, account: SimulatedAccount) -> Reply | None:
 def _broken_currency(fields: Fields, account: SimulatedAccount) -> Reply | None:
     if fields.margin_mode == "isolated":
         return refusal(400, "51000", "Parameter mgnMode error")
-    if account.account_level == FUTURES:
+    if account.acct_lv == FUTURES:
         return refusal(200, "51010", "Request unsupported under current account mode")
     if not is_currency(fields.currency):
         return refusal(200, "51012", "Token does not exist.")
@@ -228,9 +228,9 @@ def _broken_level(fields: Fields, listed: Instrument, account: SimulatedAccount)
     """Cross margin of a pair is by instId in futures mode alone; under portfolio margin contracts have no setting."""
     if fields.margin_mode == "isolated":
         return None
-    if listed.kind == "MARGIN" and account.account_level != FUTURES:
+    if listed.kind == "MARGIN" and account.acct_lv != FUTURES:
         return refusal(200, "51010", "Request unsupported under current account mode")
-    if listed.kind != "MARGIN" and account.account_level == PORTFOLIO_MARGIN:
+    if listed.kind != "MARGIN" and account.acct_lv == PORTFOLIO_MARGIN:
         text = "Leverage cannot be adjusted for the cross positions of Expiry Futures and Perpetual Futures"
         return refusal(200, "51039", f"{text} under the PM account.")
     return None
@@ -238,8 +238,8 @@ def _broken_level(fields: Fields, listed: Instrument, account: SimulatedAccount)
 
 def _broken_side(fields: Fields, listed: Instrument, account: SimulatedAccount) -> Reply | None:
     """A side belongs to isolated contracts in long/short mode, and is needed there."""
-    needed = _takes_side(fields, listed) and account.position_mode == "long_short_mode"
-    if needed and account.account_level == PORTFOLIO_MARGIN:
+    needed = _takes_side(fields, listed) and account.pos_mode == "long_short_mode"
+    if needed and account.acct_lv == PORTFOLIO_MARGIN:
         return refusal(200, "51041", "Portfolio margin account only supports net mode.")
     if needed == (fields.side in ("long", "short")):
         return None
@@ -268,6 +268,6 @@ def _unreadable(fields: Fields, account: SimulatedAccount) -> Reply | None:
     if listed is None:
         return refusal(200, "51001", "Instrument ID does not exist")
     hidden = fields.margin_mode == "cross" and listed.kind != "MARGIN"
-    if hidden and account.account_level == PORTFOLIO_MARGIN:
+    if hidden and account.acct_lv == PORTFOLIO_MARGIN:
         return refusal(400, "59111", "Leverage query isn't supported in portfolio margin account mode.")
     return None

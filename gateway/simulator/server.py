@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -30,6 +30,16 @@ STOP_PATIENCE = 1.0
 BLACK_HOLE_LOOK = 0.05  # how often a held call looks whether its caller is still there
 _WITH_RESET = struct.pack("ii", 1, 0)
 _NOT_FOUND = Reply(status=404, body=b"<html><body><h1>404 Not Found</h1></body></html>", content_type="text/html")
+
+
+class _Visit(NamedTuple):
+    """What belongs to one admitted call while a fault has it."""
+
+    request: web.BaseRequest
+    call: Call
+    endpoint: Endpoint
+    entry: Entry
+    usage: Mapping[str, str]
 
 
 class Simulator:
@@ -123,7 +133,7 @@ class Simulator:
             return self._answer(call, entry, admitted.refusal, admitted.headers)
         fault = self.faults.strike(call.venue, asked.account, asked.lane, sets_leverage=sets_leverage)
         if fault is not None:
-            return await self._strike(request, call, endpoint, entry, fault)
+            return await self._strike(_Visit(request, call, endpoint, entry, admitted.headers), fault)
         return self._answer(call, entry, self._judge(call, endpoint, entry), admitted.headers)
 
     def _judge(self, call: Call, endpoint: Endpoint, entry: Entry) -> Reply:
@@ -133,9 +143,8 @@ class Simulator:
             entry.applied_at = self._clock.wall()
         return reply
 
-    async def _strike(
-        self, request: web.BaseRequest, call: Call, endpoint: Endpoint, entry: Entry, fault: Fault
-    ) -> web.StreamResponse:
+    async def _strike(self, visit: _Visit, fault: Fault) -> web.StreamResponse:
+        request, call, endpoint, entry, usage = visit
         effect, seconds = self.faults.kinds[fault.kind].effect, self.faults.seconds(fault)
         entry.verdict = "fault"
         if effect == "latency_before":
@@ -149,7 +158,7 @@ class Simulator:
             return self._drop(request, entry)
         if judged is None or effect == "reply":
             judged = self._ban(call, seconds) if effect == "ban" else self.faults.reply(fault)
-        return self._answer(call, entry, judged, {})
+        return self._answer(call, entry, judged, usage)
 
     def _ban(self, call: Call, seconds: float) -> Reply:
         self.gate.ban(call.venue, call.ip, self._clock.wall() + seconds)
