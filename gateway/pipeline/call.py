@@ -45,16 +45,18 @@ class Turn:
 
     def __init__(self, permit: Permit, slots: asyncio.Semaphore) -> None:
         self.permit = permit
-        self._slots = slots
+        self._slots: asyncio.Semaphore | None = slots
 
     def unused(self) -> None:
-        """Give everything back: nothing was sent."""
+        """Give everything back: nothing was sent. Without effect once the turn is over."""
         self.permit.unused()
-        self._slots.release()
+        self.leave()
 
     def leave(self) -> None:
         """The call is over: its slot is free, its permit settled elsewhere."""
-        self._slots.release()
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
 
 
 class VenueCalls:
@@ -105,26 +107,45 @@ class VenueCalls:
         permit = self._permits.estimate(self.venue.name, account, call.costs)
         return max(permit, self.breaker(account).probe_at(now) - now)
 
+    def assume_spent(self, account: str) -> None:
+        """The account came from another instance, which may have used its limits up to now."""
+        self._permits.assume_spent(self.venue.name, account)
+
     async def turn(self, account: str, call: Call) -> Turn:
         """Wait for the right to start one call; cancelled, nothing is lost."""
         begun = self._clock.monotonic()
         breaker = self.breaker(account)
         while True:
-            await asyncio.sleep(max(0.0, breaker.probe_at(self._clock.monotonic()) - self._clock.monotonic()))
+            now = self._clock.monotonic()
+            await asyncio.sleep(breaker.probe_at(now) - now)
             turn = await self._permitted(account, call)
-            if breaker.allows(self._clock.monotonic()):
+            if not turn.permit.is_frozen() and breaker.allows(self._clock.monotonic()):
                 self._observer.waited(self.venue.name, self._clock.monotonic() - begun)
                 return turn
             turn.unused()
 
     async def send(
-        self, turn: Turn, account: str, call: Call, credentials: Credentials, classify: Callable[[HttpAnswer], Outcome]
-    ) -> Outcome:
-        """Sign, send once and say what became of it; the turn is used up."""
+        self,
+        turn: Turn,
+        account: str,
+        call: Call,
+        credentials: Credentials,
+        classify: Callable[[HttpAnswer], Outcome],
+        *,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> Outcome | None:
+        """Sign, send once and say what became of it; None where `may_send` said no, and nothing was sent.
+
+        It is asked after the signature: a process that is stopped between the two sends, once it wakes up, what the
+        venue refuses for its old timestamp.
+        """
         begun = self._clock.monotonic()
+        request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
+        if not may_send():
+            turn.unused()
+            return None
         self._in_flight += 1
         try:
-            request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
             answer = await self._sender.send(request)
         except BaseException:
             turn.permit.ended()

@@ -27,6 +27,7 @@ from schemas import VenueName
 TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
 NO_LEASE_PAUSE = 0.1  # seconds until a lane looks again whether the lease was renewed
 SLOW_FACTOR = 10  # a venue that says "minutes" is asked ten times less often
+BUG = "an error inside the gateway; see its log"
 
 
 class Accounts(Protocol):
@@ -75,19 +76,23 @@ class Executor:
 
     async def answer_next(self, lane: Lane) -> None:
         """Bring the lane's next command to its committed answer."""
-        answer = await self._answer(lane)
-        await self._settle(answer)
+        attempt = await self._attempts(lane)
+        if attempt.incoming.doubtful:
+            attempt = await self._clear_up(lane, attempt)
+        await self._settle(self._conclude(attempt))
         lane.finish()
 
     def supersede(self, lane: Lane) -> None:
-        """Answer all that wait behind a newer command; they need no call, and nothing waits for their commit."""
+        """Where latest wins, answer all that wait behind a newer command: without a call, and nothing waits for it."""
+        if not self._calls[lane.venue].settings.latest_wins:
+            return
         for older in lane.supersede():
             newest = lane.waiting[-1].command
             message = f"a newer command for {older.command.target.lane} came before this one was sent"
             refusal = Refusal(reason="superseded", message=message, superseded_by=newest.command_id)
             self._settle(self._refused(older, refusal))
 
-    async def _answer(self, lane: Lane) -> Answer:
+    async def _attempts(self, lane: Lane) -> Attempt:
         calls = self._calls[lane.venue]
 
         retrying = AsyncRetrying(
@@ -98,75 +103,91 @@ class Executor:
             retry_error_callback=_attempt,
             sleep=asyncio.sleep,
         )
-        attempt: Attempt = await retrying(self._attempt, lane, calls)
-        return self._conclude(attempt)
+        return await retrying(self._attempt, lane, calls)
 
     async def _attempt(self, lane: Lane, calls: VenueCalls) -> Attempt:
+        turn: Turn | None = None
         try:
             turn = await self._turn(lane, calls)
-        except (TimeoutError, LimitLoweredError):
             incoming = lane.take()
-            return Attempt(incoming, self._late(incoming, calls))
-        incoming = lane.take()
-        try:
-            return Attempt(incoming, await self._call(incoming, calls, turn))
+            return Attempt(incoming, await self._use(turn, lane, incoming, calls))
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
+            incoming = lane.running or lane.take()
+            incoming.doubtful = incoming.doubtful or incoming.attempts > 0
+            if turn is not None:
+                turn.unused()
             self._observer.failed(incoming, error)
-            return Attempt(
-                incoming, Refusal(reason="outcome_unknown", message="an error inside the gateway; see its log")
-            )
+            return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
 
-    async def _turn(self, lane: Lane, calls: VenueCalls) -> Turn:
-        """Wait for the lane's turn, at most until the deadline of the command that would go; TimeoutError then."""
-        head = lane.head
-        if head is None:
-            raise RuntimeError("a lane with nothing waiting has no turn")
+    async def _turn(self, lane: Lane, calls: VenueCalls) -> Turn | None:
+        """Wait for the lane's turn; None as soon as the command that would go cannot go in time."""
+        while True:
+            try:
+                return await self._turn_in_time(lane, calls)
+            except LimitLoweredError:
+                return None
+            except TimeoutError:
+                if _head(lane).deadline <= self._clock.monotonic():  # else a newer one took its place just now
+                    return None
+
+    async def _turn_in_time(self, lane: Lane, calls: VenueCalls) -> Turn | None:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as timeout:
 
             def follow() -> None:
-                if lane.head is not None and not timeout.expired():
-                    timeout.reschedule(loop.time() + lane.head.deadline - self._clock.monotonic())
+                if not timeout.expired():
+                    timeout.reschedule(loop.time() + _head(lane).deadline - self._clock.monotonic())
 
             lane.changed = follow
             try:
                 follow()
-                await asyncio.sleep(max(0.0, lane.not_before - self._clock.monotonic()))
-                return await self._leased_turn(lane.head or head, calls)
+                pause = lane.not_before - self._clock.monotonic()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                return await self._leased_turn(lane, calls)
             finally:
                 lane.changed = None
 
-    async def _leased_turn(self, head: Incoming, calls: VenueCalls) -> Turn:
-        call = calls.venue.set_leverage(head.command)
+    async def _leased_turn(self, lane: Lane, calls: VenueCalls) -> Turn | None:
         while True:
-            if self._clock.monotonic() + calls.estimate(head.command.account, call) > head.deadline:
-                raise TimeoutError
-            turn = await calls.turn(head.command.account, call)
+            head = _head(lane)
+            account, call = head.command.account, calls.venue.set_leverage(head.command)
+            if self._clock.monotonic() + calls.estimate(account, call) > head.deadline:
+                return None
+            turn = await calls.turn(account, call)
             if self._may_call(calls.settings.call_timeout):
                 return turn
             turn.unused()
             await asyncio.sleep(NO_LEASE_PAUSE)
 
-    async def _call(self, incoming: Incoming, calls: VenueCalls, turn: Turn) -> Outcome | Refusal:
+    async def _use(self, turn: Turn | None, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Outcome | Refusal:
         command = incoming.command
         credentials = self._accounts.credentials(incoming.venue, command.account)
-        late = command.expires_at is not None and command.expires_at.timestamp() <= self._clock.wall()
-        if late or isinstance(credentials, Refusal):
+        if turn is None or self._is_expired(incoming):
+            return self._late(incoming, calls, turn)
+        if isinstance(credentials, Refusal):
             turn.unused()
-            return self._late(incoming, calls) if not isinstance(credentials, Refusal) else credentials
+            return credentials
+        begun, patience = self._clock.monotonic(), calls.settings.call_timeout
         incoming.attempts += 1
-        call = calls.venue.set_leverage(command)
         outcome = await calls.send(
-            turn, command.account, call, credentials, lambda answer: calls.venue.classify(command, answer)
+            turn,
+            command.account,
+            calls.venue.set_leverage(command),
+            credentials,
+            lambda answer: calls.venue.classify(command, answer),
+            may_send=lambda: self._may_call(patience),
         )
-        return await self._resolve(incoming, calls, credentials, outcome)
-
-    async def _resolve(
-        self, incoming: Incoming, calls: VenueCalls, credentials: Credentials, outcome: Outcome
-    ) -> Outcome:
+        if outcome is None:
+            incoming.attempts -= 1
+            return Unavailable(message="not sent: this instance is not sure to have the partition still")
         if isinstance(outcome, Ambiguous):
             incoming.doubtful = True
-            return await self._read_back(incoming, calls, credentials, outcome)
+            lane.not_before = max(lane.not_before, begun + patience)  # until then it may still take effect
+            return await self._read_back(lane, incoming, calls, credentials) or outcome
+        return await self._resolve(incoming, calls, outcome)
+
+    async def _resolve(self, incoming: Incoming, calls: VenueCalls, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Applied):
             incoming.doubtful = False
         if isinstance(outcome, Unauthorised):
@@ -175,31 +196,51 @@ class Executor:
             await self._measure_clock(calls)
         return outcome
 
+    async def _clear_up(self, lane: Lane, attempt: Attempt) -> Attempt:
+        """Read what the venue has when nothing can be under way any more, before anything is reported."""
+        incoming, result = attempt
+        calls = self._calls[lane.venue]
+        credentials = self._accounts.credentials(incoming.venue, incoming.command.account)
+        if isinstance(credentials, Refusal):
+            return attempt
+        await asyncio.sleep(lane.not_before - self._clock.monotonic())
+        found = await self._read_back(lane, incoming, calls, credentials)
+        if found is None:
+            return attempt
+        return Attempt(incoming, found if isinstance(found, Applied) or isinstance(result, Ambiguous) else result)
+
     async def _read_back(
-        self, incoming: Incoming, calls: VenueCalls, credentials: Credentials, unknown: Ambiguous
-    ) -> Outcome:
-        call = calls.venue.read_back(incoming.command)
+        self, lane: Lane, incoming: Incoming, calls: VenueCalls, credentials: Credentials
+    ) -> Applied | Unavailable | None:
+        """What reading the venue's value settles: it was applied, it was not; None where that stays open."""
+        found = await self._look(incoming, calls, credentials)
+        if not isinstance(found, Applied):
+            return None
+        if found.leverage == incoming.leverage:
+            incoming.doubtful = False
+            return found
+        if self._clock.monotonic() < lane.not_before:
+            return None  # it may come true yet
+        incoming.doubtful = False
+        return Unavailable(message=f"not applied: the venue has {found.leverage}")
+
+    async def _look(self, incoming: Incoming, calls: VenueCalls, credentials: Credentials) -> Outcome | None:
+        command = incoming.command
+        call = calls.venue.read_back(command)
         if call is None:
-            return unknown
+            return None
         patience = max(calls.settings.call_timeout, incoming.deadline - self._clock.monotonic())
         try:
             async with asyncio.timeout(patience):
-                turn = await calls.turn(incoming.command.account, call)
-        except TimeoutError:
-            return unknown
-        found = await calls.send(
-            turn,
-            incoming.command.account,
-            call,
-            credentials,
-            lambda answer: calls.venue.classify_read_back(incoming.command, answer),
-        )
-        if not isinstance(found, Applied):
-            return unknown
-        incoming.doubtful = False
-        if found.leverage == incoming.leverage:
-            return found
-        return Unavailable(message=f"not applied: the venue still has {found.leverage}. {unknown.message}".strip())
+                turn = await calls.turn(command.account, call)
+            return await calls.send(
+                turn, command.account, call, credentials, lambda answer: calls.venue.classify_read_back(command, answer)
+            )
+        except (TimeoutError, LimitLoweredError):
+            return None
+        except Exception as error:  # noqa: BLE001 - as in _attempt
+            self._observer.failed(incoming, error)
+            return None
 
     async def _measure_clock(self, calls: VenueCalls) -> None:
         try:
@@ -208,35 +249,33 @@ class Executor:
         except TimeoutError:
             return
 
-    def _late(self, incoming: Incoming, calls: VenueCalls) -> Refusal:
+    def _is_expired(self, incoming: Incoming) -> bool:
+        expires_at = incoming.command.expires_at
+        return expires_at is not None and expires_at.timestamp() <= self._clock.wall()
+
+    def _late(self, incoming: Incoming, calls: VenueCalls, turn: Turn | None) -> Refusal:
+        if turn is not None:
+            turn.unused()
         command = incoming.command
-        if incoming.doubtful:
-            return Refusal(reason="outcome_unknown", message="a call's outcome stayed unknown until the deadline")
-        if (
-            command.expires_at is not None
-            and command.expires_at.timestamp() <= self._clock.wall()
-            and not incoming.attempts
-        ):
+        if self._is_expired(incoming) and not incoming.attempts:
             return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it could be sent")
-        wait = calls.estimate(command.account, calls.venue.set_leverage(command))
-        retry_at = self._clock.wall() + wait
+        retry_at = self._clock.wall() + calls.estimate(command.account, calls.venue.set_leverage(command))
         if calls.breaker(command.account).is_open(self._clock.monotonic()):
-            return Refusal(
-                reason="venue_unavailable", message="no answer from the venue until the deadline", retry_at=retry_at
-            )
+            message = "no answer from the venue until the deadline"
+            return Refusal(reason="venue_unavailable", message=message, retry_at=retry_at)
         return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
 
     def _conclude(self, attempt: Attempt) -> Answer:
         incoming, result = attempt
-        match result:
-            case Refusal():
-                return self._refused(incoming, result)
-            case Applied(leverage=None):
-                return answers.changed(incoming, result, topic=self._topic, now=self._clock.wall())
-            case Applied(leverage=leverage) if leverage == incoming.leverage:
-                return answers.changed(incoming, result, topic=self._topic, now=self._clock.wall())
-            case _:
-                return answers.rejected(incoming, result, topic=self._topic, now=self._clock.wall())
+        now = self._clock.wall()
+        if isinstance(result, Applied):
+            return answers.changed(incoming, result, topic=self._topic, now=now)
+        if not isinstance(result, Refusal):
+            return answers.rejected(incoming, result, topic=self._topic, now=now)
+        if incoming.doubtful:
+            message = f"it may have been applied, and then: {result.message}"
+            result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)
+        return self._refused(incoming, result)
 
     def _refused(self, incoming: Incoming, refusal: Refusal) -> Answer:
         return answers.refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
@@ -273,6 +312,12 @@ class Executor:
             self._observer.retried(incoming, result, state.upcoming_sleep)
         lane.put_back()
         self.supersede(lane)
+
+
+def _head(lane: Lane) -> Incoming:
+    if lane.head is None:
+        raise RuntimeError("a lane with nothing waiting has no turn")
+    return lane.head
 
 
 def _attempt(state: RetryCallState) -> Attempt:

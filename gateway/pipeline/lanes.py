@@ -32,6 +32,11 @@ class Lane:
         return self.key[0]
 
     @property
+    def account(self) -> str:
+        """The account they are for."""
+        return self.key[1]
+
+    @property
     def head(self) -> Incoming | None:
         """The command that goes next."""
         return self.waiting[0] if self.waiting else None
@@ -62,10 +67,18 @@ class Lane:
         return command
 
     def supersede(self) -> list[Incoming]:
-        """Let only the newest wait; the others, oldest first, are returned. One that may have been applied stays."""
-        kept = [self.waiting.popleft()] if self.waiting and self.waiting[0].doubtful else []
-        older = [self.waiting.popleft() for _ in range(len(self.waiting) - 1)]
-        self.waiting.extendleft(kept)
+        """Let only the newest wait; the others, oldest first, are returned.
+
+        Commands that may have been applied stay: one that was sent here, and the last that a predecessor may have sent.
+        """
+        inherited = [command for command in self.waiting if command.doubtful and not command.attempts]
+        stay = {id(command) for command in (*inherited[-1:], *list(self.waiting)[-1:])}
+        older: list[Incoming] = []
+        staying: deque[Incoming] = deque()
+        for command in self.waiting:
+            sent = command.doubtful and command.attempts
+            (staying if sent or id(command) in stay else older).append(command)
+        self.waiting = staying
         if older and self.changed:
             self.changed()
         return older
@@ -98,7 +111,6 @@ class Lanes:
             raise RuntimeError(f"lane {lane.key} still has work")
         del self._lanes[lane.key]
 
-    @property
-    def settled(self) -> bool:
-        """Whether no lane has a call at the venue, or one of unknown outcome behind it."""
-        return not any(lane.running or (lane.head and lane.head.doubtful) for lane in self)
+    def settled(self, now: float) -> bool:
+        """Whether no lane has a call under way, or one of unknown outcome behind it."""
+        return not any(lane.running or lane.not_before > now or any(c.doubtful for c in lane.waiting) for lane in self)

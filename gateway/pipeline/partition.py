@@ -71,6 +71,8 @@ class Partition:
         self._repeats = Repeats(parts.policy.repeat_window)
         self._quarantined_below = 0
         self._quarantine_ends = float("-inf")
+        self._predecessor = False
+        self._met: set[tuple[VenueName, str]] = set()
         self._ledger: Ledger | None = None
         self._settlement: Settlement | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -135,8 +137,7 @@ class Partition:
                 if lane is not None:
                     touched[lane] = None
         for lane in touched:
-            if self._parts.calls[lane.venue].settings.latest_wins:
-                self._executor.supersede(lane)
+            self._executor.supersede(lane)
 
     async def drain(self, patience: float) -> Checkpoint | None:
         """Start nothing new, give what is in flight its time, and say what to commit on leaving."""
@@ -150,7 +151,14 @@ class Partition:
                 await self._settlement.idle()
         except TimeoutError:
             return self.checkpoint()
-        return self.checkpoint(clean=self._lanes.settled)
+        return self.checkpoint(clean=self._is_settled())
+
+    def _is_settled(self) -> bool:
+        """Whether nothing can be under way at a venue, of ours or of a predecessor's."""
+        now = self._parts.clock.monotonic()
+        if self._ledger is None or now < self._quarantine_ends:
+            return False
+        return self._ledger.checkpoint().offset >= self._quarantined_below and self._lanes.settled(now)
 
     def _stop_waiting_lanes(self) -> list[asyncio.Task[None]]:
         """Stop serving lanes with nothing at the venue, also those that come back to wait; the tasks still busy."""
@@ -164,10 +172,14 @@ class Partition:
         """Learn from the answer topics what was answered; each step asks first whether the partition is still ours."""
         policy = self._parts.policy
         checkpoint = await self._ours(self._ownership.committed())
-        await self._ours(self._ownership.renew(checkpoint._replace(clean=False)))
+        opened = checkpoint._replace(clean=False)
+        await self._ours(self._ownership.renew(opened))
         await self._ours(self._log.fence())
+        await self._ours(self._ownership.renew(opened))  # ours still, so a later owner fences after us
+        end = await self._ours(self._ownership.end())
+        self._predecessor = end > 0
         if not checkpoint.clean:
-            self._quarantined_below = await self._ours(self._ownership.end())
+            self._quarantined_below = end
             self._quarantine_ends = self._parts.clock.monotonic() + policy.quarantine
         tail = await self._ours(self._log.read(checkpoint.mark, policy.repeat_window))
         for answered in tail.answers:
@@ -195,7 +207,7 @@ class Partition:
         return result
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
-        read = self._parts.intake.read(record)
+        read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)
         incoming = read if isinstance(read, Incoming) else read.incoming
         if incoming is not None and self._is_repeat(incoming):
             return None
@@ -217,7 +229,11 @@ class Partition:
     def _admit(self, incoming: Incoming) -> Lane | None:
         lane, new = self._lanes.admit(incoming)
         if incoming.offset < self._quarantined_below:
-            lane.not_before = self._quarantine_ends
+            incoming.doubtful = True
+            lane.not_before = max(lane.not_before, self._quarantine_ends)
+        if self._predecessor and (lane.venue, lane.account) not in self._met:
+            self._met.add((lane.venue, lane.account))
+            self._parts.calls[lane.venue].assume_spent(lane.account)
         if new and self._tasks is not None:
             lane.server = self._tasks.create_task(self._serve(lane))
         if len(lane.waiting) > self._parts.policy.max_lane_queue and not self._latest_wins(lane):
@@ -233,13 +249,19 @@ class Partition:
         return self._parts.calls[lane.venue].settings.latest_wins
 
     async def _serve(self, lane: Lane) -> None:
-        while lane.head is not None and self.state == "running":
-            await self._executor.answer_next(lane)
-        if lane.idle:
-            self._lanes.forget(lane)
+        while self.state == "running":
+            pause = lane.not_before - self._parts.clock.monotonic()
+            if lane.head is not None:
+                await self._executor.answer_next(lane)
+            elif pause > 0:
+                await asyncio.sleep(pause)
+            else:
+                self._lanes.forget(lane)
+                return
 
     def _may_call(self, call_timeout: float) -> bool:
-        return self._ownership.held and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
+        may = self.state == "running" and self._ownership.held
+        return may and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
 
     def _settle(self, answer: Answer) -> asyncio.Future[None]:
         if self._settlement is None:

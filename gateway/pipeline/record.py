@@ -27,7 +27,7 @@ class Incoming:
     Attributes:
         deadline: monotonic seconds after which no call may start.
         attempts: calls made to the venue's leverage endpoint.
-        doubtful: a call's outcome was unknown, and nothing since has cleared it.
+        doubtful: a call for it may have been applied, ours or a predecessor's, and nothing since has cleared it.
     """
 
     __slots__ = (

@@ -117,6 +117,7 @@ class Settlement:
                 async with asyncio.timeout(self._patience):
                     await self._ownership.renew(self._ledger.checkpoint())
                     await self._log.fence()
+                    await self._ownership.renew(self._ledger.checkpoint())  # ours still: a later owner fences after us
                     tail = await self._log.read(start)
                 return {answered.command_offset for answered in tail.answers}, tail.end
             except NotOwnerError:

@@ -1,0 +1,329 @@
+"""Kafka on paper: the topics with their transactions and fencing, and the coordinator of the one group.
+
+`client` reaches it over a network that delays, loses requests and loses answers; here everything happens at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from aiokafka.errors import (
+    IllegalGenerationError,
+    KafkaConnectionError,
+    KafkaError,
+    ProducerFenced,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+from gateway.pipeline.ports import AnswerTopic, OutRecord
+from gateway.pipeline.record import CommandRecord
+from schemas.headers import COMMAND_OFFSET
+from tests.simulation.loop import Handle, Process, World
+
+T = TypeVar("T")
+
+
+class Transaction:
+    """Open until it is committed or aborted."""
+
+    __slots__ = ("status",)
+
+    def __init__(self) -> None:
+        self.status: Literal["open", "committed", "aborted"] = "open"
+
+
+class Entry(NamedTuple):
+    """One record of an answer topic; no record: the marker of a transaction's end."""
+
+    at: float
+    transaction: Transaction
+    record: OutRecord | None
+
+
+class Assignment(NamedTuple):
+    """What a member gets by joining."""
+
+    member_id: str
+    generation: int
+    partitions: tuple[int, ...]
+
+
+class Member:
+    """One member of the group as its coordinator knows it."""
+
+    def __init__(self, member_id: str, instance_id: str | None) -> None:
+        self.id = member_id
+        self.instance_id = instance_id
+        self.heard_at = 0.0
+        self.waits: Callable[[Assignment | KafkaError], None] | None = None
+        self.partitions: tuple[int, ...] = ()
+
+
+class Faults:
+    """How badly the way to the broker goes; shares of all requests."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.lost_requests = 0.0
+        self.lost_answers = 0.0
+        self.slow = 0.0
+
+
+class Broker:
+    """Every topic and the group."""
+
+    def __init__(self, world: World, partitions: int, *, session_timeout: float, rebalance_timeout: float) -> None:
+        self.world = world
+        self.faults = Faults()
+        self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
+        self.answers: list[dict[AnswerTopic, list[Entry]]] = [
+            {"events": [], "state": [], "dead_letters": []} for _ in range(partitions)
+        ]
+        self.answered: set[tuple[int, int]] = set()
+        self.arrivals: dict[Process, Callable[[], None]] = {}
+        self.group = Coordinator(world, partitions, session_timeout, rebalance_timeout)
+        self._epochs: dict[str, int] = {}
+        self._open: dict[str, tuple[int, Transaction, int]] = {}
+
+    async def ask(self, execute: Callable[[], T]) -> T:
+        """A request and its answer, over the network: it may fail before or after it was executed."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.world.after(self._leg(), self._receive, execute, answer)
+        return await answer
+
+    async def join(self, member_id: str, instance_id: str | None) -> Assignment:
+        """A JoinGroup and SyncGroup: answered when the rebalance is complete."""
+        answer: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
+
+        def respond(result: Assignment | KafkaError) -> None:
+            self.world.after(self._leg(), _resolve, answer, result)
+
+        def receive() -> None:
+            if self.faults.down:
+                respond(KafkaConnectionError())
+            else:
+                self.group.join(member_id, instance_id, respond)
+
+        self.world.after(self._leg(), receive)
+        return await answer
+
+    def produce(self, record: CommandRecord) -> None:
+        """A strategy engine sends a command."""
+        self.commands[record.partition].append(record)
+        for process, arrival in self.arrivals.items():
+            if process.alive:
+                self.world.schedule(self.world.now + self._leg(), process, Handle(arrival, ()))
+
+    def fence(self, transactional_id: str) -> int:
+        """A new epoch; what an earlier one left open is aborted."""
+        self._abort(transactional_id)
+        self._epochs[transactional_id] = self._epochs.get(transactional_id, 0) + 1
+        return self._epochs[transactional_id]
+
+    def begin(self, transactional_id: str, epoch: int, partition: int, records: Sequence[OutRecord], timeout: float) -> tuple[int, int]:
+        """Take a transaction's records; where events and dead letters end after it."""
+        if self._epochs.get(transactional_id) != epoch:
+            raise ProducerFenced
+        transaction = Transaction()
+        self._open[transactional_id] = (epoch, transaction, partition)
+        topics = self.answers[partition]
+        for record in records:
+            topics[record.topic].append(Entry(self.world.now, transaction, record))
+        self.world.after(timeout, self._time_out, transactional_id, transaction)
+        return len(topics["events"]), len(topics["dead_letters"])
+
+    def commit(self, transactional_id: str, epoch: int) -> None:
+        """Make a transaction's records visible."""
+        if self._epochs.get(transactional_id) != epoch or transactional_id not in self._open:
+            raise ProducerFenced
+        self._end(transactional_id, "committed")
+
+    def stable_end(self, partition: int, topic: AnswerTopic) -> int:
+        """The last stable offset."""
+        log = self.answers[partition][topic]
+        return next((offset for offset, entry in enumerate(log) if entry.transaction.status == "open"), len(log))
+
+    def read(self, partition: int, topic: AnswerTopic, start: int, end: int) -> list[Entry]:
+        """The committed records between two offsets."""
+        log = self.answers[partition][topic][start:end]
+        return [entry for entry in log if entry.record is not None and entry.transaction.status == "committed"]
+
+    def _abort(self, transactional_id: str) -> None:
+        if transactional_id in self._open:
+            self._end(transactional_id, "aborted")
+
+    def _time_out(self, transactional_id: str, transaction: Transaction) -> None:
+        if transaction.status == "open":
+            self.fence(transactional_id)
+
+    def _end(self, transactional_id: str, status: Literal["committed", "aborted"]) -> None:
+        _, transaction, partition = self._open.pop(transactional_id)
+        transaction.status = status
+        for topic, log in self.answers[partition].items():
+            written = [entry for entry in log if entry.transaction is transaction and entry.record is not None]
+            if written:
+                log.append(Entry(self.world.now, transaction, None))
+            if status == "committed" and topic != "state":
+                self.answered |= {(partition, command_offset(entry.record)) for entry in written if entry.record}
+
+    def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
+        chance = self.world.random.random()
+        if self.faults.down or chance < self.faults.lost_requests:
+            self._respond(answer, KafkaConnectionError())
+            return
+        try:
+            result = execute()
+        except KafkaError as error:
+            result = error
+        if chance > 1 - self.faults.lost_answers:
+            result = KafkaConnectionError()
+            if chance > 1 - self.faults.lost_answers / 2:
+                return  # the client's patience ends it
+        self._respond(answer, result)
+
+    def _respond(self, answer: "asyncio.Future[Any]", result: Any) -> None:
+        self.world.after(self._leg(), _resolve, answer, result)
+
+    def _leg(self) -> float:
+        chance = self.world.random.random()
+        if chance < self.faults.slow:
+            return self.world.random.uniform(0.05, 1.2)
+        return 0.0005 + 0.004 * chance
+
+
+class Coordinator:
+    """The group: eager rebalancing, sessions, generations, static members."""
+
+    def __init__(self, world: World, partitions: int, session_timeout: float, rebalance_timeout: float) -> None:
+        self.generation = 0
+        self.offsets: dict[int, tuple[int, str]] = {}
+        self._world = world
+        self._partitions = partitions
+        self._session_timeout = session_timeout
+        self._rebalance_timeout = rebalance_timeout
+        self._members: dict[str, Member] = {}
+        self._rebalance = 0
+        self._preparing = False
+        self._named = 0
+
+    def join(self, member_id: str, instance_id: str | None, respond: Callable[[Assignment | KafkaError], None]) -> None:
+        """Let a member in, or in again."""
+        replaced = next((m for m in self._members.values() if instance_id and m.instance_id == instance_id), None)
+        if member_id and member_id not in self._members:
+            respond(UnknownMemberIdError())
+            return
+        if not member_id and replaced is not None:
+            self._replace(replaced, respond)
+            return
+        member = self._members[member_id] if member_id else self._new(instance_id)
+        member.waits = respond
+        self._hear(member)
+        if not self._preparing:
+            self._prepare()
+        self._complete_if_all()
+
+    def heartbeat(self, member_id: str, generation: int) -> None:
+        """Keep a session alive, and learn what goes on."""
+        member = self._known(member_id, generation)
+        self._hear(member)
+        if self._preparing:
+            raise RebalanceInProgressError
+
+    def commit(self, member_id: str, generation: int, offsets: dict[int, tuple[int, str]]) -> None:
+        """Take offsets from a member of this generation, or from anybody while there is no member (as Kafka does)."""
+        if generation >= 0 or self._members:
+            self._hear(self._known(member_id, generation))
+        self.offsets |= offsets
+
+    def leave(self, member_id: str) -> None:
+        """A member says goodbye."""
+        if self._members.pop(member_id, None) is not None:
+            self._gone()
+
+    def _known(self, member_id: str, generation: int) -> Member:
+        member = self._members.get(member_id)
+        if member is None:
+            raise UnknownMemberIdError
+        if generation != self.generation:
+            raise IllegalGenerationError
+        return member
+
+    def _new(self, instance_id: str | None) -> Member:
+        self._named += 1
+        member = Member(f"member-{self._named}", instance_id)
+        self._members[member.id] = member
+        self._world.after(self._session_timeout, self._check_session, member)
+        return member
+
+    def _replace(self, old: Member, respond: Callable[[Assignment | KafkaError], None]) -> None:
+        """A static member came back under a new name: no rebalance, it gets what it had."""
+        del self._members[old.id]
+        member = self._new(old.instance_id)
+        self._hear(member)
+        member.partitions = old.partitions
+        if self._preparing or not self.generation:
+            member.waits = respond
+            self._complete_if_all()
+        else:
+            respond(Assignment(member.id, self.generation, member.partitions))
+
+    def _hear(self, member: Member) -> None:
+        member.heard_at = self._world.now
+
+    def _check_session(self, member: Member) -> None:
+        if self._members.get(member.id) is not member:
+            return
+        ends = member.heard_at + self._session_timeout
+        if member.waits is not None:
+            self._world.after(self._session_timeout, self._check_session, member)
+        elif ends > self._world.now:
+            self._world.after(ends - self._world.now, self._check_session, member)
+        else:
+            del self._members[member.id]
+            self._gone()
+
+    def _gone(self) -> None:
+        if not self._preparing:
+            self._prepare()
+        self._complete_if_all()
+
+    def _prepare(self) -> None:
+        self._preparing = True
+        self._rebalance += 1
+        self._world.after(self._rebalance_timeout, self._give_up_waiting, self._rebalance)
+
+    def _give_up_waiting(self, rebalance: int) -> None:
+        if self._preparing and rebalance == self._rebalance:
+            for member in [member for member in self._members.values() if member.waits is None]:
+                del self._members[member.id]
+            self._complete_if_all()
+
+    def _complete_if_all(self) -> None:
+        if not self._preparing or any(member.waits is None for member in self._members.values()):
+            return
+        self._preparing = False
+        self.generation += 1
+        members = sorted(self._members.values(), key=lambda member: member.id)
+        turn = self._world.random.randrange(len(members)) if members else 0
+        for index, member in enumerate(members):
+            mine = range((index + turn) % len(members), self._partitions, len(members))
+            member.partitions = tuple(mine)
+            respond, member.waits = member.waits, None
+            self._hear(member)
+            if respond is not None:
+                respond(Assignment(member.id, self.generation, member.partitions))
+
+
+def command_offset(record: OutRecord) -> int:
+    """The command that a record answers."""
+    return next(int(value) for name, value in record.headers if name == COMMAND_OFFSET)
+
+
+def _resolve(answer: "asyncio.Future[Any]", result: Any) -> None:
+    if answer.done():
+        return
+    if isinstance(result, Exception):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)
