@@ -8,6 +8,7 @@ has then left every window that a call made with it again can be in.
 from collections import deque
 from typing import NamedTuple
 
+from gateway.limits.lease import Lease
 from gateway.limits.others import Others, Spending
 
 DRIFT = 0.0005
@@ -44,34 +45,53 @@ class Bucket:
         window: seconds.
         counted: the venue's answers tell what everybody has used.
         spent_at: when somebody before us may have spent all of it; None for never.
+        lease: our part of it, where other replicas share it.
     """
 
-    __slots__ = ("_keep", "_returning", "capacity", "frozen_until", "held", "others", "spent", "window")
+    __slots__ = ("_keep", "_returning", "capacity", "frozen_until", "held", "lease", "others", "spent", "window")
 
-    def __init__(self, capacity: int, window: float, *, counted: bool = False, spent_at: float | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        window: float,
+        *,
+        counted: bool = False,
+        spent_at: float | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         self.capacity = capacity
         self.window = window
         self.frozen_until = 0.0
         self.held = 0
         self.spent = 0
         self.others = Others(capacity, window) if counted else None
+        self.lease = lease
         self._keep = window * (1 + DRIFT)
         self._returning: deque[_Returning] = deque()
         if spent_at is not None:
             self._spend(capacity, spent_at)
 
+    def own(self, now: float) -> int:
+        """Ours in the last window, after taking back what is due."""
+        while self._returning and self._returning[0].due <= now:
+            self.spent -= self._returning.popleft().weight
+        return self.held + self.spent
+
     def free(self, now: float) -> int:
         """Tokens for the taking, at least 0; a freeze does not change them."""
         expected = self.others.expected(now) if self.others else 0
-        return max(0, self.capacity - self._own(now) - expected)
+        free = self.capacity - self.own(now) - expected
+        return max(0, free if self._ration is None else min(free, self._ration - self.own(now)))
 
     def used(self, now: float) -> int:
         """What the limit's window may hold: ours, held or spent, and what others are known to have spent."""
-        return self._own(now) + (self.others.known(now) if self.others else 0)
+        return self.own(now) + (self.others.known(now) if self.others else 0)
 
     def fits(self, weight: int, now: float) -> bool:
         """Whether `weight` can be held now, freezes apart."""
-        room = self.capacity - self._own(now) - weight
+        room = self.capacity - self.own(now) - weight
+        if self._ration is not None and self.own(now) + weight > self._ration:
+            return False
         if self.others is None or room < 0:
             return room >= 0
         if self.others.expected(now) <= room:
@@ -84,11 +104,15 @@ class Bucket:
     def hold(self, weight: int, now: float) -> Hold:
         """Take tokens for a call; `fits` said they are there."""
         self.held += weight
+        if self.lease:
+            self.lease.take(weight)
         return Hold(self, Spending(weight, now, self.others.mark(now) if self.others else None))
 
     def unused(self, hold: Hold) -> None:
         """The call was never sent: its tokens are back at once."""
         self.held -= hold.call.weight
+        if self.lease:
+            self.lease.give_back(hold.call.weight)
 
     def ended(self, hold: Hold, now: float) -> None:
         """The call ended without a word on usage."""
@@ -106,9 +130,15 @@ class Bucket:
         """Nothing is granted before `until`; a shorter freeze does not end a longer one."""
         self.frozen_until = max(self.frozen_until, until)
 
+    def fall_back(self, now: float) -> None:
+        """The store of a shared bucket is gone: from now on there is only our share of it."""
+        if self.lease:
+            counted, until = self.others is not None, now + self._keep
+            self.lease.fall_back(self.capacity, self.own(now), counted=counted, until=until)
+
     def assume_spent(self, now: float) -> None:
         """Somebody else may have spent up to now what we have not: another instance had this account."""
-        self._spend(max(0, self.capacity - self._own(now)), now)
+        self._spend(max(0, self.capacity - self.own(now)), now)
 
     def resize(self, capacity: int) -> None:
         """The venue grants more or less from now on; tokens above a smaller limit are not granted again."""
@@ -120,8 +150,11 @@ class Bucket:
         """When to ask again whether `weight` fits, nobody else taking any; None if only the end of a call can help."""
         if self.fits(weight, now):
             return now
+        own = self.own(now) + weight
+        if self._ration is not None and own > self._ration:
+            return self._returned_at(own - self._ration)
         if self.others is None:
-            return self._returned_at(self._own(now) + weight - self.capacity)
+            return self._returned_at(own - self.capacity)
         times = [self._returning[0].due] if self._returning else []
         ends_at = self.others.ends_at(now)
         times += [ends_at] if ends_at is not None and ends_at > now else []
@@ -134,9 +167,14 @@ class Bucket:
         start = max(now, self.frozen_until)
         expected = self.others.hopeful(start) if self.others else 0
         size = max(1, self.capacity - min(expected, self.capacity))
+        size = size if self._ration is None else max(1, min(size, self._ration))
         cycles, rest = divmod(max(amount, 1) - 1, size)
-        returned = self._returned_at(self._own(now) + rest + 1 - size)
+        returned = self._returned_at(self.own(now) + rest + 1 - size)
         return max(start, now + self._keep if returned is None else returned) + cycles * self._keep
+
+    @property
+    def _ration(self) -> int | None:
+        return self.lease.ration if self.lease else None
 
     def _hopeful_at(self, others: Others, weight: int, now: float, horizon: float) -> float:
         """The first instant up to the horizon at which a lone call may go, others having spent nothing more."""
@@ -148,12 +186,6 @@ class Bucket:
             middle = (early + late) / 2
             early, late = (early, middle) if others.hopeful(middle) <= room else (middle, late)
         return late
-
-    def _own(self, now: float) -> int:
-        """Ours in the last window, after taking back what is due."""
-        while self._returning and self._returning[0].due <= now:
-            self.spent -= self._returning.popleft().weight
-        return self.held + self.spent
 
     def _returned_at(self, missing: int) -> float | None:
         """When so many tokens are back; None if fewer are on their way."""
@@ -168,9 +200,13 @@ class Bucket:
     def _end(self, hold: Hold, now: float) -> None:
         self.held -= hold.call.weight
         self._spend(hold.call.weight, now)
+        if self.lease:
+            self.lease.ended += hold.call.weight
 
     def _spend(self, weight: int, now: float) -> None:
-        due = now + self._keep
+        due = now + self._keep * (self.lease.stretch if self.lease else 1.0)
+        if self._returning:
+            due = max(due, self._returning[-1].due)
         self.spent += weight
         if self._returning and due - self._returning[-1].first <= self._keep / GRAINS:
             self._returning[-1].due = due

@@ -15,6 +15,7 @@ from math import inf
 from typing import NamedTuple
 
 from gateway.limits.bucket import Bucket, Hold
+from gateway.limits.lease import Lease
 from gateway.limits.limit import Cost, Limit
 from gateway.settings import LimitSettings
 
@@ -96,12 +97,20 @@ class Budget:
         limits: the venue's, as published.
         overrides: by a limit's name, what the settings say instead.
         started: when this process began, for what an earlier one may have spent.
+        share: of the limits that other replicas share, ours while their store is gone; None where there is no store.
+
+    Attributes:
+        lacking: after `grant`: those who wait for nothing but the store of shared limits, in order of arrival.
     """
 
-    def __init__(self, limits: Iterable[Limit], overrides: dict[str, LimitSettings], started: float) -> None:
+    def __init__(
+        self, limits: Iterable[Limit], overrides: dict[str, LimitSettings], started: float, share: float | None = None
+    ) -> None:
         self._limits = {limit.name: _overridden(limit, overrides.get(limit.name)) for limit in limits}
         self._overrides = overrides
         self._started = started
+        self._share = share
+        self.lacking: list[Request] = []
         self._scopes: dict[Key, Scope] = {}
         self._lines: dict[tuple[Scope, ...], Line] = {}
         self._last_number = 0
@@ -160,7 +169,7 @@ class Budget:
 
     def is_head(self, request: Request) -> bool:
         """Whether nobody waits for the same set of buckets before it."""
-        return self._lines[tuple(scope for scope, _ in request.needs)].head is request
+        return self.line_of(request).head is request
 
     def grant(self, now: float) -> tuple[list[Request], float]:
         """Serve whoever can be served, in order of arrival.
@@ -171,6 +180,7 @@ class Budget:
         granted: list[Request] = []
         wake = inf
         reserved: dict[Scope, float] = {}
+        self.lacking = []
         heads = [(line.head.number, line.head) for line in self._lines.values()]
         heapify(heads)
         while heads:
@@ -178,6 +188,9 @@ class Budget:
             ready_at = _place(request, reserved, now)
             if ready_at > now:
                 wake = min(wake, ready_at)
+                continue
+            if not _is_leased(request, reserved):
+                self.lacking.append(request)
                 continue
             line = self._leave(request)
             request.holds = tuple(scope.bucket.hold(weight, now) for scope, weight in request.needs)
@@ -224,7 +237,7 @@ class Budget:
         for cost in costs:
             scope = self.scope(cost.limit, account)
             weights[scope] = weights.get(scope, 0) + cost.weight
-            if weights[scope] > scope.bucket.capacity:
+            if weights[scope] > scope.bucket.capacity:  # whatever our part of it is now
                 raise ValueError(
                     f"a call of weight {weights[scope]} never fits {cost.limit}, which holds {scope.bucket.capacity}"
                 )
@@ -234,13 +247,24 @@ class Budget:
         override = self._overrides.get(limit.name)
         assume = override.assume_spent_at_start if override else None
         counted = limit.usage_header is not None
-        spent = (not counted) if assume is None else assume
-        return Bucket(limit.capacity, limit.window, counted=counted, spent_at=self._started if spent else None)
+        is_shared = override is not None and override.shared and self._share is not None
+        spent = (not counted and not is_shared) if assume is None else assume
+        lease = Lease(self._share) if self._share is not None and is_shared else None
+        spent_at = self._started if spent else None
+        bucket = Bucket(limit.capacity, limit.window, counted=counted, spent_at=spent_at, lease=lease)
+        bucket.fall_back(self._started)  # until the store of a shared one is heard
+        return bucket
+
+    def line_of(self, request: Request) -> Line:
+        """Those who wait for the same buckets as this one, itself among them."""
+        return self._lines[tuple(scope for scope, _ in request.needs)]
 
     def _leave(self, request: Request) -> Line:
         scopes = tuple(scope for scope, _ in request.needs)
         line = self._lines[scopes]
         line.remove(request)
+        if request in self.lacking:
+            self.lacking.remove(request)
         if not line.requests:
             del self._lines[scopes]
         return line
@@ -261,6 +285,15 @@ def _place(request: Request, reserved: dict[Scope, float], now: float) -> float:
         ready_at = scope.bucket.ready_at(weight + int(before), now) if before < inf else None
         return inf if ready_at is None else ready_at
     return now
+
+
+def _is_leased(request: Request, reserved: dict[Scope, float]) -> bool:
+    """Whether the store need not be asked; if it must, the request keeps its place in all of its buckets meanwhile."""
+    if all(lease.covers(weight) for scope, weight in request.needs if (lease := scope.bucket.lease)):
+        return True
+    for scope, weight in request.needs:
+        reserved[scope] = reserved.get(scope, 0) + weight
+    return False
 
 
 def _frozen(scopes: tuple[Scope, ...], apart_from: set[Scope], now: float) -> bool:

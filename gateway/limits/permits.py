@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.limits.bucket import TICK
 from gateway.limits.budget import Budget, Request
 from gateway.limits.limit import Cost, Limit, Usage
+from gateway.limits.shared import Shared
 from gateway.settings import LimitSettings
 from schemas import VenueName
 
@@ -46,10 +47,11 @@ class LimitLoweredError(Exception):
 class _Desk:
     """One venue's budget and those who wait for it."""
 
-    __slots__ = ("budget", "due", "serving", "waiters")
+    __slots__ = ("budget", "due", "serving", "shared", "waiters")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, shared: Shared | None) -> None:
         self.budget = budget
+        self.shared = shared
         self.waiters: dict[Request, asyncio.Future[None]] = {}
         self.due = inf
         self.serving = False
@@ -107,10 +109,15 @@ class Permit:
 
 
 class Permits:
-    """All venues' permits. Venues share nothing, so none delays another."""
+    """All venues' permits. Venues share nothing, so none delays another.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        shared: for the limits that settings share with other replicas; without it they are held here alone.
+    """
+
+    def __init__(self, clock: Clock, shared: Shared | None = None) -> None:
         self._clock = clock
+        self._shared = shared
         self._desks: dict[str, _Desk] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
@@ -120,10 +127,26 @@ class Permits:
         return self._clock.monotonic()
 
     def register(
-        self, venue: VenueName, limits: Sequence[Limit], overrides: Mapping[str, LimitSettings] | None = None
+        self,
+        venue: VenueName,
+        limits: Sequence[Limit],
+        overrides: Mapping[str, LimitSettings] | None = None,
+        call_timeout: float = 5.0,
     ) -> None:
-        """Make a venue's buckets; what an earlier process may have spent counts from now on."""
-        self._desks[venue] = _Desk(Budget(limits, dict(overrides or {}), self.now()))
+        """Make a venue's buckets; what an earlier process may have spent counts from now on.
+
+        Args:
+            venue: its name.
+            limits: as it publishes them.
+            overrides: by a limit's name, what the settings say of it.
+            call_timeout: how long a call may be under way, for the tokens that a dead replica held.
+        """
+        share = self._shared.share if self._shared else None
+        budget = Budget(limits, dict(overrides or {}), self.now(), share)
+        shared = self._shared if any(override.shared for override in (overrides or {}).values()) else None
+        desk = self._desks[venue] = _Desk(budget, shared)
+        if shared:
+            shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
 
     async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Permit:
         """Wait in line for all of these costs at once; cancelled, it leaves the line and keeps nothing.
@@ -145,7 +168,10 @@ class Permits:
         desk = self._desks[venue]
         names = [limit.name for limit in desk.budget.limits] if limit_name is None else [limit_name]
         for name in names:
-            desk.budget.scope(name, account).bucket.freeze(until)
+            bucket = desk.budget.scope(name, account).bucket
+            bucket.freeze(until)
+            if bucket.lease:
+                bucket.lease.frozen_until = max(bucket.lease.frozen_until, until)
         self.serve_soon(desk)
 
     def frozen_until(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
@@ -193,6 +219,8 @@ class Permits:
 
     def serve_soon(self, desk: _Desk) -> None:
         """Serve those in line once the caller is done: a freeze that it adds then still counts."""
+        if desk.shared:
+            desk.shared.nudge()
         if desk.waiters and not desk.serving:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
@@ -223,6 +251,8 @@ class Permits:
             future = desk.waiters.get(request)
             if future and not future.done():
                 future.set_result(None)
+        if desk.shared and desk.budget.lacking:
+            desk.shared.nudge()
         self._set_timer()
 
     def _set_timer(self) -> None:

@@ -88,6 +88,15 @@ def test_a_call_of_two_scopes_is_not_starved_where_they_are_never_free_together(
     assert now < START + 2 + 1 + 0.1
 
 
+def test_what_a_call_has_found_in_one_scope_is_kept_for_it_while_it_waits_for_another():
+    budget = made(ADDRESS, OWN)
+    budget.scope("address", "").bucket.assume_spent(START)
+    mine = budget.request("a", [Cost("address", 1), Cost("own", 1)])
+    later = [budget.request("a", [Cost("own", 1)]) for _ in range(2)]
+    assert granted(budget, START) == [later[0].number]
+    assert granted(budget, START + 1.01) == [mine.number]
+
+
 def test_an_account_that_waits_for_its_own_tokens_blocks_no_other():
     budget = made(ADDRESS, OWN)
     waiting = [budget.request("a", BOTH) for _ in range(50)]

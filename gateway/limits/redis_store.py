@@ -1,0 +1,44 @@
+"""The store of shared buckets in Redis or Valkey: one Lua script, on the server's own time.
+
+Before it, `shared` asks; after it, the server runs `shared.lua`, all or nothing by nature. Needs the extra `redis`.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.limits.shared import Ask, Reply, StoreGoneError
+
+
+class RedisStore:
+    """One connection to one server; it is made anew after an error, at the next exchange."""
+
+    def __init__(self, url: str, password: str | None = None) -> None:
+        never = Retry(NoBackoff(), 0)  # a retry could say everything twice
+        self._redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its **kwargs are untyped
+            url, password=password, retry=never, socket_timeout=1.0, socket_connect_timeout=1.0
+        )
+        self._script = self._redis.register_script((files("gateway.limits") / "shared.lua").read_text())
+        self._decoder = msgspec.json.Decoder(Reply)
+
+    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+        """Run the script.
+
+        Raises:
+            StoreGoneError: the server is not there, or answers something else.
+        """
+        pairs = [part for key in keys for part in (f"{key}:state", f"{key}:returning")]
+        try:
+            reply: bytes = await self._script(keys=pairs, args=[msgspec.json.encode(ask)])
+            return self._decoder.decode(reply)
+        except (RedisError, OSError, msgspec.DecodeError) as error:
+            raise StoreGoneError(f"the store of shared limits: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()

@@ -1,0 +1,292 @@
+"""Buckets that several replicas on one address share, by way of a store that they all reach.
+
+Before it, `permits` says that somebody waits for nothing but the store; after it, the tokens that the store granted
+are in the bucket's `lease`. The local bucket still decides who is next, and still heeds freezes and usage headers: the
+store only adds what other replicas do. What it must hear (ends, freezes, that we live) goes with each exchange.
+
+When the store is gone, every replica falls back to its share of each bucket (`lease`). One that comes back having
+forgotten grants nothing until all unknown calls have left every window; until then replicas live on their shares
+and report them. One replica alone that lost its way to the store keeps its share too: the others leave it to it
+for `FORGET` seconds, counted from its silence. The store's clock is the server's wall clock: stepped forward by hand, it
+gives tokens back that much too early.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from math import floor, inf
+from typing import Protocol
+
+from msgspec import Struct, structs
+
+from gateway.clock import Clock
+from gateway.limits.bucket import DRIFT
+from gateway.limits.budget import Budget, Line, Request, Scope
+from gateway.limits.lease import Lease
+
+HEARTBEAT = 0.5
+LEASE = 2.0
+"""Seconds of silence after which a replica is taken for gone; before that it does not use its fallback share."""
+FORGET = 600.0
+"""Seconds of silence after which its share is not left to it any longer."""
+DEADLINE = 0.5
+SPACING = 0.005
+"""Seconds between exchanges of one venue, so that many ends make one."""
+MOST = 64
+"""Calls granted by one exchange."""
+
+
+class ScopeAsk(Struct, frozen=True, kw_only=True):
+    """What one replica says of one bucket, and the weight that one call wants of it, perhaps 0."""
+
+    capacity: int
+    window_ms: int
+    held: int
+    ended: int
+    freeze_ms: int
+    weight: int
+
+
+class Ask(Struct, frozen=True, kw_only=True):
+    """One exchange: tokens for up to `count` calls of the same weights, each all or nothing; 0 for none.
+
+    Attributes:
+        fresh: this process is new; what one of the same name held before may be under way still.
+        leaving: the last word of this process.
+    """
+
+    replica: str
+    share: float
+    lease_ms: int
+    forget_ms: int
+    timeout_ms: int
+    count: int
+    fresh: bool
+    leaving: bool
+    scopes: tuple[ScopeAsk, ...]
+
+
+class ScopeReply(Struct, frozen=True, kw_only=True):
+    """How long the bucket stays closed after a store's restart, and frozen."""
+
+    closed_ms: float
+    frozen_ms: float
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """For how many calls there are tokens, and when to ask again if for none."""
+
+    granted: int
+    wait_ms: float
+    scopes: tuple[ScopeReply, ...]
+
+
+class StoreGoneError(Exception):
+    """The store did not answer in time, or not as it should."""
+
+
+class Store(Protocol):
+    """Where the buckets are: Redis, Valkey, or a test's own."""
+
+    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+        """Say and ask.
+
+        Raises:
+            StoreGoneError: whether it was heard is not known.
+        """
+        ...
+
+
+class _Party:
+    """One venue's shared buckets, and how it stands with the store."""
+
+    __slots__ = ("ask_at", "beat_at", "budget", "heard_at", "lost_until", "serve", "timeout", "venue")
+
+    def __init__(self, venue: str, budget: Budget, timeout: float, serve: Callable[[], None]) -> None:
+        self.venue = venue
+        self.budget = budget
+        self.timeout = timeout
+        self.serve = serve
+        self.heard_at = -inf
+        self.beat_at = -inf
+        self.lost_until = -inf
+        self.ask_at: dict[Line, float] = {}
+
+    def wanted(self, now: float) -> Request | None:
+        """Who asks next: the first in order of arrival whose line was not told to wait."""
+        lines = [self.budget.line_of(request) for request in self.budget.lacking]
+        self.ask_at = {line: at for line, at in self.ask_at.items() if line in lines and at > now}
+        return next((line.head for line in lines if line not in self.ask_at), None)
+
+    def due_at(self, now: float) -> float:
+        """When there is something to say or to ask for."""
+        told = any(lease.ended or lease.frozen_until for _, lease in self.shared())
+        due = now if told or self.wanted(now) else min(self.beat_at, *self.ask_at.values(), inf)
+        return max(due, self.lost_until)
+
+    def shared(self) -> list[tuple[Scope, Lease]]:
+        return [(scope, lease) for scope in self.budget.scopes if (lease := scope.bucket.lease)]
+
+
+class Shared:
+    """All shared buckets of this replica.
+
+    Args:
+        replica: a name of its own, the same after a restart.
+        share: of each bucket, while the store is gone. The replicas' shares should add up to no more than 1.
+    """
+
+    def __init__(self, store: Store, *, replica: str, share: float, clock: Clock) -> None:
+        self.share = share
+        self._store = store
+        self._replica = replica
+        self._clock = clock
+        self._parties: list[_Party] = []
+        self._news = asyncio.Event()
+
+    def attach(self, venue: str, budget: Budget, call_timeout: float, serve: Callable[[], None]) -> None:
+        """Keep this venue's shared buckets; `serve` is called whenever somebody in line may be served."""
+        self._parties.append(_Party(venue, budget, call_timeout, serve))
+
+    def nudge(self) -> None:
+        """Something ended, froze, or somebody waits for the store."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Talk to the store until cancelled, and then say goodbye."""
+        try:
+            while True:
+                self._news.clear()
+                await asyncio.gather(*(self._turn(party) for party in self._parties))
+                await self._rest()
+        finally:
+            await asyncio.shield(self._leave())
+
+    async def _rest(self) -> None:
+        now = self._clock.monotonic()
+        due = min((party.due_at(now) for party in self._parties), default=now + HEARTBEAT)
+        await asyncio.sleep(SPACING)
+        try:
+            async with asyncio.timeout(max(0.0, due - now - SPACING)):
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def _turn(self, party: _Party) -> None:
+        now = self._clock.monotonic()
+        grown = [lease.grow(scope.bucket.capacity, now) for scope, lease in party.shared()]
+        if any(grown):
+            party.serve()
+        if party.due_at(now) <= now:
+            await self._exchange(party, now)
+
+    async def _exchange(self, party: _Party, now: float) -> None:
+        shared = party.shared()
+        wanted = party.wanted(now)
+        line = party.budget.line_of(wanted) if wanted else None
+        for _, lease in shared:
+            lease.paused = True
+            lease.allowance = lease.allowance if wanted else 0
+        ask = self._ask(party, shared, wanted, now)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                reply = await self._store.exchange([self._key(party, scope) for scope, _ in shared], ask)
+        except (StoreGoneError, TimeoutError):
+            self._lost(party, shared)
+        else:
+            self._heard(party, shared, (ask, reply), now)
+            if line and reply.granted == 0:
+                party.ask_at[line] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
+        finally:
+            for _, lease in shared:
+                lease.paused = False
+        party.serve()
+
+    def _ask(self, party: _Party, shared: list[tuple[Scope, Lease]], wanted: Request | None, now: float) -> Ask:
+        weights = dict(wanted.needs) if wanted else {}
+        return Ask(
+            replica=self._replica,
+            share=self.share,
+            lease_ms=floor(LEASE * 1000),
+            forget_ms=floor(FORGET * 1000),
+            timeout_ms=floor(party.timeout * 1000),
+            count=_alike(party.budget, wanted, now) if wanted else 0,
+            fresh=party.heard_at == -inf,
+            leaving=False,
+            scopes=tuple(_said(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
+        )
+
+    def _lost(self, party: _Party, shared: list[tuple[Scope, Lease]]) -> None:
+        now = self._clock.monotonic()
+        for scope, lease in shared:
+            if lease.is_open:
+                scope.bucket.fall_back(now)
+                scope.bucket.freeze(party.heard_at + LEASE)
+        party.beat_at = party.lost_until = now + HEARTBEAT
+
+    def _heard(self, party: _Party, shared: list[tuple[Scope, Lease]], said: tuple[Ask, Reply], began: float) -> None:
+        ask, reply = said
+        now = self._clock.monotonic()
+        party.heard_at = began
+        party.beat_at = began + HEARTBEAT
+        for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
+            lease.ended -= asked.ended
+            lease.frozen_until = lease.frozen_until if asked.freeze_ms == 0 else 0.0
+            if answered.frozen_ms > 0:
+                scope.bucket.freeze(now + answered.frozen_ms / 1000)
+            _follow(scope, lease, answered, now)
+            if lease.is_open:
+                lease.allowance += reply.granted * asked.weight
+
+    async def _leave(self) -> None:
+        for party in self._parties:
+            now = self._clock.monotonic()
+            shared = party.shared()
+            for _, lease in shared:
+                lease.open()
+                lease.allowance = 0
+            ask = self._ask(party, shared, None, now)
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    keys = [self._key(party, scope) for scope, _ in shared]
+                    await self._store.exchange(keys, structs.replace(ask, leaving=True))
+            except (StoreGoneError, TimeoutError):
+                continue
+
+    def _key(self, party: _Party, scope: Scope) -> str:
+        return f"leverage-gateway:{{{party.venue}}}:{scope.key.limit}:{scope.key.account}"
+
+
+def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
+    bucket = scope.bucket
+    bucket.own(now)
+    lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
+    return ScopeAsk(
+        capacity=bucket.capacity,
+        window_ms=floor(bucket.window * (1 + DRIFT) * 1000) + 1,
+        held=bucket.held + lease.allowance,
+        ended=lease.ended,
+        freeze_ms=max(0, floor((lease.frozen_until - now) * 1000)),
+        weight=weight,
+    )
+
+
+def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float) -> None:
+    """Let the store govern, or not while it has forgotten; just before it does, all that was granted must be told."""
+    if answered.closed_ms == 0:
+        lease.open()
+        return
+    if lease.is_open:
+        scope.bucket.fall_back(now)
+    if answered.closed_ms <= 2000 * HEARTBEAT:
+        scope.bucket.freeze(now + answered.closed_ms / 1000)
+
+
+def _alike(budget: Budget, wanted: Request, now: float) -> int:
+    """How many calls from this one on want the same of the same buckets, and have all else."""
+    room = min((scope.bucket.free(now) // weight for scope, weight in wanted.needs), default=1)
+    count = 0
+    for request in budget.line_of(wanted).requests.values():
+        if request.needs != wanted.needs or count == min(MOST, max(1, room)):
+            break
+        count += 1
+    return count
