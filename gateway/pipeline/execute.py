@@ -76,9 +76,11 @@ class Executor:
 
     async def answer_next(self, lane: Lane) -> None:
         """Bring the lane's next command to its committed answer."""
-        attempt = await self._attempts(lane)
-        if attempt.incoming.doubtful:
-            attempt = await self._clear_up(lane, attempt)
+        attempt, found = await self._attempts(lane), None
+        if not isinstance(attempt.result, Applied) and (attempt.incoming.doubtful or lane.overtaken):
+            found = await self._look_when_settled(lane, attempt.incoming)
+            attempt = _in_the_light_of(found, attempt)
+        self._answer_overtaken(lane, attempt, found)
         await self._settle(self._conclude(attempt))
         lane.finish()
 
@@ -87,10 +89,7 @@ class Executor:
         if not self._calls[lane.venue].settings.latest_wins:
             return
         for older in lane.supersede():
-            newest = lane.waiting[-1].command
-            message = f"a newer command for {older.command.target.lane} came before this one was sent"
-            refusal = Refusal(reason="superseded", message=message, superseded_by=newest.command_id)
-            self._settle(self._refused(older, refusal))
+            self._settle(self._superseded(older, lane.waiting[-1]))
 
     async def _attempts(self, lane: Lane) -> Attempt:
         calls = self._calls[lane.venue]
@@ -196,18 +195,33 @@ class Executor:
             await self._measure_clock(calls)
         return outcome
 
-    async def _clear_up(self, lane: Lane, attempt: Attempt) -> Attempt:
-        """Read what the venue has when nothing can be under way any more, before anything is reported."""
-        incoming, result = attempt
+    async def _look_when_settled(self, lane: Lane, incoming: Incoming) -> Applied | None:
+        """What the venue has when nothing can be under way any more; None where it does not tell."""
         calls = self._calls[lane.venue]
         credentials = self._accounts.credentials(incoming.venue, incoming.command.account)
         if isinstance(credentials, Refusal):
-            return attempt
+            return None
         await asyncio.sleep(lane.not_before - self._clock.monotonic())
-        found = await self._read_back(lane, incoming, calls, credentials)
-        if found is None:
-            return attempt
-        return Attempt(incoming, found if isinstance(found, Applied) or isinstance(result, Ambiguous) else result)
+        found = await self._look(incoming, calls, credentials)
+        return found if isinstance(found, Applied) else None
+
+    def _answer_overtaken(self, lane: Lane, attempt: Attempt, found: Applied | None) -> None:
+        """Say of commands that a predecessor may have sent what the newest's outcome and the venue's value tell.
+
+        Superseded, if the newest was applied or the venue has another value; changed, if it has theirs.
+        """
+        newer, result = attempt
+        effective, unknown = isinstance(result, Applied), found is None and not isinstance(result, Applied)
+        told: list[Answer] = []
+        for command in reversed(lane.overtaken):
+            if found is not None and not effective and found.leverage == command.leverage:
+                told.append(answers.changed(command, found, topic=self._topic, now=self._clock.wall()))
+                newer, effective = command, True
+            else:
+                told.append(self._superseded(command, newer, unknown=unknown))
+        lane.overtaken.clear()
+        for answer in reversed(told):
+            self._settle(answer)
 
     async def _read_back(
         self, lane: Lane, incoming: Incoming, calls: VenueCalls, credentials: Credentials
@@ -277,6 +291,18 @@ class Executor:
             result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)
         return self._refused(incoming, result)
 
+    def _superseded(self, older: Incoming, newer: Incoming, *, unknown: bool = False) -> Answer:
+        message = f"a newer command for {older.command.target.lane} came before this one was sent"
+        if unknown:
+            message += ", unless an earlier owner of the partition sent it"
+        refusal = Refusal(
+            reason="outcome_unknown" if unknown else "superseded",
+            message=message,
+            superseded_by=newer.command.command_id,
+        )
+        now = self._clock.wall()
+        return answers.refused(older, refusal, topic=self._topic, now=now, dead_letter=False)  # nobody wants it again
+
     def _refused(self, incoming: Incoming, refusal: Refusal) -> Answer:
         return answers.refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
@@ -312,6 +338,18 @@ class Executor:
             self._observer.retried(incoming, result, state.upcoming_sleep)
         lane.put_back()
         self.supersede(lane)
+
+
+def _in_the_light_of(found: Applied | None, attempt: Attempt) -> Attempt:
+    """The attempt, now that it is known what the venue has."""
+    incoming, result = attempt
+    if found is None:
+        return attempt
+    incoming.doubtful = False
+    if found.leverage == incoming.leverage:
+        return Attempt(incoming, found)
+    not_applied = Unavailable(message=f"not applied: the venue has {found.leverage}")
+    return Attempt(incoming, not_applied if isinstance(result, Ambiguous) else result)
 
 
 def _head(lane: Lane) -> Incoming:

@@ -14,14 +14,24 @@ LaneKey = tuple[VenueName, str, str]
 
 
 class Lane:
-    """One lane: what is at the venue now, what waits, from when on it may be sent, and the task that serves it."""
+    """One lane.
 
-    __slots__ = ("changed", "key", "not_before", "running", "server", "waiting")
+    Attributes:
+        running: the command at the venue now, or whose answer is being committed.
+        waiting: those that come after it, oldest first.
+        overtaken: older ones without an answer, which a predecessor may have sent.
+        not_before: monotonic seconds until which an earlier call may still take effect.
+        changed: told when another command goes next.
+        server: the task that serves it.
+    """
+
+    __slots__ = ("changed", "key", "not_before", "overtaken", "running", "server", "waiting")
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
         self.running: Incoming | None = None
         self.waiting: deque[Incoming] = deque()
+        self.overtaken: list[Incoming] = []
         self.not_before = float("-inf")
         self.changed: Callable[[], None] | None = None
         self.server: asyncio.Task[None] | None = None
@@ -46,6 +56,11 @@ class Lane:
         """Whether there is nothing to do."""
         return self.running is None and not self.waiting
 
+    def is_settled(self, now: float) -> bool:
+        """Whether no call of it is under way, or of unknown outcome."""
+        doubtful = self.overtaken or any(command.doubtful for command in self.waiting)
+        return self.running is None and self.not_before <= now and not doubtful
+
     def take(self) -> Incoming:
         """Start the head: from here on it cannot be superseded."""
         if self.running is not None:
@@ -67,21 +82,20 @@ class Lane:
         return command
 
     def supersede(self) -> list[Incoming]:
-        """Let only the newest wait; the others, oldest first, are returned.
+        """Let only the newest wait; the others, oldest first, are returned for their answer.
 
-        Commands that may have been applied stay: one that was sent here, and the last that a predecessor may have sent.
+        Two kinds are not: a command that was sent here and may have been applied stays in front, and those that a
+        predecessor may have sent are `overtaken`: what became of them depends on what becomes of the newest.
         """
-        inherited = [command for command in self.waiting if command.doubtful and not command.attempts]
-        stay = {id(command) for command in (*inherited[-1:], *list(self.waiting)[-1:])}
-        older: list[Incoming] = []
-        staying: deque[Incoming] = deque()
-        for command in self.waiting:
-            sent = command.doubtful and command.attempts
-            (staying if sent or id(command) in stay else older).append(command)
-        self.waiting = staying
-        if older and self.changed:
+        if len(self.waiting) <= 1:
+            return []
+        *older, newest = self.waiting
+        staying = [command for command in older if command.doubtful and command.attempts]
+        self.overtaken += [command for command in older if command.doubtful and not command.attempts]
+        self.waiting = deque([*staying, newest])
+        if self.changed:
             self.changed()
-        return older
+        return [command for command in older if not command.doubtful]
 
 
 class Lanes:
@@ -113,4 +127,4 @@ class Lanes:
 
     def settled(self, now: float) -> bool:
         """Whether no lane has a call under way, or one of unknown outcome behind it."""
-        return not any(lane.running or lane.not_before > now or any(c.doubtful for c in lane.waiting) for lane in self)
+        return all(lane.is_settled(now) for lane in self)

@@ -229,7 +229,7 @@ class Partition:
     def _admit(self, incoming: Incoming) -> Lane | None:
         lane, new = self._lanes.admit(incoming)
         if incoming.offset < self._quarantined_below:
-            incoming.doubtful = True
+            incoming.doubtful = new or self._latest_wins(lane)  # else only the first can have been sent
             lane.not_before = max(lane.not_before, self._quarantine_ends)
         if self._predecessor and (lane.venue, lane.account) not in self._met:
             self._met.add((lane.venue, lane.account))
