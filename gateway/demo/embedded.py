@@ -16,8 +16,8 @@ from schemas.topics import Topics
 
 PARTITIONS: Final = 4
 """How many every topic has; the mock cluster knows no other number."""
-CONSUMER_OPTIONS: Final[Mapping[str, Any]] = {"check_crcs": False}
-"""What aiokafka's consumers need here: the mock cluster's transaction markers carry no checksum."""
+CONSUMER_OPTIONS: Final[Mapping[str, Any]] = {"check_crcs": False, "fetch_max_wait_ms": 20}
+"""What aiokafka's consumers need here: its transaction markers carry no checksum, a fetch that waits wakes late."""
 _PATIENCE = 10.0
 
 

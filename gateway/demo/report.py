@@ -25,12 +25,18 @@ Where to look next
 
 
 class Answered(NamedTuple):
-    """A sample, its command as sent, and its event if one came in time, with the seconds it took."""
+    """A sample, its command as sent, and its event if one came in time."""
 
     sample: Sample
     sent: SentCommand
     event: Event | None
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From the command's issue to the moment the gateway knew its answer."""
+        if self.event is None or self.event.issued_at is None:
+            return 0.0
+        return self.event.occurred_at.timestamp() - self.event.issued_at.timestamp()
 
 
 def print_report(answered: Sequence[Answered], console: Console) -> None:

@@ -1,0 +1,102 @@
+"""The demo from its first line to its last: stage, commands, answers.
+
+`main` is what `leverage-gateway demo` calls; `report` prints what came of it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+from rich.console import Console
+
+from gateway.client import LeverageClient, SentCommand
+from gateway.demo.report import Answered
+from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, SLOW, TROUBLE, Sample
+from gateway.demo.stage import Stage, staged
+from gateway.simulator import Fault
+from schemas import Event
+
+_PATIENCE = 30.0
+
+
+class _Sent(NamedTuple):
+    sample: Sample
+    command: SentCommand
+
+
+class Answers:
+    """Every event so far, by its command's id."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Event] = {}
+        self._changed = asyncio.Condition()
+
+    async def follow(self, client: LeverageClient) -> None:
+        """Read events for ever."""
+        async for event in client.events(from_beginning=True):
+            async with self._changed:
+                self._seen[event.command_id] = event
+                self._changed.notify_all()
+
+    async def wait(self, sent: Sequence[_Sent]) -> list[Answered]:
+        """The answers to these, in their order; what has none in time has none."""
+        wanted = {one.command.command.command_id for one in sent}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE), self._changed:
+                await self._changed.wait_for(lambda: wanted <= self._seen.keys())
+        return [Answered(*one, self._seen.get(one.command.command.command_id)) for one in sent]
+
+
+async def play(console: Console) -> list[Answered]:
+    """Run the demo; EmbeddedMissingError without the extra `embedded`."""
+    console.print("Starting an embedded broker, the simulated venues and the gateway", highlight=False)
+    async with staged() as stage:
+        _introduce(stage, console)
+        async with LeverageClient(stage.bootstrap_servers, check_crcs=False) as client:
+            answers = Answers()
+            following = asyncio.create_task(answers.follow(client))
+            try:
+                return await _acts(stage, client, answers)
+            finally:
+                following.cancel()
+
+
+async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> list[Answered]:
+    """Each act when the one before has come far enough for its point."""
+    answered = await answers.wait(await _send(EACH_VENUE, stage, client))
+    trouble = await _send(TROUBLE, stage, client)
+    await _struck(stage, SLOW)
+    newer = await _send(NEWER, stage, client)
+    return answered + await answers.wait([*trouble, *newer])
+
+
+async def _send(samples: Sequence[Sample], stage: Stage, client: LeverageClient) -> list[_Sent]:
+    sent: list[_Sent] = []
+    for sample in samples:
+        if sample.fault is not None:
+            stage.simulator.faults.add(replace(sample.fault))
+        expires_at = None
+        if sample.expires_in is not None:
+            expires_at = datetime.now(UTC) + timedelta(seconds=sample.expires_in)
+        command = await client.send(sample.target, ACCOUNT, sample.leverage, expires_at=expires_at, issuer="demo")
+        sent.append(_Sent(sample, command))
+    return sent
+
+
+async def _struck(stage: Stage, fault: Fault) -> None:
+    """Until the venue has the call that this hits: from then on nothing newer can take its place."""
+    async with asyncio.timeout(_PATIENCE):
+        while any((on.venue, on.lane) == (fault.venue, fault.lane) for on in stage.simulator.faults):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.02)
+
+
+def _introduce(stage: Stage, console: Console) -> None:
+    for name, where in (
+        ("broker", f"{stage.bootstrap_servers} (in memory: librdkafka's mock cluster, not Kafka)"),
+        ("venues", f"{stage.simulator.url} (faults and journal at /_control/)"),
+        ("gateway", f"{stage.gateway.server.url} (/livez /readyz /metrics)"),
+    ):
+        console.print(f"  {name:<8} {where}", highlight=False, markup=False)

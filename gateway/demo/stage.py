@@ -1,0 +1,114 @@
+"""All that the demo runs on, in one process: embedded broker, simulated venues, and the gateway itself.
+
+`play` acts on it. When it is left, the gateway has drained, and nothing remains on disk.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from msgspec import Struct
+
+from gateway.app import VENUES, Gateway
+from gateway.clock import SystemClock
+from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
+from gateway.demo.scenario import ACCOUNT
+from gateway.settings import (
+    AccountSettings,
+    CredentialSettings,
+    HttpSettings,
+    KafkaSettings,
+    LimitSettings,
+    Settings,
+    VenueSettings,
+    VenuesSettings,
+)
+from gateway.simulator import SimulatedAccount, Simulator, SimulatorSettings, demo_accounts
+from schemas import VenueName
+from schemas.topics import Topics
+
+_READY_PATIENCE = 30.0
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """What is running."""
+
+    bootstrap_servers: str
+    simulator: Simulator
+    gateway: Gateway
+
+
+@asynccontextmanager
+async def staged() -> AsyncGenerator[Stage]:
+    """Start all of it, and stop it in order; EmbeddedMissingError without the extra `embedded`."""
+    topics = Topics()
+    with TemporaryDirectory(prefix="gateway-demo-") as folder:
+        async with embedded_broker(topics) as bootstrap_servers, _simulated() as simulator:
+            kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topics=topics, partitions=PARTITIONS)
+            settings = _settings(kafka, simulator, Path(folder))
+            async with _running(settings, Path(folder)) as gateway:
+                yield Stage(bootstrap_servers=bootstrap_servers, simulator=simulator, gateway=gateway)
+
+
+@asynccontextmanager
+async def _simulated() -> AsyncGenerator[Simulator]:
+    simulator = Simulator(SimulatorSettings(), SystemClock())
+    await simulator.start()
+    try:
+        yield simulator
+    finally:
+        await simulator.stop()
+
+
+@asynccontextmanager
+async def _running(settings: Settings, base_dir: Path) -> AsyncGenerator[Gateway]:
+    gateway = Gateway(settings, base_dir=base_dir, consumer_options=CONSUMER_OPTIONS)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(gateway.run(stop), name="gateway")
+        try:
+            async with asyncio.timeout(_READY_PATIENCE):
+                while not gateway.health.ready()[0]:  # noqa: ASYNC110 - a probe is asked, it does not tell
+                    await asyncio.sleep(0.05)
+            yield gateway
+        finally:
+            stop.set()
+
+
+def _settings(kafka: KafkaSettings, simulator: Simulator, folder: Path) -> Settings:
+    credentials = {
+        account.venue: _credentials(account, folder) for account in demo_accounts() if account.name == ACCOUNT
+    }
+    return Settings(
+        kafka=kafka,
+        http=HttpSettings(listen="127.0.0.1:0"),
+        venues=VenuesSettings(**{name: _venue(name, simulator) for name in VENUES}),
+        accounts={ACCOUNT: AccountSettings(**credentials)},
+    )
+
+
+def _venue(name: VenueName, simulator: Simulator) -> VenueSettings:
+    # Nobody else spends at venues that have just been made, so no window need pass before the first call.
+    fresh = LimitSettings(assume_spent_at_start=False)
+    limits = {limit.name: fresh for limit in VENUES[name].limits}
+    return VenueSettings(base_url=simulator.base_url(name), limits=limits)
+
+
+def _credentials(account: SimulatedAccount, folder: Path) -> CredentialSettings:
+    """Write the keys where a gateway reads them: in files, and nowhere else."""
+
+    def file(name: str, secret: str | None) -> str | None:
+        if secret is None:
+            return None
+        path = folder / f"{account.venue}.{name}"
+        path.touch(mode=0o600)
+        path.write_text(secret, "utf-8")
+        return path.name
+
+    return CredentialSettings(
+        api_key_file=file("api_key", account.api_key) or "",
+        api_secret_file=file("api_secret", account.secret),
+        passphrase_file=file("passphrase", account.passphrase),
+    )
