@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from gateway.kafka.connection import client_options, unreachable
@@ -49,7 +49,7 @@ class TopicProblem(Struct, frozen=True, kw_only=True):
 class _Found(Struct, frozen=True, kw_only=True):
     partitions: int
     replicas: int
-    configs: dict[str, str]
+    configs: dict[str, str] | None  # None: this broker does not tell
 
 
 def wanted_configs(role: str, replicas: int) -> dict[str, str]:
@@ -103,8 +103,15 @@ def _wrong(role: str, found: _Found | None, kafka: KafkaSettings) -> list[str]:
         wrong.append(f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all four topics")
     if found.replicas < kafka.replicas:
         wrong.append(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}")
-    for config, value in wanted_configs(role, kafka.replicas).items():
-        is_value = found.configs.get(config, "")
+    if found.configs is not None:
+        wrong += _wrong_configs(role, found.configs, wanted_configs(role, kafka.replicas))
+    return wrong
+
+
+def _wrong_configs(role: str, found: dict[str, str], wanted: dict[str, str]) -> list[str]:
+    wrong: list[str] = []
+    for config, value in wanted.items():
+        is_value = found.get(config, "")
         if config == "cleanup.policy" and is_value != value:
             wrong.append(f"has {config}={is_value}; it must be {value}")
         if config == "min.insync.replicas" and int(is_value or 0) < int(value):
@@ -133,12 +140,15 @@ async def _until_seen(admin: AIOKafkaAdminClient, names: set[str]) -> None:
 async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Found]:
     described: list[dict[str, Any]] = await admin.describe_topics()  # all of them: asking for one may create it
     there = {topic["topic"]: topic["partitions"] for topic in described if topic["topic"] in names}
-    configs = await _configs(admin, list(there))
+    try:
+        configs = await _configs(admin, list(there))
+    except IncompatibleBrokerVersion:  # librdkafka's mock cluster has no DescribeConfigs
+        configs = None
     return {
         name: _Found(
             partitions=len(partitions),
             replicas=min((len(partition["replicas"]) for partition in partitions), default=0),
-            configs=configs.get(name, {}),
+            configs=None if configs is None else configs.get(name, {}),
         )
         for name, partitions in there.items()
     }
