@@ -237,7 +237,8 @@ class Group(ConsumerRebalanceListener):
         try:
             await membership.commit(self._checkpoints())
         except NotOwnerError:
-            self._drop()
+            if membership is self._membership:  # else the answer came late, and what is owned now is not meant
+                self._drop()
             return False
         except (KafkaError, TimeoutError) as error:
             self._observer.trouble("commit", error)
