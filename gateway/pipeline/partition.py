@@ -117,14 +117,15 @@ class Partition:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                settlement = await self._restore()
-                self.state = "running"
-                restored(settlement.position)
-                await settlement.run()
+                try:
+                    settlement = await self._restore()
+                    self.state = "running"
+                    restored(settlement.position)
+                    await settlement.run()
+                finally:
+                    self.state = "gone"  # before the lanes end: nothing may be fed to them any more
         except* NotOwnerError:
             pass
-        finally:
-            self.state = "gone"
 
     def feed(self, records: Sequence[CommandRecord]) -> None:
         """Take records in, in order of offset."""
@@ -229,7 +230,7 @@ class Partition:
     def _admit(self, incoming: Incoming) -> Lane | None:
         lane, new = self._lanes.admit(incoming)
         if incoming.offset < self._quarantined_below:
-            incoming.doubtful = new or self._latest_wins(lane)  # else only the first can have been sent
+            incoming.doubtful = True
             lane.not_before = max(lane.not_before, self._quarantine_ends)
         if self._predecessor and (lane.venue, lane.account) not in self._met:
             self._met.add((lane.venue, lane.account))

@@ -92,6 +92,7 @@ class SimulatedConsumer:
         try:
             await self.broker.ask(lambda: self.broker.group.commit(member_id, generation, said))
         except (UnknownMemberIdError, IllegalGenerationError) as error:
+            self._thrown_out()
             raise CommitFailedError from error
 
     async def beginning_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -171,15 +172,17 @@ class SimulatedConsumer:
             except RebalanceInProgressError:
                 self._rejoin.set()
             except (UnknownMemberIdError, IllegalGenerationError):
-                if self._coordinator.member_id == member_id and self._coordinator.generation == generation:
-                    self._forget()
-                    self._rejoin.set()
+                self._thrown_out()
             except (KafkaError, TimeoutError):
                 pass
 
     async def _heartbeat(self, member_id: str, generation: int) -> None:
         async with asyncio.timeout(self._heartbeat_interval * 3):
             await self.broker.ask(lambda: self.broker.group.heartbeat(member_id, generation))
+
+    def _thrown_out(self) -> None:
+        self._forget()
+        self._rejoin.set()
 
     def _forget(self) -> None:
         self._coordinator.generation, self._coordinator.member_id = -1, ""

@@ -120,15 +120,17 @@ class Gateway:
         self._clock = SimulatedClock(world, world.random.uniform(0, 1e5))
         self._clock_error = world.random.choice((0.0, 0.0, 5.0))
         self.left = False
+        self._told = False
         self.process.call_soon(self._start)
 
     @property
     def running(self) -> bool:
-        """Whether it lives and is not stopped."""
-        return self.process.alive and not self.process.stopped and not self.left
+        """Whether it lives, is not stopped and was not told to leave."""
+        return self.process.alive and not self.process.stopped and not self._told
 
     def terminate(self) -> None:
         """As by SIGTERM."""
+        self._told = True
         self.process.call_soon(self._stop.set)
 
     def _start(self) -> None:

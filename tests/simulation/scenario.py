@@ -80,6 +80,7 @@ class Scenario:
         self.gateways: list[Gateway] = []
         self.dead: list[Gateway] = []
         self._started = 0
+        self._pods = 0
         self._commands = Commands(random, self.partitions)
         self._expected: set[tuple[int, int]] = set()
         self._seen: set[tuple[int, str, str]] = set()
@@ -129,8 +130,8 @@ class Scenario:
 
     def _plan(self) -> None:
         random = self.world.random
-        for number in range(random.choice((1, 2, 2, 3))):
-            self.world.after(random.uniform(0, 0.5), self._start, f"pod-{number}" if self.static else None)
+        for _ in range(random.choice((1, 2, 2, 3))):
+            self.world.after(random.uniform(0, 0.5), self._join)
         for _ in range(random.randint(8, 36)):
             self.world.after(random.uniform(0.2, FAULTS_UNTIL), self._produce)
         for _ in range(random.randint(0, 3)):
@@ -228,7 +229,8 @@ class Scenario:
             self.world.after(LOOK, self._start_again, gateway)
 
     def _join(self) -> None:
-        self._start(f"pod-{self._started}" if self.static else None)
+        self._pods += 1
+        self._start(f"pod-{self._pods}" if self.static else None)
 
     def _outage(self) -> None:
         faults = self.broker.faults
@@ -251,7 +253,7 @@ class Scenario:
         for _, real, _ in self.venues.values():
             real.faults.down = False
         if not any(gateway.process.alive for gateway in self.gateways):
-            self._start("pod-0" if self.static else None)
+            self._join()
 
 
 class Commands:
