@@ -120,7 +120,7 @@ class KafkaAnswerLog:
             await producer.send(
                 self._names[record.topic],
                 value=record.value,
-                key=record.key,
+                key=b"" if record.key is None and record.value is None else record.key,  # aiokafka demands one of them
                 partition=self._partition,
                 headers=list(record.headers),
             )

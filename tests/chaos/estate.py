@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import Topics
-
 from tests.chaos.generator import Plan
 
 CALL_TIMEOUT = 0.8  # seconds; faults that delay stay below it
@@ -53,6 +52,7 @@ def write_settings(
     lines = ["[kafka]", *_pairs(kafka), "[kafka.topics]"]
     lines += _pairs({role: getattr(topics, role) for role in ("commands", "events", "state", "dead_letters")})
     lines += ["[http]", 'listen = "127.0.0.1:0"', "[logging]", 'format = "json"', "[pipeline]", "drain_timeout = 3.0"]
+    lines += ["[venues.binance_margin]", f"call_timeout = {CALL_TIMEOUT}"]
     for venue in plan.venues:
         lines += [f"[venues.{venue}]", f'base_url = "{simulator_url}/{venue}"', f"call_timeout = {CALL_TIMEOUT}"]
         lines += ["deadline = 120.0", "breaker_failures = 1000", "max_attempts = 20", "backoff_cap = 0.5"]

@@ -15,7 +15,7 @@ from deploy.kafka.broker import Cluster
 from gateway.kafka.topics import create_topics
 from gateway.settings import KafkaSettings, Settings
 from schemas.topics import Topics
-from tests.chaos.checker import check, report, unanswered
+from tests.chaos.checker import check, unanswered
 from tests.chaos.collect import collect
 from tests.chaos.estate import CALL_TIMEOUT, LIMITS, PLENTY, SESSION_TIMEOUT_MS, write_accounts, write_settings
 from tests.chaos.generator import Generator, Plan
@@ -24,7 +24,6 @@ from tests.chaos.processes import Process, Simulator
 from tests.chaos.violations import Violation
 
 Fault = Literal["kill", "zombie", "leave", "broker"]
-ODDS: dict[Fault, int] = {"kill": 85, "zombie": 5, "leave": 5, "broker": 5}
 
 
 class Scheme(Struct, frozen=True, kw_only=True):
@@ -44,6 +43,7 @@ class Scheme(Struct, frozen=True, kw_only=True):
     rate: float = 150.0
     pause: tuple[float, float] = (0.3, 2.5)
     patience: float = 90.0
+    odds: tuple[tuple[Fault, int], ...] = (("kill", 85), ("zombie", 5), ("leave", 5), ("broker", 5))
     plan: Plan = Plan()
 
 
@@ -158,7 +158,7 @@ class Chaos:
                 await producer.send(
                     self._topics.commands,
                     made.value,
-                    key=made.key,
+                    key=b"" if made.value is None else made.key,  # aiokafka sends no record with neither
                     partition=made.partition,
                     headers=list(made.headers),
                 )
@@ -171,7 +171,8 @@ class Chaos:
         await asyncio.sleep(3)
         while self._faults["kill"] < self._scheme.kills:
             await asyncio.sleep(self._random.uniform(*self._scheme.pause))
-            (fault,) = self._random.choices(list(ODDS), list(ODDS.values()))
+            faults, odds = zip(*self._scheme.odds, strict=True)
+            (fault,) = self._random.choices(faults, odds)
             victims = [gateway for gateway in self._gateways if gateway.running and not gateway.suspended]
             if fault == "broker":
                 await self._strike_broker()
