@@ -14,6 +14,7 @@ from schemas import Event, LeverageChanged, encode
 from schemas.targets import venue_of
 
 _COLUMNS = ("#", "command", "shows", "answer", "calls", "after", "in the event's words")
+_ROOM_FOR_WORDS = 130
 
 NEXT = """\
 Where to look next
@@ -41,9 +42,12 @@ class Answered(NamedTuple):
 
 def print_report(answered: Sequence[Answered], console: Console) -> None:
     """Print all of it."""
-    table = Table(*_COLUMNS, box=box.SIMPLE, title="What became of each command", title_justify="left")
+    shown = len(_COLUMNS) if console.width >= _ROOM_FOR_WORDS else len(_COLUMNS) - 1
+    table = Table(box=box.SIMPLE, title="What became of each command", title_justify="left", padding=(0, 1, 0, 0))
+    for column in _COLUMNS[:shown]:
+        table.add_column(column, overflow="fold", no_wrap=column == "command")
     for number, one in enumerate(answered, start=1):
-        table.add_row(*_row(number, one))
+        table.add_row(*_row(number, one)[:shown])
     console.print(table)
     retried = next((one.event for one in answered if one.event is not None and one.event.attempts > 1), None)
     if retried is not None:
