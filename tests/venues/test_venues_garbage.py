@@ -64,6 +64,7 @@ def test_nothing_but_the_asked_value_is_ever_taken_for_it(name, body):
 
 
 @given(symbol=symbols)
+@example(symbol="A%41/B+C=D?E#F")
 def test_a_symbol_of_any_script_comes_whole_through_the_query(symbol):
     for name, target in (
         ("binance_usdm", BinanceUsdm(symbol=symbol)),
