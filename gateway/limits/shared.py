@@ -5,10 +5,12 @@ are in the bucket's `lease`. The local bucket still decides who is next, and sti
 store only adds what other replicas do. What it must hear (ends, freezes, that we live) goes with each exchange.
 
 When the store is gone, every replica falls back to its share of each bucket (`lease`). One that comes back having
-forgotten grants nothing until all unknown calls have left every window; until then replicas live on their shares
-and report them. One replica alone that lost its way to the store keeps its share too: the others leave it to it
-for `FORGET` seconds, counted from its silence. The store's clock is the server's wall clock: stepped forward by hand, it
-gives tokens back that much too early.
+forgotten grants nothing until all unknown calls have left every window; until then replicas live on their shares and
+report them.
+
+One replica alone that lost its way to the store keeps its share too: the others leave it to it for `FORGET` seconds of
+its silence. The store's clock is the server's wall clock: stepped forward by hand, it gives tokens back that much too
+early.
 """
 
 import asyncio
