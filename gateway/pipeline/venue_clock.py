@@ -19,7 +19,8 @@ class VenueClock:
         self._sender = sender
         self._clock = clock
         self._measuring = asyncio.Lock()
-        self._measured_at = float("-inf")
+        self._measurements = 0
+        self._measured = False
         self.offset = 0.0
 
     def timestamp_ms(self) -> int:
@@ -27,10 +28,16 @@ class VenueClock:
         return int((self._clock.wall() + self.offset) * 1000)
 
     async def measure(self) -> bool:
-        """Ask the venue's clock; False, and the old offset, where it does not tell. Callers at once share a request."""
-        asked = self._clock.monotonic()
+        """Ask the venue's clock; False, and the old offset, where it does not tell.
+
+        Callers at once share one request, also where it fails: many lanes complain together.
+        """
+        before = self._measurements
         async with self._measuring:
-            return self._measured_at >= asked or await self._measure()
+            if self._measurements == before:
+                self._measured = await self._measure()
+                self._measurements += 1
+            return self._measured
 
     async def _measure(self) -> bool:
         call = self._venue.server_time()
@@ -42,5 +49,4 @@ class VenueClock:
         if told is None:
             return False
         self.offset = told / 1000 - (begun + ended) / 2
-        self._measured_at = self._clock.monotonic()
         return True
