@@ -227,14 +227,15 @@ class Executor:
         self, lane: Lane, incoming: Incoming, calls: VenueCalls, credentials: Credentials
     ) -> Applied | Unavailable | None:
         """What reading the venue's value settles: it was applied, it was not; None where that stays open."""
+        conclusive = lane.not_before <= self._clock.monotonic()  # else it may come true after the venue was asked
         found = await self._look(incoming, calls, credentials)
         if not isinstance(found, Applied):
             return None
         if found.leverage == incoming.leverage:
             incoming.doubtful = False
             return found
-        if self._clock.monotonic() < lane.not_before:
-            return None  # it may come true yet
+        if not conclusive:
+            return None
         incoming.doubtful = False
         return Unavailable(message=f"not applied: the venue has {found.leverage}")
 
