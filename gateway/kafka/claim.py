@@ -39,6 +39,8 @@ class Membership:
         """Commit and so renew the lease; NotOwnerError where the group refuses. TimeoutError or KafkaError else."""
         if not self.held or self._current() != self._identity:
             raise NotOwnerError("the group has moved on")
+        if not checkpoints:
+            return  # nothing is owned that could be lost, and aiokafka takes no empty commit
         begun = self._clock.monotonic()
         offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}
         try:

@@ -93,7 +93,7 @@ class Chaos:
             history = await self._answers()
         finally:
             self._stop()
-        violations = check(history, call_timeout=CALL_TIMEOUT, overlap_allowance=0.02)
+        violations = check(history, call_timeout=CALL_TIMEOUT, overlap_allowance=0.02, expiry_allowance=CALL_TIMEOUT)
         return Verdict(
             history=history, violations=violations, faults=dict(self._faults), seconds=time.monotonic() - begun
         )
