@@ -21,6 +21,7 @@ from gateway.health import GatewayHealth
 from gateway.kafka.connection import UnreachableError, client_options, unreachable
 from gateway.kafka.group import Group
 from gateway.kafka.topics import check_topics
+from gateway.limits.connection import shared_budget
 from gateway.limits.permits import Permits
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
@@ -92,7 +93,8 @@ class Gateway:
         self._sessions: dict[VenueName, VenueSession] = {
             name: self._session(venue) for name, venue in self._used().items()
         }
-        self.permits = Permits(clock)
+        self.shared = shared_budget(settings, base_dir, clock)
+        self.permits = Permits(clock, self.shared)
         self.calls: dict[VenueName, VenueCalls] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
@@ -122,6 +124,7 @@ class Gateway:
             self._log.info("started_gateway", loop=type(asyncio.get_running_loop()).__module__, probes=self.server.url)
             async with asyncio.TaskGroup() as tasks:
                 background = [
+                    *([tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []),
                     tasks.create_task(self._membership(), name="group"),
                     tasks.create_task(self.accounts.watch(), name="accounts"),
                     tasks.create_task(self.sampler.run(), name="samples"),
@@ -150,7 +153,7 @@ class Gateway:
 
     def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCalls:
         settings = self._venue_settings(venue.name)
-        self.permits.register(venue.name, venue.limits, settings.limits)
+        self.permits.register(venue.name, venue.limits, settings.limits, settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
         session = self._sessions[venue.name]
         return VenueCalls(

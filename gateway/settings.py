@@ -41,12 +41,18 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of the way from record to answer."""
 
-    max_incomplete: Annotated[int, Meta(ge=2, description="Unanswered commands of one partition before fetching pauses.")] = 2_000
+    max_incomplete: Annotated[
+        int, Meta(ge=2, description="Unanswered commands of one partition before fetching pauses.")
+    ] = 2_000
     max_in_flight: Annotated[int, Meta(ge=1, description="Venue calls at once in this process.")] = 128
-    max_lane_queue: Annotated[int, Meta(ge=1, description="Commands waiting in one lane where latest_wins is off.")] = 100
+    max_lane_queue: Annotated[int, Meta(ge=1, description="Commands waiting in one lane where latest_wins is off.")] = (
+        100
+    )
     collect_ms: Annotated[int, Meta(ge=0, le=1000, description="How long answers gather for one transaction.")] = 5
     drain_timeout: Seconds = 15.0
-    repeat_window_count: Annotated[int, Meta(ge=0, description="Answered command ids remembered a partition.")] = 100_000
+    repeat_window_count: Annotated[int, Meta(ge=0, description="Answered command ids remembered a partition.")] = (
+        100_000
+    )
     repeat_window_age: Annotated[float, Meta(ge=0, description="Seconds an answered command id is remembered.")] = 600.0
 
 
@@ -68,8 +74,12 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     capacity: Count | None = None
     window: Seconds | None = None
-    shared: Annotated[bool, Meta(description="Held in Redis or Valkey with the other replicas on this address.")] = False
-    assume_spent_at_start: Annotated[bool | None, Meta(description="Wait one window after start; None: where no usage header tells.")] = None
+    shared: Annotated[bool, Meta(description="Held in Redis or Valkey with the other replicas on this address.")] = (
+        False
+    )
+    assume_spent_at_start: Annotated[
+        bool | None, Meta(description="Wait one window after start; None: where no usage header tells.")
+    ] = None
 
 
 class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +112,11 @@ class RedisSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Budgets shared by replicas on one address."""
 
     url: str = "redis://127.0.0.1:6379/0"
+    password_file: str | None = None
+    replica: Annotated[
+        str | None,
+        Meta(description="This process among the replicas, the same after a restart; None: host and http.listen."),
+    ] = None
     fallback_share: Annotated[float, Meta(gt=0, le=1, description="Of each shared budget, while Redis is gone.")] = 0.25
 
 

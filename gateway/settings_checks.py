@@ -37,6 +37,8 @@ def check_settings(
         yield from _venue(name, getattr(settings.venues, name), limit_names)
     if urlsplit_or_none(settings.redis.url) is None or "@" in settings.redis.url:
         yield ("redis", "url"), "expected redis://host:port/database, without a user name or password"
+    if settings.redis.password_file:
+        yield from _file(("redis", "password_file"), settings.redis.password_file, base_dir)
     if with_accounts:
         yield from _accounts(settings, base_dir)
 
@@ -207,6 +209,8 @@ def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     for name in ("sasl_password_file", "ssl_keyfile"):
         if file := getattr(settings.kafka, name):
             yield ("kafka", name), file
+    if settings.redis.password_file:
+        yield ("redis", "password_file"), settings.redis.password_file
     for account, venue, keys in credentials_of(settings):
         for name, file in msgspec.structs.asdict(keys).items():
             if name.endswith("_file") and file:

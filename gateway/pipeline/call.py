@@ -18,6 +18,9 @@ from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call, Venue
 
 
+LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
+
+
 class Sender(Protocol):
     """A venue's HTTP session, or a simulated network."""
 
@@ -140,7 +143,11 @@ class VenueCalls:
         venue refuses for its old timestamp.
         """
         begun = self._clock.monotonic()
-        request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
+        try:
+            request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
+        except BaseException:
+            turn.unused()
+            raise
         if not may_send():
             turn.unused()
             return None
@@ -196,7 +203,7 @@ class VenueCalls:
 
     def _pause(self, call: Call, throttled: Throttled) -> float:
         if throttled.until is not None:
-            return max(0.0, throttled.until - self._venue_time.timestamp_ms() / 1000)
+            return min(LONGEST_BAN, max(0.0, throttled.until - self._venue_time.timestamp_ms() / 1000))
         if throttled.retry_after is not None:
             return throttled.retry_after
         names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}

@@ -1,0 +1,37 @@
+"""Where the shared limits are kept: Redis or Valkey, if any limit in the settings is `shared`; the extra `redis`.
+
+`app` builds it; `permits` and `shared` use it.
+"""
+
+import socket
+from pathlib import Path
+
+import msgspec
+
+from gateway.clock import Clock
+from gateway.limits.shared import Shared
+from gateway.settings import Settings
+
+
+class RedisMissingError(Exception):
+    """Raised where a limit is shared and the extra `redis` is not installed."""
+
+
+def shared_budget(settings: Settings, base_dir: Path, clock: Clock) -> Shared | None:
+    """The shared buckets of this replica, unconnected; None where no limit is shared.
+
+    Raises:
+        RedisMissingError: the extra is not installed.
+    """
+    by_venue = msgspec.structs.asdict(settings.venues).values()
+    if not any(limit.shared for venue in by_venue for limit in venue.limits.values()):
+        return None
+    try:
+        from gateway.limits.redis_store import RedisStore  # noqa: PLC0415 - only who shares limits needs the extra
+    except ImportError as error:
+        remedy = "install leverage-gateway[redis], or set shared = false"
+        raise RedisMissingError(f"venues.*.limits.*.shared needs the extra `redis`: {remedy}") from error
+    redis = settings.redis
+    password = (base_dir / redis.password_file).read_text("utf-8").strip() if redis.password_file else None
+    replica = redis.replica or f"{socket.gethostname()}/{settings.http.listen}"
+    return Shared(RedisStore(redis.url, password), replica=replica, share=redis.fallback_share, clock=clock)
