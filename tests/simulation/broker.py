@@ -121,7 +121,9 @@ class Broker:
         self._epochs[transactional_id] = self._epochs.get(transactional_id, 0) + 1
         return self._epochs[transactional_id]
 
-    def begin(self, transactional_id: str, epoch: int, partition: int, records: Sequence[OutRecord], timeout: float) -> tuple[int, int]:
+    def begin(
+        self, transactional_id: str, epoch: int, partition: int, records: Sequence[OutRecord], timeout: float
+    ) -> tuple[int, int]:
         """Take a transaction's records; where events and dead letters end after it."""
         if self._epochs.get(transactional_id) != epoch:
             raise ProducerFenced

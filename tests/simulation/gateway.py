@@ -34,6 +34,7 @@ KAFKA = KafkaSettings(
     commit_interval=0.5,
 )
 DRAIN_TIMEOUT = 1.5
+QUARANTINE = RECEIVE_WINDOW
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
     deadline=20.0,
@@ -108,14 +109,12 @@ class Gateway:
         *,
         accounts: tuple[str, ...],
         instance_id: str | None,
-        quarantine: float = RECEIVE_WINDOW,
     ) -> None:
         self.process = Process(world, name)
         self.instance_id = instance_id
         self._broker = broker
         self._venues = venues
         self._accounts = PaperAccounts(accounts)
-        self._quarantine = quarantine
         self._stop = asyncio.Event()
         self._clock = SimulatedClock(world, world.random.uniform(0, 1e5))
         self._clock_error = world.random.choice((0.0, 0.0, 5.0))
@@ -180,7 +179,7 @@ class Gateway:
                 group=KAFKA.group_id,
                 collect=0.005,
                 transaction_patience=KAFKA.request_timeout_ms / 1000,
-                quarantine=self._quarantine,
+                quarantine=QUARANTINE,
                 max_incomplete=20,
                 max_lane_queue=3,
                 repeat_window=RepeatWindow(1_000, 600.0),
@@ -220,7 +219,7 @@ def on_simulated_kafka() -> AbstractContextManager[ExitStack]:
     """While this is entered, `gateway.kafka.group` meets simulated brokers."""
     stack = ExitStack()
     stack.enter_context(patch.object(group_module, "AIOKafkaConsumer", _consumer))
-    stack.enter_context(patch.object(group_module, "KafkaAnswerLog", _answer_log))
+    stack.enter_context(patch.object(group_module, "KafkaAnswerLog", _make_answer_log))
     stack.enter_context(patch.object(group_module, "FETCH_MS", 1_000))
     return stack
 
@@ -229,8 +228,18 @@ def _consumer(*, broker: Broker, **options: Any) -> SimulatedConsumer:
     return SimulatedConsumer(broker, options)
 
 
+def _make_answer_log(**options: Any) -> SimulatedAnswerLog:
+    return _answer_log(**options)
+
+
 def _answer_log(
-    *, consumer_options: Any, partition: int, transactional_id: str, transaction_timeout_ms: int, patience: float, **_: Any
+    *,
+    consumer_options: Any,
+    partition: int,
+    transactional_id: str,
+    transaction_timeout_ms: int,
+    patience: float,
+    **_: Any,
 ) -> SimulatedAnswerLog:
     return SimulatedAnswerLog(
         consumer_options["broker"],

@@ -31,7 +31,6 @@ FAULTS_UNTIL = 8.0  # virtual seconds
 GIVE_UP = 120.0
 LOOK = 0.25
 ACCOUNTS = ("a", "b")
-CAPACITY = 8  # calls a second and account
 SETTINGS: dict[VenueName, tuple[VenueSettings, bool]] = {
     "binance_usdm": (VENUE, True),
     "ztdx": (msgspec.structs.replace(VENUE, latest_wins=False), True),
@@ -60,11 +59,10 @@ class Verdict(NamedTuple):
 class Scenario:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, *, quarantine: float = RECEIVE_WINDOW) -> None:
+    def __init__(self, seed: int) -> None:
         self.seed = seed
         self.world = World(seed)
         random = self.world.random
-        self.quarantine = quarantine
         self.partitions = random.choice((1, 1, 2))
         self.static = random.random() < 0.35
         self.broker = Broker(
@@ -73,8 +71,9 @@ class Scenario:
             session_timeout=KAFKA.session_timeout_ms / 1000,
             rebalance_timeout=KAFKA.rebalance_timeout_ms / 1000,
         )
+        capacity = random.choice((3, 8))  # calls a second and account
         self.venues: dict[VenueName, tuple[PaperVenue, RealVenue, VenueSettings]] = {
-            name: (PaperVenue(name, CAPACITY, reads_back=reads), RealVenue(self.world, name, CAPACITY), settings)
+            name: (PaperVenue(name, capacity, reads_back=reads), RealVenue(self.world, name, capacity), settings)
             for name, (settings, reads) in SETTINGS.items()
         }
         self.gateways: list[Gateway] = []
@@ -102,9 +101,7 @@ class Scenario:
     def verdict(self) -> Verdict:
         """Judge it."""
         told = self.history()
-        violations = check(
-            told, call_timeout=RECEIVE_WINDOW, expiry_allowance=RECEIVE_WINDOW, budget_kept=True
-        )
+        violations = check(told, call_timeout=RECEIVE_WINDOW, expiry_allowance=RECEIVE_WINDOW, budget_kept=True)
         return Verdict(self.seed, told, violations, self.world.errors, self.world.now)
 
     def bury(self) -> None:
@@ -118,15 +115,19 @@ class Scenario:
         calls = sorted(
             (call for _, real, _ in self.venues.values() for call in real.journal()), key=lambda call: call.received_at
         )
-        return history.History(
-            seed=self.seed,
-            commands=tuple(_command(record) for log in self.broker.commands for record in log),
-            events=_records(self.broker, "events"),
-            state=_records(self.broker, "state"),
-            dead_letters=_records(self.broker, "dead_letters"),
-            calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
-            final={key: value for _, real, _ in self.venues.values() for key, value in real.final().items()},
-        ) if answers else history.History(seed=self.seed)
+        return (
+            history.History(
+                seed=self.seed,
+                commands=tuple(_command(record) for log in self.broker.commands for record in log),
+                events=_records(self.broker, "events"),
+                state=_records(self.broker, "state"),
+                dead_letters=_records(self.broker, "dead_letters"),
+                calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
+                final={key: value for _, real, _ in self.venues.values() for key, value in real.final().items()},
+            )
+            if answers
+            else history.History(seed=self.seed)
+        )
 
     def _plan(self) -> None:
         random = self.world.random
@@ -183,7 +184,6 @@ class Scenario:
                 self.venues,
                 accounts=ACCOUNTS,
                 instance_id=instance_id,
-                quarantine=self.quarantine,
             )
         )
 
@@ -201,6 +201,8 @@ class Scenario:
             self._at_some_step(gateway, lambda: self._killed(gateway))
 
     def _killed(self, gateway: Gateway) -> None:
+        if gateway.left:
+            return
         gateway.process.kill()
         self.gateways.remove(gateway)
         self.dead.append(gateway)
@@ -269,7 +271,9 @@ class Commands:
         self._last: tuple[str, Target] | None = None
         self._expiring = random.choice((0.0, 0.2, 0.6))
 
-    def next(self, now: float, *, same: bool = False) -> tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    def next(
+        self, now: float, *, same: bool = False
+    ) -> tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]:
         """A record: partition, key, value, headers."""
         random, chance = self._random, self._random.random()
         if chance < 0.03:
@@ -313,13 +317,13 @@ class Commands:
         )
 
 
-def simulate(seed: int, *, quarantine: float = RECEIVE_WINDOW) -> Verdict:
+def simulate(seed: int) -> Verdict:
     """Run one seed and judge it."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         with on_simulated_kafka():
-            scenario = Scenario(seed, quarantine=quarantine)
+            scenario = Scenario(seed)
             scenario.run()
             verdict = scenario.verdict()
             scenario.bury()

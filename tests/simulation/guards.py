@@ -1,0 +1,219 @@
+"""The guards that keep the promises, each as something that can be taken out: what is left when nobody holds it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+from unittest.mock import PropertyMock, patch
+
+from gateway.kafka.claim import Claim, Membership
+from gateway.pipeline import execute, partition, settle
+from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.lanes import Lane, Lanes
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Mark
+from gateway.pipeline.ports import Tail
+from gateway.pipeline.record import Incoming
+from gateway.pipeline.repeats import Repeats
+from tests.simulation import gateway as simulated
+from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
+from tests.simulation.loop import Process
+
+Removal = Callable[[], AbstractContextManager[Any]]
+
+
+def the_lease() -> AbstractContextManager[Any]:
+    """Calls start for as long as nothing has told that the partition is lost."""
+    return patch.object(Lease, "allows", lambda *_: True)
+
+
+@contextmanager
+def the_epoch_check():
+    """Neither generation nor revocation is looked at: only the lease and the coordinator's refusals are left."""
+    with (
+        patch.object(Claim, "held", PropertyMock(return_value=True)),
+        patch.object(Membership, "_current", lambda _: (0, "")),
+    ):
+        yield
+
+
+@contextmanager
+def lease_and_epoch_check():
+    """Both."""
+    with the_lease(), the_epoch_check():
+        yield
+
+
+def the_quarantine() -> AbstractContextManager[Any]:
+    """A new owner calls at once."""
+    return patch.object(simulated, "QUARANTINE", 0.0)
+
+
+@contextmanager
+def the_restore():
+    """What a predecessor answered is not read."""
+    read = SimulatedAnswerLog.read
+
+    async def nothing(self, start, window=None):
+        tail = await read(self, start, window)
+        return tail if window is None else Tail([], tail.end)
+
+    with patch.object(SimulatedAnswerLog, "read", nothing):
+        yield
+
+
+@contextmanager
+def the_wait_for_the_commit():
+    """A lane goes on as soon as an answer is known."""
+    answer = partition.Partition._settle
+
+    def at_once(self, told):
+        answer(self, told)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    with patch.object(partition.Partition, "_settle", at_once):
+        yield
+
+
+@contextmanager
+def the_lanes_order():
+    """Every command has a lane of its own."""
+
+    def admit(self: Lanes, command: Incoming):
+        venue, account, name = command.lane
+        lane = self._lanes[venue, account, f"{name}#{command.offset}"] = Lane(
+            (venue, account, f"{name}#{command.offset}")
+        )
+        lane.waiting.append(command)
+        return lane, True
+
+    with patch.object(Lanes, "admit", admit):
+        yield
+
+
+@contextmanager
+def fencing():
+    """Each process has transactional ids of its own."""
+    make = simulated._answer_log
+
+    def own(*, transactional_id: str, **more: Any):
+        process = asyncio.get_running_loop()
+        assert isinstance(process, Process)
+        return make(transactional_id=f"{transactional_id} of {process.name}", **more)
+
+    with patch.object(simulated, "_answer_log", own):
+        yield
+
+
+@contextmanager
+def reading_after_an_unknown_commit():
+    """What became of a transaction is guessed: it was not."""
+    find_out = settle.Settlement._find_out
+
+    async def guess(self, start: Mark):
+        _, mark = await find_out(self, start)
+        return set(), mark
+
+    with patch.object(settle.Settlement, "_find_out", guess):
+        yield
+
+
+@contextmanager
+def asking_after_the_fence():
+    """Ownership is asked for before the transactional id is taken, and not after it."""
+    renew, fence = Claim.renew, SimulatedAnswerLog.fence
+    fenced: set[int] = set()
+
+    async def before(self, checkpoint):
+        if id(self) not in fenced:
+            await renew(self, checkpoint)
+            fenced.add(id(self))
+        else:
+            fenced.discard(id(self))
+
+    del fence
+    with patch.object(Claim, "renew", before):
+        yield
+
+
+@contextmanager
+def doubt_of_what_a_predecessor_sent():
+    """A new owner takes it that nothing was sent."""
+    admit = partition.Partition._admit
+
+    def trusting(self, incoming):
+        below, self._quarantined_below = self._quarantined_below, 0
+        lane = admit(self, incoming)
+        self._quarantined_below = below
+        if lane is not None and incoming.offset < below:
+            lane.not_before = max(lane.not_before, self._quarantine_ends)
+        return lane
+
+    with patch.object(partition.Partition, "_admit", trusting):
+        yield
+
+
+@contextmanager
+def the_wait_after_an_unknown_call():
+    """What was cut off is held to be over."""
+    unset = property(lambda _: float("-inf"), lambda *_: None)
+    with patch.object(execute, "Ambiguous", _Never), patch.object(Lane, "not_before", unset):
+        yield
+
+
+class _Never:
+    """Nothing is an instance of it."""
+
+
+@contextmanager
+def reading_back():
+    """An unknown outcome is reported as if nothing had been applied."""
+    use = execute.Executor._use
+
+    async def careless(self, *arguments):
+        result = await use(self, *arguments)
+        arguments[2].doubtful = False
+        return result
+
+    with patch.object(execute.Executor, "_use", careless):
+        yield
+
+
+def the_clean_mark() -> AbstractContextManager[Any]:
+    """Whoever leaves says that nothing is under way."""
+    return patch.object(partition.Partition, "_is_settled", lambda _: True)
+
+
+def the_repeats() -> AbstractContextManager[Any]:
+    """A command id may come again."""
+    return patch.object(Repeats, "is_repeat", lambda *_: False)
+
+
+def assuming_the_budget_spent() -> AbstractContextManager[Any]:
+    """A new owner takes it that its predecessor called nobody lately."""
+    return patch.object(VenueCalls, "assume_spent", lambda *_: None)
+
+
+def the_deadlines() -> AbstractContextManager[Any]:
+    """Nothing is ever late."""
+    return patch.object(execute.Executor, "_is_expired", lambda *_: False)
+
+
+def the_pause_on_assignment() -> AbstractContextManager[Any]:
+    """Records are handed out while a partition is taken over."""
+    return patch.object(SimulatedConsumer, "pause", lambda *_: None)
+
+
+def both(*removals: Removal) -> Removal:
+    """Several at once."""
+
+    @contextmanager
+    def all_of_them():
+        with ExitStack() as stack:
+            for removal in removals:
+                stack.enter_context(removal())
+            yield
+
+    return all_of_them
