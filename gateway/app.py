@@ -98,9 +98,10 @@ class Gateway:
         self.calls: dict[VenueName, VenueCalls] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
+        self.parts = self._parts(clock, telemetry)
         self.group = Group(
             settings.kafka,
-            parts=self._parts(clock, telemetry),
+            parts=self.parts,
             options=client_options(settings.kafka, base_dir),
             consumer_options=dict(consumer_options or {}),
             drain_timeout=settings.pipeline.drain_timeout,
@@ -117,10 +118,7 @@ class Gateway:
             await self.server.start()
             stack.push_async_callback(self.server.stop)
             await self._check_topics()
-            for session in self._sessions.values():
-                await session.start()
-                stack.push_async_callback(session.close)
-            await asyncio.gather(*(self._measure_clock(calls) for calls in self.calls.values()))
+            await self.connect(stack)
             self._log.info("started_gateway", loop=type(asyncio.get_running_loop()).__module__, probes=self.server.url)
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -136,6 +134,13 @@ class Gateway:
                 for task in background:
                     task.cancel()
         self._log.info("stopped_gateway")
+
+    async def connect(self, stack: AsyncExitStack) -> None:
+        """Open the venues' sessions, closed by the stack, and learn their clocks."""
+        for session in self._sessions.values():
+            await session.start()
+            stack.push_async_callback(session.close)
+        await asyncio.gather(*(self._measure_clock(calls) for calls in self.calls.values()))
 
     def _used(self) -> dict[VenueName, Venue]:
         return {

@@ -17,7 +17,6 @@ from gateway.transport.messages import HttpAnswer, HttpRequest
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call, Venue
 
-
 LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
 
 
