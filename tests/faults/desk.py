@@ -1,0 +1,246 @@
+"""A gateway without Kafka: `gateway.app`'s own wiring and one partition, over real sockets, at simulated venues."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from gateway.app import Gateway
+from gateway.clock import Clock
+from gateway.pipeline.ledger import Checkpoint, Mark
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.partition import Partition
+from gateway.pipeline.ports import OutRecord, Tail
+from gateway.pipeline.record import CommandRecord
+from gateway.pipeline.repeats import RepeatWindow
+from gateway.settings import AccountSettings, KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
+from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
+from gateway.simulator.config import account_table
+from gateway.simulator.journal import Entry
+from schemas import (
+    BinanceMargin,
+    BinancePortfolio,
+    BinanceUsdm,
+    Event,
+    Okx,
+    SetLeverage,
+    Target,
+    Timestamp,
+    VenueName,
+    Ztdx,
+    decode_event,
+    encode,
+)
+from schemas.targets import venue_of
+
+FOREVER = 1e9
+TARGETS: Mapping[VenueName, Target] = {
+    "binance_margin": BinanceMargin(),
+    "binance_usdm": BinanceUsdm(symbol="BTCUSDT"),
+    "binance_portfolio": BinancePortfolio(symbol="BTCUSDT"),
+    "okx": Okx(margin_mode="isolated", instrument="BTC-USDT-SWAP"),
+    "ztdx": Ztdx(symbol="BTCUSDT"),
+}
+
+
+def target(venue: VenueName, number: int | None = None) -> Target:
+    """A venue's sample target, or one of any number of lanes."""
+    if number is None or venue == "binance_margin":
+        return TARGETS[venue]
+    if venue == "okx":
+        return Okx(margin_mode="isolated", instrument=f"SIM{number}-USDT-SWAP")
+    return msgspec.structs.replace(TARGETS[venue], symbol=f"SIM{number}USDT")
+
+
+def account(name: str, venue: VenueName) -> SimulatedAccount:
+    """A key of its own."""
+    passphrase = "open sesame" if venue == "okx" else None
+    return SimulatedAccount(
+        name=name, venue=venue, api_key=f"key-{name}", secret=f"secret-{name}-{venue}", passphrase=passphrase
+    )
+
+
+class MemoryOwnership:
+    """A partition that nobody else wants."""
+
+    held = True
+
+    async def committed(self) -> Checkpoint:
+        return Checkpoint(0, Mark(0, 0), clean=True)
+
+    async def renew(self, checkpoint: Checkpoint) -> None:
+        return
+
+    async def end(self) -> int:
+        return 0
+
+
+class MemoryLog:
+    """The answer topics as lists; whoever waits for an answer is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.dead_letters: list[OutRecord] = []
+        self.state: dict[bytes | None, Event] = {}
+        self._waiting: dict[str, asyncio.Future[Event]] = {}
+
+    def answer(self, command_id: str) -> asyncio.Future[Event]:
+        """Done once the command's event is committed."""
+        return self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
+
+    async def fence(self) -> None:
+        return
+
+    async def write(self, records: Sequence[OutRecord]) -> Mark:
+        for record in records:
+            if record.topic == "dead_letters":
+                self.dead_letters.append(record)
+                continue
+            event = decode_event(record.value or b"")
+            if record.topic == "state":
+                self.state[record.key] = event
+                continue
+            self.events.append(event)
+            self.answer(event.command_id).set_result(event)
+        return Mark(len(self.events), len(self.dead_letters))
+
+    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+        return Tail((), Mark(0, 0))
+
+
+class Desk:
+    """Send commands, see events, calls and what the venues have in the end."""
+
+    def __init__(self, simulator: Simulator, gateway: Gateway, clock: Clock, folder: Path) -> None:
+        self.simulator = simulator
+        self.gateway = gateway
+        self.clock = clock
+        self.folder = folder
+        self.log = MemoryLog()
+        lease = Lease(FOREVER)
+        lease.renew(clock.monotonic())
+        self.partition = Partition(gateway.parts, ownership=MemoryOwnership(), log=self.log, lease=lease)
+        self._commands = 0
+        self._offset = 0
+
+    def command(
+        self, to: VenueName | Target, leverage: int = 5, *, account: str = "desk", expires_in: float | None = None
+    ) -> SetLeverage:
+        """A new command for a venue's sample target, or for a target."""
+        self._commands += 1
+        return SetLeverage(
+            command_id=f"c-{self._commands}",
+            account=account,
+            leverage=Decimal(leverage),
+            target=TARGETS[to] if isinstance(to, str) else to,
+            expires_at=None if expires_in is None else Timestamp.from_epoch(self.clock.wall() + expires_in),
+        )
+
+    def feed(self, *commands: SetLeverage) -> list[asyncio.Future[Event]]:
+        """Let the partition have these records at once; their answers to come."""
+        records: list[CommandRecord] = []
+        for command in commands:
+            records.append(CommandRecord(0, self._offset, 0, command.key.encode(), encode(command), ()))
+            self._offset += 1
+        self.partition.feed(records)
+        return [self.log.answer(command.command_id) for command in commands]
+
+    async def ask(
+        self, to: VenueName | Target, leverage: int = 5, *, account: str = "desk", expires_in: float | None = None
+    ) -> Event:
+        """One command, to its event."""
+        return await self.feed(self.command(to, leverage, account=account, expires_in=expires_in))[0]
+
+    def fault(self, kind: str, venue: VenueName, **more: Any) -> Fault:
+        """Switch a fault of the simulator's on."""
+        return self.simulator.faults.add(Fault(kind=kind, venue=venue, **more))
+
+    def calls(self, venue: VenueName) -> list[Entry]:
+        """The calls of the venue's leverage endpoint, in order."""
+        return [entry for entry in self.simulator.journal.entries if entry.venue == venue]
+
+    def values(self, venue: VenueName) -> list[str]:
+        """What they asked for."""
+        return [entry.value for entry in self.calls(venue)]
+
+    def final(self, to: VenueName | Target, account: str = "desk") -> str | None:
+        """What the venue has."""
+        chosen = TARGETS[to] if isinstance(to, str) else to
+        return self.simulator.state().get(f"{venue_of(chosen)}:{account}:{chosen.lane}")
+
+    def refused_for_limits(self) -> list[Entry]:
+        """Calls that a venue counted over its limits."""
+        return [entry for entry in self.simulator.journal.entries if entry.status in (418, 429)]
+
+
+@asynccontextmanager
+async def open_desk(
+    clock: Clock,
+    accounts: Iterable[tuple[str, VenueName]],
+    *,
+    simulated: SimulatorSettings | None = None,
+    pipeline: PipelineSettings | None = None,
+    warm: float = 61.0,
+    **venues: VenueSettings,
+) -> AsyncGenerator[Desk]:
+    """A simulator that knows these accounts, and a gateway for them.
+
+    Args:
+        clock: of both.
+        accounts: names and venues.
+        simulated: the simulator's settings; its accounts are replaced.
+        pipeline: the gateway's.
+        warm: seconds to wait until what an earlier process may have spent has left every window.
+        venues: the gateway's tables of venues; their `base_url` is filled in.
+    """
+    known = tuple(account(name, venue) for name, venue in accounts)
+    simulator = Simulator(msgspec.structs.replace(simulated or SimulatorSettings(), accounts=known), clock)
+    await simulator.start()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(simulator.stop)
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        settings = _settings(simulator, known, folder, venues, pipeline or PipelineSettings())
+        gateway = Gateway(settings, base_dir=folder, clock=clock)
+        stack.push_async_callback(gateway.group.consumer.stop)
+        await gateway.connect(stack)
+        desk = Desk(simulator, gateway, clock, folder)
+        restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(desk.partition.run(restored.set_result))
+        stack.push_async_callback(_end, running)
+        await restored
+        await asyncio.sleep(warm)
+        yield desk
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _settings(
+    simulator: Simulator,
+    accounts: Iterable[SimulatedAccount],
+    folder: Path,
+    venues: Mapping[str, VenueSettings],
+    pipeline: PipelineSettings,
+) -> Settings:
+    tables = "".join(account_table(folder, one) for one in accounts)
+    defaults = VenuesSettings()
+    return Settings(
+        kafka=KafkaSettings(check_partitioner=False),
+        pipeline=pipeline,
+        venues=VenuesSettings(
+            **{
+                name: msgspec.structs.replace(
+                    venues.get(name, getattr(defaults, name)), base_url=simulator.base_url(name)
+                )
+                for name in TARGETS
+            }
+        ),
+        accounts=msgspec.convert(msgspec.toml.decode(tables)["accounts"], dict[str, AccountSettings]),
+    )
