@@ -1,4 +1,4 @@
-"""Says at the end of a run how many Kafka tests were skipped and why; with GATEWAY_REQUIRE_KAFKA=1 such a run fails.
+"""Says at the end of a run how many Kafka tests were skipped and why; with DEMAND_KAFKA_TESTS=1 such a run fails.
 
 A pytest plugin that conftest.py registers.
 """
@@ -24,11 +24,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reason, count in reasons.most_common():
         terminalreporter.line(f"{count} x {reason}")
     if _required():
-        terminalreporter.line("GATEWAY_REQUIRE_KAFKA is set: a skipped Kafka test fails the run.", red=True)
+        terminalreporter.line("DEMAND_KAFKA_TESTS is set: a skipped Kafka test fails the run.", red=True)
 
 
 def _required() -> bool:
-    return os.environ.get("GATEWAY_REQUIRE_KAFKA", "") not in ("", "0")
+    return os.environ.get("DEMAND_KAFKA_TESTS", "") not in ("", "0")
 
 
 def _skipped(reporter: Any) -> Counter[str]:
