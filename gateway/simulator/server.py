@@ -18,7 +18,7 @@ from gateway.simulator.binance import BinanceMargin, portfolio, usdm
 from gateway.simulator.control import Control
 from gateway.simulator.endpoint import Endpoint, SimulatedVenue
 from gateway.simulator.exchange import VENUES, Asked, Call, Reply, VenueWord
-from gateway.simulator.faults import Fault, Faults
+from gateway.simulator.faults import Effect, Fault, Faults
 from gateway.simulator.gate import PUBLISHED, Gate, banned
 from gateway.simulator.journal import Entry, Holdings, Journal
 from gateway.simulator.okx import Okx
@@ -147,18 +147,24 @@ class Simulator:
         request, call, endpoint, entry, usage = visit
         effect, seconds = self.faults.kinds[fault.kind].effect, self.faults.seconds(fault)
         entry.verdict = "fault"
-        if effect == "latency_before":
-            await self._wait(seconds)
-        judged = self._judge(call, endpoint, entry) if self.faults.applied(fault) else None
-        if effect == "latency":
-            await self._wait(seconds)
+        if effect in {"latency", "latency_before"}:
+            return self._answer(call, entry, await self._judge_late(visit, effect, seconds), usage)
+        if self.faults.applied(fault):
+            self._judge(call, endpoint, entry)
         if effect == "black_hole":
             await self._hold(request)
         if effect in {"reset", "black_hole"}:
             return self._drop(request, entry)
-        if judged is None or effect == "reply":
-            judged = self._ban(call, seconds) if effect == "ban" else self.faults.reply(fault)
-        return self._answer(call, entry, judged, usage)
+        reply = self._ban(call, seconds) if effect == "ban" else self.faults.reply(fault)
+        return self._answer(call, entry, reply, usage)
+
+    async def _judge_late(self, visit: _Visit, effect: Effect, seconds: float) -> Reply:
+        if effect == "latency_before":
+            await self._wait(seconds)
+        reply = self._judge(visit.call, visit.endpoint, visit.entry)
+        if effect == "latency":
+            await self._wait(seconds)
+        return reply
 
     def _ban(self, call: Call, seconds: float) -> Reply:
         self.gate.ban(call.venue, call.ip, self._clock.wall() + seconds)

@@ -83,6 +83,12 @@ def test_settings_hold_no_secret_and_secret_files_are_their_owners_only(tmp_path
     assert all(file.stat().st_mode & 0o077 == 0 for file in files.values())
 
 
+def test_accounts_of_a_file_that_gives_all_of_them_everything_make_good_settings(tmp_path: Path):
+    account = SimulatedAccount(name="a", venue="ztdx", api_key="k", secret="s", passphrase="p", simulated=True)
+    path = write_gateway_config(tmp_path, (account,), simulator_url="http://127.0.0.1:9")
+    assert load_settings(path, {}).accounts["a"].ztdx is not None
+
+
 def test_as_a_process_it_prints_one_line_with_its_url_and_leaves_at_sigterm(tmp_path: Path):
     write_accounts(tmp_path / "accounts.toml", (OKX,))
     command = [sys.executable, "-m", "gateway.simulator", "--listen", "127.0.0.1:0", "--accounts"]
