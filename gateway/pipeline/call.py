@@ -18,6 +18,7 @@ from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call, Venue
 
 LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
+CLOCK_SLACK = 1.0  # seconds; some venues tell their clock in whole seconds, and a call before a ban ends prolongs it
 
 
 class Sender(Protocol):
@@ -201,9 +202,10 @@ class VenueCalls:
             self._permits.throttle(self.venue.name, account, outcome.limit, now + self._pause(call, outcome))
 
     def _pause(self, call: Call, throttled: Throttled) -> float:
+        told = [] if throttled.retry_after is None else [throttled.retry_after]
         if throttled.until is not None:
-            return min(LONGEST_BAN, max(0.0, throttled.until - self._venue_time.timestamp_ms() / 1000))
-        if throttled.retry_after is not None:
-            return throttled.retry_after
+            told.append(throttled.until - self._venue_time.timestamp_ms() / 1000 + CLOCK_SLACK)
+        if told:
+            return min(LONGEST_BAN, max(0.0, *told))
         names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}
         return max((limit.window for limit in self.venue.limits if limit.name in names), default=60.0)
