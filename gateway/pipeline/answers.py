@@ -74,11 +74,14 @@ def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float, dea
     return _rejected(incoming, refusal, None, topic=topic, now=now, dead_letter=dead_letter)
 
 
-def rejected(incoming: Incoming, outcome: Outcome, *, topic: str, now: float, dead_letter: bool = True) -> Answer:
-    """The venue's last word, or the lack of one."""
+def rejected(incoming: Incoming, outcome: Outcome, *, topic: str, now: float, free_at: float | None = None) -> Answer:
+    """The venue's last word, or the lack of one; `free_at`: when limits and breaker let the next call go."""
     reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
-    refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=_retry_at(outcome, now))
-    return _rejected(incoming, refusal, outcome, topic=topic, now=now, dead_letter=dead_letter)
+    retry_at = _retry_at(outcome, now)
+    if retry_at is None and isinstance(outcome, Throttled | Unavailable):
+        retry_at = free_at
+    refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=retry_at)
+    return _rejected(incoming, refusal, outcome, topic=topic, now=now, dead_letter=True)
 
 
 def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:

@@ -274,11 +274,16 @@ class Executor:
         command = incoming.command
         if self._is_expired(incoming) and not incoming.attempts:
             return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it could be sent")
-        retry_at = self._clock.wall() + calls.estimate(command.account, calls.venue.set_leverage(command))
+        retry_at = self._free_at(incoming)
         if calls.breaker(command.account).is_open(self._clock.monotonic()):
             message = "no answer from the venue until the deadline"
             return Refusal(reason="venue_unavailable", message=message, retry_at=retry_at)
         return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
+
+    def _free_at(self, incoming: Incoming) -> float:
+        """When limits and breaker would let a call like this one go, in wall seconds."""
+        calls, command = self._calls[incoming.venue], incoming.command
+        return self._clock.wall() + calls.estimate(command.account, calls.venue.set_leverage(command))
 
     def _conclude(self, attempt: Attempt) -> Answer:
         incoming, result = attempt
@@ -286,7 +291,10 @@ class Executor:
         if isinstance(result, Applied):
             return answers.changed(incoming, result, topic=self._topic, now=now)
         if not isinstance(result, Refusal):
-            return answers.rejected(incoming, result, topic=self._topic, now=now)
+            free_at = self._free_at(incoming)
+            return answers.rejected(
+                incoming, result, topic=self._topic, now=now, free_at=free_at if free_at > now else None
+            )
         if incoming.doubtful:
             message = f"it may have been applied, and then: {result.message}"
             result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)
