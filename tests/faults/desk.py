@@ -12,8 +12,8 @@ import msgspec
 
 from gateway.app import Gateway
 from gateway.clock import Clock
-from gateway.pipeline.ledger import Checkpoint, Mark
 from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Checkpoint, Mark
 from gateway.pipeline.partition import Partition
 from gateway.pipeline.ports import OutRecord, Tail
 from gateway.pipeline.record import CommandRecord
@@ -73,7 +73,7 @@ class MemoryOwnership:
     async def committed(self) -> Checkpoint:
         return Checkpoint(0, Mark(0, 0), clean=True)
 
-    async def renew(self, checkpoint: Checkpoint) -> None:
+    async def renew(self, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the port's
         return
 
     async def end(self) -> int:
@@ -109,7 +109,7 @@ class MemoryLog:
             self.answer(event.command_id).set_result(event)
         return Mark(len(self.events), len(self.dead_letters))
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:  # noqa: ARG002 - the port's
         return Tail((), Mark(0, 0))
 
 

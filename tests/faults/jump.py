@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 from tests.clocks import NOON
 
 P = ParamSpec("P")
-PATIENCE = 0.002  # real seconds without a byte from any socket, after which none is on its way
+PATIENCE = 0.001  # real seconds without a byte from any socket, after which none is on its way
 STUCK = 10.0  # real seconds without a byte and without a timer
 START = 5.0  # seconds into a minute of the venues' clocks
 

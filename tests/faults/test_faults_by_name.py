@@ -18,9 +18,9 @@ UNHARMED = {"latency", "latency_before"}
 SEEN = {"reset_after", "black_hole_after", "truncated", "html", "empty"}  # applied: reading back shows it
 STOPS = {"key_revoked"}
 # Two calls at least so far apart: what the venue asked for, or how long the first might still take effect.
-PAUSES = {"too_many": 2.0, "ban": 20.0, "reset_before": CALL_TIMEOUT, "black_hole_before": CALL_TIMEOUT}
-PAUSES |= dict.fromkeys(("unknown_503", "unexpected_500", "timeout_504", "timeout_408", "outage"), CALL_TIMEOUT)
-PAUSES |= dict.fromkeys(("okx_50004", "okx_50026"), CALL_TIMEOUT) | {"okx_50011": 2.0}
+DOUBTFUL = {"reset_before", "black_hole_before", "outage", "unknown_503", "unexpected_500", "timeout_504"}
+DOUBTFUL |= {"timeout_408", "okx_50004", "okx_50026"}
+PAUSES = {"too_many": 2.0, "okx_50011": 2.0, "ban": 20.0, **dict.fromkeys(DOUBTFUL, CALL_TIMEOUT)}
 
 # For good: what is known in the end.
 REASONS = {
@@ -30,7 +30,14 @@ REASONS = {
     "ban": "rate_limited",
     "key_revoked": "unauthorised",
 }
-UNTOLD_BY_MARGIN = {"protected_503", "waf", "too_many", "ban", "key_revoked"}  # those that surely did nothing
+SURE_AT_MARGIN = {"protected_503", "waf", "too_many", "ban", "key_revoked"}  # of what follows, nothing can be read back
+BREAKING = {"service_unavailable_503", "internal_503", "protected_503", "okx_50001", "okx_50013", "waf"}
+
+
+@pytest.fixture(autouse=True)
+def seldom_looks(monkeypatch: pytest.MonkeyPatch):
+    """A call in a black hole need not look 20 times a second whether its caller is gone: each look is a jump."""
+    monkeypatch.setattr("gateway.simulator.server.BLACK_HOLE_LOOK", 1.0)
 
 
 def seconds_of(kind: Kind) -> float | None:
@@ -39,7 +46,9 @@ def seconds_of(kind: Kind) -> float | None:
 
 def no_call_overlaps(desk: Desk, venue: VenueName) -> bool:
     calls = desk.calls(venue)
-    return all((one.finished_at or 0) <= other.received_at for one, other in zip(calls, calls[1:], strict=False))
+    # The simulator finds out a little late that the caller of a call in a black hole is gone.
+    ends = [min(call.finished_at or 0, call.received_at + CALL_TIMEOUT) for call in calls]
+    return all(end <= other.received_at for end, other in zip(ends, calls[1:], strict=False))
 
 
 @pytest.mark.parametrize(("kind", "venue"), HITS)
@@ -72,10 +81,10 @@ async def test_a_fault_that_stays_is_told_as_what_it_is_and_once_it_ends_the_nex
 ):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         desk.fault(kind.name, venue)
-        event = await desk.ask(venue, 3)
+        event = await desk.ask(venue, 10)
         calls = desk.calls(venue)
         reads_back = venue != "binance_margin"
-        assert set(desk.values(venue)) == {"3"}
+        assert set(desk.values(venue)) == {"10"}
         assert event.attempts == len(calls) <= 5
         assert no_call_overlaps(desk, venue)
         if kind.name in UNHARMED | {"clock_skew"} or (kind.name in SEEN and reads_back):
@@ -83,11 +92,12 @@ async def test_a_fault_that_stays_is_told_as_what_it_is_and_once_it_ends_the_nex
             assert len(calls) == (2 if kind.name == "clock_skew" else 1)
         else:
             assert isinstance(event, LeverageRejected)
-            unknown = not reads_back and kind.name not in UNTOLD_BY_MARGIN
+            unknown = not reads_back and kind.name not in SURE_AT_MARGIN
             assert event.reason == ("outcome_unknown" if unknown else REASONS.get(kind.name, "venue_unavailable"))
             assert event.dead_lettered
-            assert (event.reason == "rate_limited") == (event.retry_at is not None)
-        assert desk.final(venue) == ("3" if kind.applied or kind.name == "clock_skew" else None)
+            again = event.reason == "rate_limited" or (event.reason == "venue_unavailable" and kind.name in BREAKING)
+            assert (event.retry_at is not None) == again
+        assert desk.final(venue) == ("10" if kind.applied or kind.name == "clock_skew" else None)
         if kind.name in STOPS:
             return  # told apart below
         desk.simulator.faults.clear()
