@@ -4,11 +4,7 @@
 """
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import count
@@ -16,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.partitioner import murmur2
 from msgspec import Struct
@@ -44,11 +39,8 @@ from schemas import JSON, BinanceUsdm, Event, SetLeverage, Target, decode_event,
 from schemas.codec import ContentType
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, content_type
 from schemas.topics import Topics
+from tests.app.processes import PARTITIONS, PATIENCE, GatewayProcess, until
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
-LOOK = 0.02
-PARTITIONS = 4
 PLENTY = 10_000_000  # the budgets have tests of their own
 ACCOUNT = "desk-1"
 Headers = Sequence[tuple[str, bytes]]
@@ -96,10 +88,13 @@ class Rig:
         kafka: dict[str, Any] | None = None,
         pipeline: dict[str, Any] | None = None,
         venue: dict[str, Any] | None = None,
+        venues: dict[str, dict[str, Any]] | None = None,
         accounts: dict[str, AccountSettings] | None = None,
         logging: LoggingSettings | None = None,
     ) -> Settings:
-        """Quick ones for this deployment, with these changes."""
+        """Quick ones for this deployment, with these changes: `venue` at every venue, `venues` at some."""
+        every: dict[str, Any] = venue or {}
+        bounds: dict[str, Any] = {"drain_timeout": 5.0}
         group: dict[str, Any] = {
             "bootstrap_servers": self.bootstrap,
             "group_id": self.topics.commands,
@@ -113,10 +108,10 @@ class Rig:
         }
         return Settings(
             kafka=KafkaSettings(**group | (kafka or {})),
-            pipeline=PipelineSettings(**{"drain_timeout": 5.0} | (pipeline or {})),
+            pipeline=PipelineSettings(**bounds | (pipeline or {})),
             http=HttpSettings(listen="127.0.0.1:0"),
             logging=logging or LoggingSettings(format="json", level="info"),
-            venues=VenuesSettings(**{name: self._venue(name, venue or {}) for name in VENUES}),
+            venues=VenuesSettings(**{name: self._venue(name, every | (venues or {}).get(name, {})) for name in VENUES}),
             accounts=self.accounts if accounts is None else accounts,
         )
 
@@ -149,7 +144,7 @@ class Rig:
                 stop.set()
 
     @asynccontextmanager
-    async def process(self, name: str, settings: Settings | None = None) -> AsyncGenerator["GatewayProcess"]:
+    async def process(self, name: str, settings: Settings | None = None) -> AsyncGenerator[GatewayProcess]:
         """`leverage-gateway run`, ready when entered; killed when left, if it is still there."""
         process = GatewayProcess(self.folder, name, settings or self.settings())
         try:
@@ -229,9 +224,11 @@ class Rig:
         return await self.answers(*commands, patience=patience)
 
     async def settled(self) -> None:
-        """Until every partition has answered a command sent now: what was read before it is answered or dropped."""
+        """Until every partition has answered records sent now: what was read before them is answered or dropped."""
         commands = [self.command(leverage=0, account=account) for account in self._account_of_each_partition()]
         await self.ask(*commands)
+        places = [await self.put(b"", partition=partition) for partition in range(self.partitions)]
+        await until(lambda: all(self.records_of("dead_letters", place) for place in places), "the last dead letters")
 
     def _account_of_each_partition(self) -> list[str]:
         found: dict[int, str] = {}
@@ -239,8 +236,8 @@ class Rig:
             name = f"nobody-{number}"
             found.setdefault(self.partition_of(self.command(account=name)), name)
             if len(found) == self.partitions:
-                return list(found.values())
-        raise AssertionError
+                break
+        return list(found.values())
 
     def calls(self, lane: str | None = None, venue: str | None = None) -> list[Entry]:
         """The simulator's journal."""
@@ -262,76 +259,6 @@ class Rig:
         """Disconnect."""
         await self._producer.stop()
         await self._consumer.stop()
-
-
-class GatewayProcess:
-    """`python -m gateway run` on a deployment's settings."""
-
-    def __init__(self, folder: Path, name: str, settings: Settings) -> None:
-        self._config = folder / f"{name}.toml"
-        self._config.write_text(toml(msgspec.to_builtins(settings)))
-        self._log = folder / f"{name}.log"
-        self.popen: subprocess.Popen[bytes]
-
-    def start(self) -> None:
-        """Start it; its log goes on where it was."""
-        with self._log.open("ab") as log:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "run", "--config", str(self._config)],
-                cwd=ROOT,
-                env=os.environ | {"PYTHONFAULTHANDLER": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._started_at = len(self.log)
-
-    @property
-    def log(self) -> str:
-        """Everything it wrote."""
-        return self._log.read_text("utf-8", "replace")
-
-    @property
-    def log_lines(self) -> list[dict[str, Any]]:
-        """Its log since the last start, where it is JSON."""
-        lines = self.log[self._started_at :].splitlines()
-        return [msgspec.json.decode(line) for line in lines if line.startswith("{") and line.endswith("}")]
-
-    def logged(self, event: str) -> list[dict[str, Any]]:
-        """Lines of one kind since the last start."""
-        return [line for line in self.log_lines if line.get("event") == event]
-
-    async def restored(self, partitions: int = PARTITIONS) -> None:
-        """Until it works on so many partitions."""
-        await until(
-            lambda: (
-                self.popen.poll() is not None
-                or len({line["partition"] for line in self.logged("restored_partition")}) >= partitions
-            ),
-            "the process has its partitions",
-            PATIENCE,
-        )
-        assert self.popen.poll() is None, self.log
-
-    @property
-    def url(self) -> str:
-        """Where its probes are."""
-        return self.logged("started_gateway")[-1]["probes"]
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self.popen.send_signal(number)
-
-    def kill(self) -> None:
-        """kill -9, and take the body away."""
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.wait()
-
-    async def terminate(self) -> int:
-        """SIGTERM, and its exit code."""
-        self.popen.terminate()
-        return await asyncio.to_thread(self.popen.wait, PATIENCE)
 
 
 @asynccontextmanager
@@ -358,16 +285,6 @@ async def deployed(
         await simulator.stop()
 
 
-async def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait for what nothing tells; AssertionError where it does not come."""
-    try:
-        async with asyncio.timeout(patience):
-            while not condition():
-                await asyncio.sleep(LOOK)
-    except TimeoutError:
-        raise AssertionError(f"in {patience} s not: {what}") from None
-
-
 def place_of(record: Record) -> Place:
     """The command record that an event, state record or dead letter answers."""
     headers = dict(record.headers)
@@ -376,16 +293,7 @@ def place_of(record: Record) -> Place:
 
 def event_of(record: Record) -> Event:
     """What an event or state record says."""
-    return decode_event(record.value, content_type(record.headers))
-
-
-def toml(tables: dict[str, Any], path: tuple[str, ...] = ()) -> str:
-    """A settings tree as TOML; JSON's texts, numbers and booleans are TOML's too."""
-    own = {name: value for name, value in tables.items() if not isinstance(value, dict | None)}
-    lines = [f"[{'.'.join(path)}]"] if path and own else []
-    lines += [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in own.items()]
-    below = [toml(value, (*path, f'"{name}"')) for name, value in tables.items() if isinstance(value, dict)]
-    return "\n".join([*lines, *below])
+    return decode_event(record.value or b"", content_type(record.headers))
 
 
 def _accounts(folder: Path) -> dict[str, AccountSettings]:

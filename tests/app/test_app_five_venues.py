@@ -7,7 +7,8 @@ import pytest
 from gateway.app import Gateway
 from schemas import BinanceMargin, BinancePortfolio, BinanceUsdm, LeverageChanged, Okx, Target, Ztdx
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, TRACEPARENT
-from tests.app.rig import Rig, event_of, until
+from tests.app.processes import until
+from tests.app.rig import Rig, event_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("gateway")]
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
