@@ -60,6 +60,12 @@ class Breaker:
         self._probe_at = None
         self._probing = False
 
+    def reached(self, now: float) -> None:
+        """The venue answered a call of another kind: that closes nothing, but a probe is worth it at once."""
+        if self._probe_at is not None:
+            self._probe_at = min(self._probe_at, now)
+            self._probing = False
+
     def failed(self, now: float) -> None:
         """It did not. A call begun before the breaker opened does not prolong it; a failed probe does."""
         self._failures += 1

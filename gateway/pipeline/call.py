@@ -12,6 +12,7 @@ from gateway.limits.breaker import Breaker, BreakerPolicy
 from gateway.limits.permits import Permit, Permits
 from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
 from gateway.pipeline.observer import Observer
+from gateway.pipeline.slots import Slots
 from gateway.settings import VenueSettings
 from gateway.transport.messages import HttpAnswer, HttpRequest
 from gateway.venues.credentials import Credentials
@@ -44,11 +45,12 @@ class VenueTime(Protocol):
 class Turn:
     """The right to start one call now; it must be used or given back."""
 
-    __slots__ = ("_slots", "permit")
+    __slots__ = ("_account", "_slots", "permit")
 
-    def __init__(self, permit: Permit, slots: asyncio.Semaphore) -> None:
+    def __init__(self, permit: Permit, slots: Slots, account: str) -> None:
         self.permit = permit
-        self._slots: asyncio.Semaphore | None = slots
+        self._account = account
+        self._slots: Slots | None = slots
 
     def unused(self) -> None:
         """Give everything back: nothing was sent. Without effect once the turn is over."""
@@ -59,7 +61,7 @@ class Turn:
         """The call is over: its slot is free, its permit settled elsewhere."""
         slots, self._slots = self._slots, None
         if slots is not None:
-            slots.release()
+            slots.give_back(self._account)
 
 
 class VenueCalls:
@@ -83,7 +85,7 @@ class VenueCalls:
         self._venue_time = venue_time
         self._permits = permits
         self._clock = clock
-        self._slots = asyncio.Semaphore(max_in_flight)
+        self._slots = Slots(max_in_flight)
         self._observer = observer
         self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
         self._breakers: dict[str, Breaker] = {}
@@ -110,9 +112,9 @@ class VenueCalls:
         permit = self._permits.estimate(self.venue.name, account, call.costs)
         return max(permit, self.breaker(account).probe_at(now) - now)
 
-    def assume_spent(self, account: str) -> None:
-        """The account came from another instance, which may have used its limits up to now."""
-        self._permits.assume_spent(self.venue.name, account)
+    def assume_spent(self, account: str, until: float) -> None:
+        """The account came from another instance, whose calls may count until then."""
+        self._permits.assume_spent(self.venue.name, account, until)
 
     async def turn(self, account: str, call: Call) -> Turn:
         """Wait for the right to start one call; cancelled, nothing is lost."""
@@ -177,11 +179,11 @@ class VenueCalls:
     async def _permitted(self, account: str, call: Call) -> Turn:
         permit = await self._permits.acquire(self.venue.name, account, call.costs)
         try:
-            await self._slots.acquire()
+            await self._slots.take(account)
         except BaseException:
             permit.unused()
             raise
-        return Turn(permit, self._slots)
+        return Turn(permit, self._slots, account)
 
     def _settle(
         self, turn: Turn, answer: HttpAnswer | Unavailable | Ambiguous, classify: Callable[[HttpAnswer], Outcome]
@@ -197,7 +199,10 @@ class VenueCalls:
         if isinstance(outcome, Unavailable | Ambiguous):
             self.breaker(account).failed(now)
             return
-        self.breaker(account).succeeded(now)
+        if call.purpose == "set_leverage":
+            self.breaker(account).succeeded(now)
+        else:
+            self.breaker(account).reached(now)
         if isinstance(outcome, Throttled):
             self._permits.throttle(self.venue.name, account, outcome.limit, now + self._pause(call, outcome))
 

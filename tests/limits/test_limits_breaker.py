@@ -67,3 +67,18 @@ def test_late_failures_of_calls_begun_before_do_not_prolong_it():
     for late in range(5):
         breaker.failed(START + late)
     assert breaker.probe_at(START) == START + 5
+
+
+def test_an_answer_to_a_call_of_another_kind_closes_nothing_but_asks_for_a_probe():
+    breaker = Breaker(BreakerPolicy(failures=2, reset=5.0))
+    breaker.failed(1.0)
+    breaker.reached(1.0)
+    breaker.failed(1.0)
+    assert breaker.is_open(1.0)
+    breaker.reached(2.0)
+    assert breaker.is_open(2.0)
+    assert breaker.allows(2.0)
+    assert not breaker.allows(2.0)
+    breaker.failed(3.0)
+    assert not breaker.allows(7.9)
+    assert breaker.allows(8.0)
