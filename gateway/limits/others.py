@@ -61,7 +61,7 @@ class _Tally:
             self.seen_at = max(self.seen_at, call.since)
         passed = (call.since - self.sampled_at) / sample
         if passed >= 1:
-            growth = self.others - self.sampled
+            growth = max(0, self.others - self.sampled)  # less only where unanswered calls turned out to be ours
             self.samples += passed
             self.grown += growth
             self.squares += growth * growth / passed

@@ -166,3 +166,22 @@ def test_a_venue_clock_known_only_roughly_carries_no_count_into_the_next_window(
         bucket.answered(hold, counts[number], ended + number * 1e-6, wall(ended) + error)
     assert bucket.others is not None
     assert bucket.others.known(START + MINUTE + 3) <= calls
+
+
+def test_unanswered_calls_that_turn_out_to_be_ours_leave_no_fear_of_others():
+    bucket = counted(2400)
+    now = START + 1
+    for used in range(1, 101):
+        now += 0.1
+        call(bucket, used, now)
+    unanswered = [bucket.hold(1, now) for _ in range(60)]
+    for used in range(161, 211):
+        now += 0.1
+        call(bucket, used, now)
+    for hold in unanswered:
+        bucket.ended(hold, now)
+    for used in range(212, 262):  # one of these is somebody else's
+        now += 0.1
+        call(bucket, used, now)
+    assert bucket.used(now) == 261
+    assert bucket.free(now) > 600  # before a whole window was seen, half of it is others'
