@@ -186,7 +186,7 @@ async def open_desk(
     simulated: SimulatorSettings | None = None,
     pipeline: PipelineSettings | None = None,
     warm: float = 61.0,
-    **venues: VenueSettings,
+    venues: Mapping[VenueName, VenueSettings] | None = None,
 ) -> AsyncGenerator[Desk]:
     """A simulator that knows these accounts, and a gateway for them.
 
@@ -204,7 +204,7 @@ async def open_desk(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(simulator.stop)
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        settings = _settings(simulator, known, folder, venues, pipeline or PipelineSettings())
+        settings = _settings(simulator, known, folder, venues or {}, pipeline or PipelineSettings())
         gateway = Gateway(settings, base_dir=folder, clock=clock)
         stack.push_async_callback(gateway.group.consumer.stop)
         await gateway.connect(stack)
@@ -226,7 +226,7 @@ def _settings(
     simulator: Simulator,
     accounts: Iterable[SimulatedAccount],
     folder: Path,
-    venues: Mapping[str, VenueSettings],
+    venues: Mapping[VenueName, VenueSettings],
     pipeline: PipelineSettings,
 ) -> Settings:
     tables = "".join(account_table(folder, one) for one in accounts)

@@ -18,9 +18,9 @@ UNHARMED = {"latency", "latency_before"}
 SEEN = {"reset_after", "black_hole_after", "truncated", "html", "empty"}  # applied: reading back shows it
 STOPS = {"key_revoked"}
 # Two calls at least so far apart: what the venue asked for, or how long the first might still take effect.
-DOUBTFUL = {"reset_before", "black_hole_before", "outage", "unknown_503", "unexpected_500", "timeout_504"}
-DOUBTFUL |= {"timeout_408", "okx_50004", "okx_50026"}
-PAUSES = {"too_many": 2.0, "okx_50011": 2.0, "ban": 20.0, **dict.fromkeys(DOUBTFUL, CALL_TIMEOUT)}
+DOUBTFUL = {"reset_before", "black_hole_before", "outage", "okx_50004", "okx_50026"}
+TOLD_DOUBTFUL = {"unknown_503", "unexpected_500", "timeout_504", "timeout_408"}
+PAUSES = {"too_many": 2.0, "okx_50011": 2.0, "ban": 20.0, **dict.fromkeys(DOUBTFUL | TOLD_DOUBTFUL, CALL_TIMEOUT)}
 
 # For good: what is known in the end.
 REASONS = {
