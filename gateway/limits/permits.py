@@ -179,12 +179,15 @@ class Permits:
         budget = self._desks[venue].budget
         return max((budget.scope(cost.limit, account).bucket.frozen_until for cost in costs), default=0.0)
 
-    def assume_spent(self, venue: VenueName, account: str) -> None:
-        """Another instance may have spent the account's own limits up to now: its partition came to us."""
+    def assume_spent(self, venue: VenueName, account: str, until: float = -inf) -> None:
+        """Another instance may have spent the account's own limits up to `until` (monotonic): its partition came to us.
+
+        Limits whose use the venue tells are left to what it tells, as at the start.
+        """
         desk = self._desks[venue]
         for limit in desk.budget.limits:
-            if limit.scope == "account":
-                desk.budget.scope(limit.name, account).bucket.assume_spent(self.now())
+            if limit.scope == "account" and limit.usage_header is None:
+                desk.budget.scope(limit.name, account).bucket.assume_spent(max(until, self.now()))
 
     def resize(self, venue: VenueName, limit_name: str, capacity: int) -> None:
         """The venue publishes another capacity; calls it could never hold stop waiting with `LimitLoweredError`."""

@@ -234,7 +234,7 @@ class Partition:
             lane.not_before = max(lane.not_before, self._quarantine_ends)
         if self._predecessor and (lane.venue, lane.account) not in self._met:
             self._met.add((lane.venue, lane.account))
-            self._parts.calls[lane.venue].assume_spent(lane.account)
+            self._parts.calls[lane.venue].assume_spent(lane.account, self._quarantine_ends)
         if new and self._tasks is not None:
             lane.server = self._tasks.create_task(self._serve(lane))
         if len(lane.waiting) > self._parts.policy.max_lane_queue and not self._latest_wins(lane):
