@@ -28,6 +28,7 @@ class Membership:
         self._lease = lease
         self._clock = clock
         self._patience = patience
+        self._committing = asyncio.Lock()  # an open mark that waited must not follow the clean one of the end
         self._identity = self._current()
         self.held = True
 
@@ -37,22 +38,17 @@ class Membership:
 
     async def commit(self, checkpoints: dict[TopicPartition, Checkpoint]) -> None:
         """Commit and so renew the lease; NotOwnerError where the group refuses. TimeoutError or KafkaError else."""
-        if not self.held or self._current() != self._identity:
-            raise NotOwnerError("the group has moved on")
-        if not checkpoints:
-            return  # nothing is owned that could be lost, and aiokafka takes no empty commit
-        begun = self._clock.monotonic()
-        offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError) as error:
-            self.lose()
-            raise NotOwnerError(str(error)) from error
-        if self._current() != self._identity:
-            self.lose()
-            raise NotOwnerError("the group moved on during a commit")
-        self._lease.renew(begun)
+        async with asyncio.timeout(self._patience), self._committing:
+            if not self.held or self._current() != self._identity:
+                raise NotOwnerError("the group has moved on")
+            if not checkpoints:
+                return  # nothing is owned that could be lost, and aiokafka takes no empty commit
+            begun = self._clock.monotonic()
+            await self._commit(checkpoints)
+            if self._current() != self._identity:
+                self.lose()
+                raise NotOwnerError("the group moved on during a commit")
+            self._lease.renew(begun)
 
     async def committed(self, tp: TopicPartition) -> Checkpoint:
         """The partition's checkpoint; where none was ever committed, its first offset and no clean mark."""
@@ -67,6 +63,14 @@ class Membership:
         """The offset of the next command to come."""
         async with asyncio.timeout(self._patience):
             return (await self._consumer.end_offsets([tp]))[tp]
+
+    async def _commit(self, checkpoints: dict[TopicPartition, Checkpoint]) -> None:
+        offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            self.lose()
+            raise NotOwnerError(str(error)) from error
 
     @property
     def _coordinator(self) -> GroupCoordinator:

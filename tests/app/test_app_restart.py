@@ -10,7 +10,7 @@ import pytest
 
 from gateway.settings import Settings
 from gateway.simulator import Fault
-from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, Okx, SetLeverage, Ztdx
+from schemas import BinancePortfolio, BinanceUsdm, LeverageChanged, LeverageRejected, Okx, SetLeverage, Target, Ztdx
 from tests.app.processes import PARTITIONS, GatewayProcess, until
 from tests.app.rig import Rig
 
@@ -34,17 +34,20 @@ def assert_no_lane_overlaps_or_goes_backwards(rig: Rig) -> None:
             assert int(one.value) <= int(following.value), lane
 
 
-async def load(rig: Rig, sent: list[SetLeverage], tag: str, lanes: int = 20) -> None:
-    """Ever growing values for some lanes of each venue, until cancelled."""
+async def load(rig: Rig, sent: list[SetLeverage], tag: str, lanes: int = 12) -> None:
+    """Ever growing values for some lanes on every partition, until cancelled."""
     for turn in count():
-        number, leverage = turn % lanes, 1 + turn // (3 * lanes) % 100
+        number, leverage = turn % lanes, 1 + turn // (5 * lanes) % 100
         symbol = f"SIM{number}{tag}USDT"
-        targets = (
-            BinanceUsdm(symbol=symbol),
-            Ztdx(symbol=symbol),
-            Okx(margin_mode="cross", instrument=f"SIM{number}{tag}-USDT-SWAP"),
+        asked: tuple[tuple[Target, str], ...] = (
+            (Okx(margin_mode="cross", instrument=f"SIM{number}{tag}-USDT-SWAP"), "desk-1"),
+            (BinancePortfolio(symbol=symbol), "desk-1"),
+            (BinanceUsdm(symbol=symbol), "desk-1"),
+            (BinanceUsdm(symbol=symbol), "desk-ed25519"),
+            (Ztdx(symbol=symbol), "desk-1"),
         )
-        command = rig.command(targets[turn // lanes % 3], leverage)
+        target, account = asked[turn // lanes % 5]
+        command = rig.command(target, leverage, account=account)
         sent.append(command)
         await rig.send(command)
         await asyncio.sleep(0.003)
@@ -87,6 +90,7 @@ async def test_what_was_answered_stays_answered_after_a_restart(rig: Rig):
 
 
 async def test_sigterm_answers_what_is_in_flight_commits_and_leaves_nobody_a_quarantine(rig: Rig):
+    await left_clean(rig)
     slow = rig.command(BinanceUsdm(symbol="SIM300USDT"), 5)
     rig.simulator.faults.add(Fault(kind="latency", venue="binance_usdm", lane="SIM300USDT", calls=1, seconds=0.7))
     async with rig.process("sigterm", quarantining(rig)) as process:
@@ -97,7 +101,7 @@ async def test_sigterm_answers_what_is_in_flight_commits_and_leaves_nobody_a_qua
         assert isinstance(event, LeverageChanged)
         assert process.logged("stopped_gateway")
         [left] = process.logged("revoked_partitions")
-        assert left["clean"]
+        assert left["clean"], process.log
 
         waiting = rig.command(BinanceUsdm(symbol="SIM301USDT"), 6)
         await rig.send(waiting)
@@ -105,7 +109,7 @@ async def test_sigterm_answers_what_is_in_flight_commits_and_leaves_nobody_a_qua
         await rig.answers(waiting)
         assert await process.terminate() == 0
     [called] = rig.calls("SIM301USDT")
-    assert called.received_at < assigned_at(process) + QUARANTINE
+    assert called.received_at < assigned_at(process) + QUARANTINE, process.log
     assert len(rig.calls("SIM300USDT")) == 1
 
 
@@ -185,6 +189,14 @@ async def test_a_process_that_is_stopped_for_longer_than_its_session_calls_for_n
 
 def woken(process: GatewayProcess) -> bool:
     return bool(process.logged("revoked_partitions"))
+
+
+async def left_clean(rig: Rig) -> None:
+    """A gateway was here and left when no quarantine was on."""
+    short = 0.1
+    async with rig.gateway(rig.settings(venue={"call_timeout": short})):
+        await rig.settled()
+        await asyncio.sleep(short)
 
 
 def quarantining(rig: Rig) -> Settings:
