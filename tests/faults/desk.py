@@ -1,6 +1,7 @@
 """A gateway without Kafka: `gateway.app`'s own wiring and one partition, over real sockets, at simulated venues."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -9,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import structlog
 
 from gateway.app import Gateway
 from gateway.clock import Clock
@@ -55,6 +57,11 @@ def target(venue: VenueName, number: int | None = None) -> Target:
     if venue == "okx":
         return Okx(margin_mode="isolated", instrument=f"SIM{number}-USDT-SWAP")
     return msgspec.structs.replace(TARGETS[venue], symbol=f"SIM{number}USDT")
+
+
+def sample(venue: VenueName) -> SetLeverage:
+    """A command for the venue's sample target, not to be fed."""
+    return SetLeverage(command_id="c", account="desk", leverage=Decimal(5), target=TARGETS[venue])
 
 
 def account(name: str, venue: VenueName) -> SimulatedAccount:
@@ -203,6 +210,8 @@ async def open_desk(
     await simulator.start()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(simulator.stop)
+        stack.callback(structlog.reset_defaults)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(simulator, known, folder, venues or {}, pipeline or PipelineSettings())
         gateway = Gateway(settings, base_dir=folder, clock=clock)
