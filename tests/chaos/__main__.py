@@ -5,6 +5,7 @@ import asyncio
 import logging
 import random
 import sys
+import time
 from pathlib import Path
 from typing import get_args
 
@@ -34,7 +35,8 @@ def main() -> int:
         odds=tuple((fault, odds) for fault, odds in Scheme(seed=0).odds if fault not in options.without),
     )
     with working_folder() as folder:
-        chaos = Chaos(scheme, folder)
+        begun = time.monotonic()
+        chaos = Chaos(scheme, folder, lambda text: sys.stderr.write(f"{time.monotonic() - begun:7.1f} s  {text}\n"))
         verdict = asyncio.run(chaos.run())
         return tell(verdict, chaos.logs(), options.keep)
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,8 +69,10 @@ class Verdict(Struct, frozen=True, kw_only=True):
 class Chaos:
     """The processes of one run."""
 
-    def __init__(self, scheme: Scheme, folder: Path) -> None:
+    def __init__(self, scheme: Scheme, folder: Path, tell: Callable[[str], object] = lambda _: None) -> None:
+        """`tell` hears what is going on."""
         self._scheme = scheme
+        self._tell = tell
         self._folder = folder
         self._random = random.Random(scheme.seed)
         self._cluster = Cluster(scheme.brokers)
@@ -174,6 +177,7 @@ class Chaos:
             faults, odds = zip(*self._scheme.odds, strict=True)
             (fault,) = self._random.choices(faults, odds)
             victims = [gateway for gateway in self._gateways if gateway.running and not gateway.suspended]
+            self._tell(f"{self._faults.total()} faults, {self._faults['kill']} kills; next {fault}")
             if fault == "broker":
                 await self._strike_broker()
             elif victims:
@@ -216,7 +220,9 @@ class Chaos:
         until = time.monotonic() + self._scheme.patience
         while True:
             history = await self._collect()
-            if not unanswered(history) or time.monotonic() > until:
+            waiting = len(unanswered(history))
+            self._tell(f"{waiting} of {len(history.commands)} commands wait for their answer")
+            if not waiting or time.monotonic() > until:
                 break
             await asyncio.sleep(1)
         for gateway in self._gateways:
