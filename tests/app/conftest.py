@@ -1,10 +1,12 @@
 """One deployment and one gateway for all tests of a module, on the module's own event loop."""
 
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from gateway.app import Gateway
 from tests.app.rig import Rig, deployed
@@ -28,3 +30,11 @@ def _no_faults_left(request: pytest.FixtureRequest):
     yield
     if "rig" in request.fixturenames:
         request.getfixturevalue("rig").simulator.faults.clear()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _quiet() -> Generator[None]:
+    """Thousands of commands would be thousands of lines; processes write theirs to files."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()
