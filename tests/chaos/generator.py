@@ -32,7 +32,8 @@ Kind = Literal["command", "repeat", "misplaced", "garbage"]
 ORDINARY: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx", "ztdx")
 MARGIN: tuple[Target, ...] = (BinanceMargin(),)
 MARGIN_VALUES = (3, 5, 10)
-OKX_PAIR_VALUES = 10
+UNSET, UNSET_AT_OKX = 20, 3
+OKX_PAIR_STEP = Decimal("0.05")  # pairs go to 10x only, and steps give them as many values as other lanes have
 GARBAGE: tuple[tuple[bytes | None, str], ...] = (
     (None, JSON),
     (b"", JSON),
@@ -59,7 +60,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     accounts: tuple[str, ...] = ("desk-1", "desk-2", "desk-3", "desk-4")
     venues: tuple[VenueName, ...] = ORDINARY
     symbols: tuple[str, ...] = tuple(f"SIM{number}USDT" for number in range(20))
-    values: int = 125
+    values: int = 124
     hot: float = 2.0
     expiring: float = 0.1
     expires_in: tuple[float, float] = (0.5, 20.0)
@@ -80,11 +81,12 @@ class Outgoing(Struct, frozen=True, kw_only=True):
 
 
 class Lane(Struct, frozen=True):
-    """One lane: all targets that mean it, and how many values it takes, from 1 on."""
+    """One lane: all targets that mean it, and how many values it takes, from 1 on in steps."""
 
     account: str
     targets: tuple[Target, ...]
     values: int
+    step: Decimal = Decimal(1)
 
 
 class Generator:
@@ -133,7 +135,7 @@ class Generator:
         return SetLeverage(
             command_id=f"{self._random.getrandbits(64):016x}",
             account=lane.account,
-            leverage=Decimal(MARGIN_VALUES[turn] if lane.targets == MARGIN else turn + 1),
+            leverage=_value(lane, turn),
             target=self._random.choice(lane.targets),
             issued_at=Timestamp.from_epoch(now),
             expires_at=Timestamp.from_epoch(now + self._random.uniform(*self.plan.expires_in)) if expires else None,
@@ -180,11 +182,21 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int(DefaultPartitioner()(key, every, every))
 
 
+def _value(lane: Lane, turn: int) -> Decimal:
+    """The lane's value of that turn; never the one that the simulator's lanes have before they are set."""
+    if lane.targets == MARGIN:
+        return Decimal(MARGIN_VALUES[turn])
+    value = 1 + turn * lane.step
+    if isinstance(lane.targets[0], Okx):
+        return value + Decimal("0.01") if value == UNSET_AT_OKX else value
+    return value if value < UNSET else value + 1
+
+
 def _okx_lanes(account: str, symbol: str, values: int) -> list[Lane]:
     base = symbol.removesuffix("USDT")
     contracts = tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326"))
     return [
         Lane(account, (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),), values),
-        Lane(account, (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),), min(values, OKX_PAIR_VALUES)),
+        Lane(account, (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),), values, OKX_PAIR_STEP),
         Lane(account, contracts, values),
     ]

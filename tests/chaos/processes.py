@@ -51,6 +51,8 @@ class Process:
         """kill -9, and take the body away."""
         self.popen.kill()
         self.popen.wait()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
         self.suspended = False
 
     def suspend(self) -> None:
