@@ -5,6 +5,8 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11 python3
 	"$$p" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done),python3)
 CONFIG ?= gateway.toml
 BROKERS ?= 1
+KILLS ?= 1000
+SEEDS ?= 100000
 ARGS ?=
 
 VENV := .venv
@@ -16,7 +18,7 @@ TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check run kafka lock clean
+.PHONY: help demo test check chaos seeds run kafka lock clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +35,12 @@ check: $(COMMAND) $(TESTS) ## Format, lint, types, layers, and generated files i
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+
+chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker (BROKERS=3 for a cluster), and judge the history
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) --brokers $(BROKERS) $(ARGS)
+
+seeds: $(COMMAND) $(TESTS) ## SEEDS simulated runs with random faults, on simulated time
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 run: $(COMMAND) ## The gateway, with the settings of CONFIG (gateway.toml), until Ctrl-C
 	@$(COMMAND) run --config $(CONFIG)
