@@ -26,6 +26,7 @@ from gateway.settings import KafkaSettings
 
 FETCH_RECORDS = 500
 FETCH_MS = 200
+FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again
 
 
 class GroupObserver(Protocol):
@@ -203,7 +204,8 @@ class Group(ConsumerRebalanceListener):
         while True:
             self.last_poll = self._clock.monotonic()
             try:
-                batches = await self.consumer.getmany(timeout_ms=FETCH_MS, max_records=FETCH_RECORDS)
+                timeout_ms = FULL_MS if self.paused else FETCH_MS
+                batches = await self.consumer.getmany(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
             except KafkaError as error:
                 self._observer.trouble("fetch", error)
                 await asyncio.sleep(self._settings.commit_interval)

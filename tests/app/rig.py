@@ -144,12 +144,15 @@ class Rig:
                 stop.set()
 
     @asynccontextmanager
-    async def process(self, name: str, settings: Settings | None = None) -> AsyncGenerator[GatewayProcess]:
+    async def process(
+        self, name: str, settings: Settings | None = None, *, ready: bool = True
+    ) -> AsyncGenerator[GatewayProcess]:
         """`leverage-gateway run`, ready when entered; killed when left, if it is still there."""
         process = GatewayProcess(self.folder, name, settings or self.settings())
         try:
             process.start()
-            await process.restored()
+            if ready:
+                await process.restored()
             yield process
         finally:
             process.kill()
@@ -263,7 +266,7 @@ class Rig:
 
 @asynccontextmanager
 async def deployed(
-    bootstrap: str, folder: Path, *, partitions: int = PARTITIONS, journal_size: int = 200_000
+    bootstrap: str, folder: Path, *, partitions: int = PARTITIONS, reading: bool = True
 ) -> AsyncGenerator[Rig]:
     """Topics, simulator and reader; no gateway yet."""
     run = uuid4().hex[:8]
@@ -271,11 +274,11 @@ async def deployed(
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topics=topics, partitions=partitions)
     await create_topics(Settings(kafka=kafka), base_dir=Path())
     free = {f"{venue}:{limit.name}": PLENTY for venue, limits in PUBLISHED.items() for limit in limits}
-    simulator = Simulator(SimulatorSettings(capacities=free, journal_size=journal_size), SystemClock())
+    simulator = Simulator(SimulatorSettings(capacities=free), SystemClock())
     await simulator.start()
     rig = Rig(bootstrap, topics, folder, simulator, partitions)
     await rig.start()
-    reader = asyncio.create_task(rig.read())
+    reader = asyncio.create_task(rig.read()) if reading else asyncio.create_task(asyncio.sleep(0))
     try:
         yield rig
     finally:
