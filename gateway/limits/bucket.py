@@ -137,8 +137,10 @@ class Bucket:
             self.lease.fall_back(self.capacity, self.own(now), counted=counted, until=until)
 
     def assume_spent(self, now: float) -> None:
-        """Somebody else may have spent up to now what we have not: another instance had this account."""
-        self._spend(max(0, self.capacity - self.own(now)), now)
+        """Somebody else may have spent all of it up to now: another instance had this account."""
+        self._returning.clear()
+        self.spent = 0
+        self._spend(max(0, self.capacity - self.held), now)
 
     def resize(self, capacity: int) -> None:
         """The venue grants more or less from now on; tokens above a smaller limit are not granted again."""

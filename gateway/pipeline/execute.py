@@ -60,17 +60,31 @@ class Executor:
         accounts: Accounts,
         clock: Clock,
         jitter: random.Random,
-        may_call: Callable[[float], bool],
+        may_set: Callable[[float], bool],
+        may_read: Callable[[float], bool],
         settle: Callable[[Answer], Awaitable[None]],
         observer: Observer,
     ) -> None:
-        """`may_call(timeout)`: whether a call may start now; `settle` takes answers, awaited until committed."""
+        """Take the parts.
+
+        Args:
+            topic: the commands'.
+            calls: the venues.
+            accounts: the keys.
+            clock: the time.
+            jitter: for back-offs.
+            may_set: whether a call that may take so many seconds can start now.
+            may_read: the same of one that finishes what was begun.
+            settle: takes an answer; awaited until it is committed.
+            observer: is told of retries and bugs.
+        """
         self._topic = topic
         self._calls = calls
         self._accounts = accounts
         self._clock = clock
         self._jitter = jitter
-        self._may_call = may_call
+        self._may_set = may_set
+        self._may_read = may_read
         self._settle = settle
         self._observer = observer
 
@@ -154,7 +168,7 @@ class Executor:
             if self._clock.monotonic() + calls.estimate(account, call) > head.deadline:
                 return None
             turn = await calls.turn(account, call)
-            if self._may_call(calls.settings.call_timeout):
+            if self._may_set(calls.settings.call_timeout):
                 return turn
             turn.unused()
             await asyncio.sleep(NO_LEASE_PAUSE)
@@ -175,7 +189,7 @@ class Executor:
             calls.venue.set_leverage(command),
             credentials,
             lambda answer: calls.venue.classify(command, answer),
-            may_send=lambda: self._may_call(patience),
+            may_send=lambda: self._may_set(patience),
         )
         if outcome is None:
             incoming.attempts -= 1
@@ -247,9 +261,16 @@ class Executor:
         patience = max(calls.settings.call_timeout, incoming.deadline - self._clock.monotonic())
         try:
             async with asyncio.timeout(patience):
+                while not self._may_read(calls.settings.call_timeout):
+                    await asyncio.sleep(NO_LEASE_PAUSE)
                 turn = await calls.turn(command.account, call)
             return await calls.send(
-                turn, command.account, call, credentials, lambda answer: calls.venue.classify_read_back(command, answer)
+                turn,
+                command.account,
+                call,
+                credentials,
+                lambda answer: calls.venue.classify_read_back(command, answer),
+                may_send=lambda: self._may_read(calls.settings.call_timeout),
             )
         except (TimeoutError, LimitLoweredError):
             return None

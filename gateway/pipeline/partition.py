@@ -83,7 +83,8 @@ class Partition:
             accounts=parts.accounts,
             clock=parts.clock,
             jitter=parts.jitter,
-            may_call=self._may_call,
+            may_set=lambda call_timeout: self.state == "running" and self._has_lease(call_timeout),
+            may_read=self._has_lease,
             settle=self._settle,
             observer=parts.observer,
         )
@@ -260,9 +261,8 @@ class Partition:
                 self._lanes.forget(lane)
                 return
 
-    def _may_call(self, call_timeout: float) -> bool:
-        may = self.state == "running" and self._ownership.held
-        return may and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
+    def _has_lease(self, call_timeout: float) -> bool:
+        return self._ownership.held and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
 
     def _settle(self, answer: Answer) -> asyncio.Future[None]:
         if self._settlement is None:
