@@ -27,6 +27,7 @@ from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.partition import PartitionPolicy, Parts
+from gateway.pipeline.published_limits import PublishedLimits
 from gateway.pipeline.repeats import RepeatWindow
 from gateway.pipeline.venue_clock import VenueClock
 from gateway.settings import Settings, VenueSettings
@@ -98,6 +99,7 @@ class Gateway:
         self.calls: dict[VenueName, VenueCalls] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
+        self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
         self.parts = self._parts(clock, telemetry)
         self.group = Group(
             settings.kafka,
@@ -126,6 +128,7 @@ class Gateway:
                     tasks.create_task(self._membership(), name="group"),
                     tasks.create_task(self.accounts.watch(), name="accounts"),
                     tasks.create_task(self.sampler.run(), name="samples"),
+                    tasks.create_task(self.published_limits.run(), name="published limits"),
                 ]
                 await stop.wait()
                 self.health.draining = True

@@ -15,10 +15,12 @@ from gateway.pipeline.observer import Observer
 from gateway.pipeline.slots import Slots
 from gateway.settings import VenueSettings
 from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.venues.answer import retry_after
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call, Venue
 
 LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
+LIMITED = (418, 429)
 CLOCK_SLACK = 1.0  # seconds; some venues tell their clock in whole seconds, and a call before a ban ends prolongs it
 
 
@@ -175,6 +177,24 @@ class VenueCalls:
             return await self._venue_time.measure()
         finally:
             permit.ended()
+
+    async def ask(self, call: Call, *, largest_answer_bytes: int) -> HttpAnswer | None:
+        """Make a public call, paid for like any; None where there was no whole answer."""
+        permit = await self._permits.acquire(self.venue.name, "", call.costs)
+        target = f"{call.path}?{call.query}" if call.query else call.path
+        try:
+            answer = await self._sender.send(
+                HttpRequest(method=call.method, target=target, headers={}, largest_answer_bytes=largest_answer_bytes)
+            )
+            if not isinstance(answer, HttpAnswer):
+                return None
+            permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+        finally:
+            permit.ended()
+        if answer.status in LIMITED:
+            pause = self._pause(call, Throttled(retry_after=retry_after(answer)))
+            self._permits.throttle(self.venue.name, "", None, self._clock.monotonic() + pause)
+        return answer
 
     async def _permitted(self, account: str, call: Call) -> Turn:
         permit = await self._permits.acquire(self.venue.name, account, call.costs)

@@ -39,6 +39,10 @@ class Observer(Protocol):
         """A permit was granted after `seconds`."""
         ...
 
+    def resized(self, venue: VenueName, limit: str, before: int, capacity: int) -> None:
+        """The venue publishes another capacity of one of its limits."""
+        ...
+
     def transacted(self, partition: int, count: int, seconds: float) -> None:
         """`count` answers were committed in one transaction."""
         ...

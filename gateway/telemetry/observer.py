@@ -73,6 +73,10 @@ class Telemetry:
         """Observe the wait for a permit."""
         self._metrics.limit_wait_seconds.labels(venue).observe(seconds)
 
+    def resized(self, venue: VenueName, limit: str, before: int, capacity: int) -> None:
+        """Log what the venue publishes now."""
+        self._log.warning("changed_limit", venue=venue, limit=limit, before=before, capacity=capacity)
+
     def transacted(self, partition: int, count: int, seconds: float) -> None:
         """Count a committed transaction."""
         self._metrics.transactions_total.labels("committed").inc()

@@ -4,14 +4,21 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+LARGEST_ANSWER_BYTES = 1024 * 1024
+
 
 class HttpRequest(Struct, frozen=True, kw_only=True):
-    """What goes on the wire; `target` is path and query, percent-encoded, signed over just these bytes."""
+    """What goes on the wire; `target` is path and query, percent-encoded, signed over just these bytes.
+
+    Attributes:
+        largest_answer_bytes: of the answer's body no more than this is read.
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes = b""
+    largest_answer_bytes: int = LARGEST_ANSWER_BYTES
 
 
 class HttpAnswer(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,6 @@ from yarl import URL
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import HttpAnswer, HttpRequest
 
-LARGEST_ANSWER_BYTES = 1024 * 1024
 KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
 CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
 HEADERS = {"User-Agent": "leverage-gateway", "Accept": "application/json"}
@@ -86,26 +85,27 @@ class VenueSession:
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as response:
             if response.status in LIMITED:
-                body = await _whatever_comes(response)
+                body = await _whatever_comes(response, request.largest_answer_bytes)
             else:
-                body = await _bounded(response)
+                body = await _bounded(response, request.largest_answer_bytes)
         if body is None:
-            return Ambiguous(message="an answer of more than a megabyte", http_status=response.status)
+            message = f"an answer of more than {request.largest_answer_bytes} bytes"
+            return Ambiguous(message=message, http_status=response.status)
         return HttpAnswer(status=response.status, headers=response.headers, body=body)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > LARGEST_ANSWER_BYTES:
+        if len(body) > most:
             return None
     return bytes(body)
 
 
-async def _whatever_comes(response: aiohttp.ClientResponse) -> bytes:
+async def _whatever_comes(response: aiohttp.ClientResponse, most: int) -> bytes:
     try:
-        return await _bounded(response) or b""
+        return await _bounded(response, most) or b""
     except PERHAPS_SENT:
         return b""
 

@@ -73,6 +73,14 @@ class Venue(Protocol):
         """The venue's clock in milliseconds since 1970 UTC; None where the answer does not tell."""
         ...
 
+    def limits_call(self) -> Call | None:
+        """The call that tells the venue's limits as they are now; None where it publishes none."""
+        ...
+
+    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+        """The capacities that an answer to `limits_call` tells, by a limit's name; none where it tells none."""
+        ...
+
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
         """What the answer's headers say is used."""
         ...

@@ -90,6 +90,12 @@ class PaperVenue:
     def server_time_ms(self, answer: HttpAnswer) -> int | None:
         return None
 
+    def limits_call(self) -> Call | None:
+        return None
+
+    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+        return {}
+
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
         return ()
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.transport.session import LARGEST_ANSWER_BYTES, VenueSession
+from gateway.transport.messages import LARGEST_ANSWER_BYTES, HttpAnswer, HttpRequest
+from gateway.transport.session import VenueSession
 from tests.transport.servers import answering, babbling, http, resetting, serving, silent
 
 SIGNED = "/fapi/v1/leverage?symbol=%E6%B5%8B%E8%AF%95USDT&leverage=5&timestamp=1&signature=W9FJ%2BGsm%2F%3D%3D"

@@ -24,13 +24,21 @@ class FuturesVenue:
     """One of the two by-symbol endpoints; they differ in host, path and clock only."""
 
     def __init__(
-        self, name: VenueName, *, base_url: str, prefix: str, clock_path: str, venue_limits: tuple[Limit, ...]
+        self,
+        name: VenueName,
+        *,
+        base_url: str,
+        prefix: str,
+        clock_path: str,
+        venue_limits: tuple[Limit, ...],
+        limits_path: str | None = None,
     ) -> None:
         self.name: VenueName = name
         self.base_url = base_url
         self.limits = venue_limits
         self._prefix = prefix
         self._clock_path = clock_path
+        self._limits_path = limits_path
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """Integers from 1; the maximum is the symbol's own (its first bracket) and only the venue knows it."""
@@ -83,6 +91,15 @@ class FuturesVenue:
         seconds = date(answer) if answer.status == OK else None
         return None if seconds is None else int(seconds * 1000) + 500
 
+    def limits_call(self) -> Call | None:
+        """The endpoint exchangeInfo of fapi, weight 1; papi has none."""
+        path, costs = self._limits_path, (Cost(LIMIT, 1),)
+        return Call(purpose="limits", method="GET", path=path, costs=costs, signed=False) if path else None
+
+    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+        """The field `rateLimits`."""
+        return limits.published(self.limits, answer)
+
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
         """The address's weight this minute."""
         return limits.usage(self.limits, answer)
@@ -96,6 +113,7 @@ def usdm() -> FuturesVenue:
         prefix="/fapi/v1",
         clock_path="/fapi/v1/time",
         venue_limits=limits.USDM,
+        limits_path="/fapi/v1/exchangeInfo",
     )
 
 

@@ -4,10 +4,16 @@ Windows are the venue's wall-clock minutes. Sources: the endpoints' pages ("Requ
 exchangeInfo `rateLimits` of fapi, and the general-info pages.
 """
 
+import msgspec
+from msgspec import Struct
+
 from gateway.limits.limit import Limit, Usage
 from gateway.transport.messages import HttpAnswer
 
+OK = 200
 MINUTE = 60.0
+SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
+CAPACITIES = range(1, 10_000_000)
 
 USDM = (Limit(name="ip_weight", scope="ip", capacity=2400, window=MINUTE, usage_header="X-MBX-USED-WEIGHT-1M"),)
 PORTFOLIO = (Limit(name="ip_weight", scope="ip", capacity=6000, window=MINUTE, usage_header="X-MBX-USED-WEIGHT-1M"),)
@@ -27,3 +33,32 @@ def usage(limits: tuple[Limit, ...], answer: HttpAnswer) -> tuple[Usage, ...]:
     """What the answer's headers say is used of each limit that has a header."""
     found = ((limit.name, answer.headers.get(limit.usage_header or "", "")) for limit in limits)
     return tuple(Usage(name, int(used[:12])) for name, used in found if used.isdecimal() and used.isascii())
+
+
+class RateLimit(Struct, frozen=True, rename="camel"):
+    """One entry of exchangeInfo's `rateLimits`."""
+
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+
+
+class ExchangeInfo(Struct, frozen=True, rename="camel"):
+    """What is read of exchangeInfo; all that it says of symbols is skipped."""
+
+    rate_limits: list[RateLimit]
+
+
+def published(limits: tuple[Limit, ...], answer: HttpAnswer) -> dict[str, int]:
+    """What exchangeInfo says that the address's weight may be in a window of ours; nothing where it says nothing."""
+    try:
+        info = msgspec.json.decode(answer.body, type=ExchangeInfo) if answer.status == OK else None
+    except (ValueError, RecursionError):
+        return {}
+    told = {
+        float(SECONDS.get(said.interval, 0) * said.interval_num): said.limit
+        for said in (info.rate_limits if info else ())
+        if said.rate_limit_type == "REQUEST_WEIGHT" and said.limit in CAPACITIES
+    }
+    return {limit.name: told[limit.window] for limit in limits if limit.scope == "ip" and limit.window in told}

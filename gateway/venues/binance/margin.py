@@ -73,6 +73,14 @@ class BinanceMarginVenue:
         """The `serverTime` field."""
         return server_time_ms(answer)
 
+    def limits_call(self) -> Call | None:
+        """No endpoint tells the limits of sapi."""
+        return None
+
+    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:  # noqa: ARG002 - never called for
+        """None are told."""
+        return {}
+
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
         """The account's weight on this endpoint."""
         return limits.usage(self.limits, answer)

@@ -99,6 +99,14 @@ class OkxVenue:
         found = text(rows[0].get("ts")) if rows and answer.status == OK else ""
         return int(found) if TIME_MS.fullmatch(found) else None
 
+    def limits_call(self) -> Call | None:
+        """No endpoint tells them."""
+        return None
+
+    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:  # noqa: ARG002 - never called for
+        """None are told."""
+        return {}
+
     def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
         """OKX tells no usage."""
         return ()

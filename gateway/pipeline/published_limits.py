@@ -1,0 +1,65 @@
+"""Keeps the limits as the venues publish them: asked at the start and every hour, unless the settings say otherwise.
+
+Before it, `app` registers the limits that the venues' pages tell; after it, `limits.permits` grants by the newest.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from gateway.limits.permits import Permits
+from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.observer import Observer
+from schemas import VenueName
+
+INTERVAL = 3600.0
+RETRY = 60.0  # seconds until a venue that told nothing is asked again
+PATIENCE = 90.0  # seconds, the wait in line for a permit included
+LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # exchangeInfo describes every symbol: far more than any other answer
+
+
+class PublishedLimits:
+    """What the venues publish of their limits."""
+
+    def __init__(self, calls: Iterable[VenueCalls], permits: Permits, observer: Observer) -> None:
+        self._calls = [one for one in calls if one.venue.limits_call() is not None]
+        self._permits = permits
+        self._observer = observer
+        self._known = {
+            (one.venue.name, limit.name): limit.capacity for one in self._calls for limit in one.venue.limits
+        }
+
+    async def run(self) -> None:
+        """Keep them for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for calls in self._calls:
+                tasks.create_task(self._keep(calls))
+
+    async def refresh(self, calls: VenueCalls) -> bool:
+        """Ask one venue now; False where it told nothing, and the limits stay."""
+        call = calls.venue.limits_call()
+        if call is None:
+            return False
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answer = await calls.ask(call, largest_answer_bytes=LARGEST_ANSWER_BYTES)
+        except TimeoutError:
+            return False
+        told = calls.venue.published_limits(answer) if answer else {}
+        for name, capacity in told.items():
+            self._follow(calls, name, capacity)
+        return bool(told)
+
+    def _follow(self, calls: VenueCalls, name: str, capacity: int) -> None:
+        venue: VenueName = calls.venue.name
+        override = calls.settings.limits.get(name)
+        overridden = override is not None and (override.capacity is not None or override.window is not None)
+        if overridden or self._known[venue, name] == capacity:
+            return
+        self._observer.resized(venue, name, self._known[venue, name], capacity)
+        self._known[venue, name] = capacity
+        self._permits.resize(venue, name, capacity)
+
+    async def _keep(self, calls: VenueCalls) -> None:
+        while True:
+            told = await self.refresh(calls)
+            await asyncio.sleep(INTERVAL if told else RETRY)

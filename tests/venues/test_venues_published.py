@@ -1,0 +1,48 @@
+"""Which capacities an exchangeInfo tells, and what is no such answer."""
+
+import pytest
+
+from tests.venues.asking import VENUES, said
+
+WEIGHT = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1800}
+ORDERS = {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200}
+
+
+def info(*limits: object) -> dict[str, object]:
+    return {"timezone": "UTC", "serverTime": 1, "rateLimits": limits, "symbols": [{"symbol": "BTCUSDT"}] * 3}
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "ztdx"])
+def test_the_weight_of_our_window_is_told(venue):
+    assert VENUES[venue].published_limits(said(200, info(ORDERS, WEIGHT))) == {"ip_weight": 1800}
+    in_seconds = WEIGHT | {"interval": "SECOND", "intervalNum": 60}
+    assert VENUES[venue].published_limits(said(200, info(in_seconds))) == {"ip_weight": 1800}
+
+
+@pytest.mark.parametrize("venue", ["binance_usdm", "ztdx"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        said(429, info(WEIGHT)),
+        said(200, info(ORDERS)),
+        said(200, info(WEIGHT | {"interval": "SECOND"})),
+        said(200, info(WEIGHT | {"interval": "FORTNIGHT"})),
+        said(200, info(WEIGHT | {"limit": 0})),
+        said(200, info(WEIGHT | {"limit": -5})),
+        said(200, info(WEIGHT | {"limit": 10**12})),
+        said(200, info(WEIGHT | {"limit": "1800"})),
+        said(200, info({})),
+        said(200, []),
+        said(200, b""),
+        said(200, b"<html>"),
+        said(200, b"[" * 100_000),
+        said(200, b'{"rateLimits": "\xff"}'),
+    ],
+)
+def test_all_else_tells_nothing(venue, answer):
+    assert VENUES[venue].published_limits(answer) == {}
+
+
+@pytest.mark.parametrize("venue", ["binance_margin", "binance_portfolio", "okx"])
+def test_venues_that_publish_none_are_not_asked(venue):
+    assert VENUES[venue].limits_call() is None
