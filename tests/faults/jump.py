@@ -7,13 +7,15 @@ when nothing is. So the gateway's and the venues' real settings take no time, an
 import asyncio
 import functools
 import selectors
+import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 from tests.clocks import NOON
 
 P = ParamSpec("P")
-PATIENCE = 0.001  # real seconds without a byte from any socket, after which none is on its way
+SHORT = 0.1  # seconds; a jump no longer does little harm should a byte be on its way after all
+PATIENCE, SHORT_PATIENCE = 0.002, 0.0002  # real seconds without a byte from any socket, before a jump
 STUCK = 10.0  # real seconds without a byte and without a timer
 START = 5.0  # seconds into a minute of the venues' clocks
 
@@ -27,12 +29,18 @@ class _Jump(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
-        ready = super().select(STUCK if timeout is None else min(timeout, PATIENCE))
-        if not ready and timeout is None:
-            raise RuntimeError("everybody waits, and no timer runs")
-        if not ready and timeout is not None:
+        if timeout is None:
+            return super().select(STUCK) or _stuck()
+        if timeout <= SHORT:  # an epoll waits for whole milliseconds
+            time.sleep(min(timeout, SHORT_PATIENCE))
+        ready = super().select(0 if timeout <= SHORT else PATIENCE)
+        if not ready:
             self.loop.now += timeout
         return ready
+
+
+def _stuck() -> NoReturn:
+    raise RuntimeError("everybody waits, and no timer runs")
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):

@@ -26,7 +26,7 @@ from tests.faults.desk import Desk, open_desk, sample, target
 from tests.faults.jump import JumpingLoop
 
 OVERLOAD = 10
-TICK = 0.05  # seconds between two lots of commands
+LOTS = 120  # of commands in a window
 WARM_WINDOWS = 2  # until a whole window of the venue's clock was seen, others are given half of it
 VALUES = {"binance_margin": (3, 5, 10)}
 
@@ -70,7 +70,7 @@ async def measure(load: Load, clock: Clock) -> Measured:
         await _to_the_next(limit, clock)
         warm = clock.wall() + WARM_WINDOWS * limit.window
         end = warm + load.seconds
-        commands = await _overload(desk, load.venue, _rate((limit, weight)), end)
+        commands = await _overload(desk, load.venue, (limit, weight), end)
         calls = [call for call in desk.calls(load.venue) if warm <= call.received_at < end]
         used = len(calls) * weight + load.others * load.seconds
         return Measured(
@@ -87,17 +87,18 @@ async def _to_the_next(limit: Limit, clock: Clock) -> None:
     await asyncio.sleep(limit.window - clock.wall() % limit.window)
 
 
-async def _overload(desk: Desk, venue: VenueName, rate: float, end: float) -> int:
+async def _overload(desk: Desk, venue: VenueName, bound: tuple[Limit, int], end: float) -> int:
     """Feed ten times the rate until the end, over enough lanes that one waits always; how many it were."""
     random, fed, lot = Random(3), 0, 0.0
+    rate, tick = _rate(bound), bound[0].window / LOTS
     lanes = 1 if venue == "binance_margin" else max(100, round(OVERLOAD * rate))
     while desk.clock.wall() < end:
-        lot += rate * OVERLOAD * TICK
+        lot += rate * OVERLOAD * tick
         while lot >= 1 and not desk.partition.full:
             leverage = random.choice(VALUES.get(venue, tuple(range(1, 21))))
             desk.feed(desk.command(target(venue, random.randrange(lanes)), leverage))
             fed, lot = fed + 1, lot - 1
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(tick)
     return fed
 
 
