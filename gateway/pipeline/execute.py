@@ -8,7 +8,7 @@ owner repeat the older value after the newer one.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
@@ -18,28 +18,15 @@ from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Throttled
 from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer, Refusal
 from gateway.pipeline.call import Turn, VenueCalls
+from gateway.pipeline.doubt import NO_LEASE_PAUSE, Accounts, Doubts, cleared
 from gateway.pipeline.lanes import Lane
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.record import Incoming
-from gateway.venues.credentials import Credentials
 from schemas import VenueName
 
 TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
-NO_LEASE_PAUSE = 0.1  # seconds until a lane looks again whether the lease was renewed
 SLOW_FACTOR = 10  # a venue that says "minutes" is asked ten times less often
 BUG = "an error inside the gateway; see its log"
-
-
-class Accounts(Protocol):
-    """Whose keys sign."""
-
-    def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
-        """The account's keys, or why it is stopped at this venue."""
-        ...
-
-    def stop(self, venue: VenueName, account: str, message: str) -> None:
-        """The venue does not accept the keys: no further call until they change."""
-        ...
 
 
 class Attempt(NamedTuple):
@@ -84,16 +71,17 @@ class Executor:
         self._clock = clock
         self._jitter = jitter
         self._may_set = may_set
-        self._may_read = may_read
         self._settle = settle
         self._observer = observer
+        self._doubts = Doubts(accounts=accounts, clock=clock, may_read=may_read, observer=observer)
 
     async def answer_next(self, lane: Lane) -> None:
         """Bring the lane's next command to its committed answer."""
         attempt, found = await self._attempts(lane), None
         if not isinstance(attempt.result, Applied) and (attempt.incoming.doubtful or lane.overtaken):
-            found = await self._look_when_settled(lane, attempt.incoming)
-            attempt = _in_the_light_of(found, attempt)
+            found = await self._doubts.look_when_settled(lane, attempt.incoming, self._calls[lane.venue])
+            if found is not None:
+                attempt = Attempt(attempt.incoming, cleared(attempt.incoming, attempt.result, found))
         self._answer_overtaken(lane, attempt, found)
         await self._settle(self._conclude(attempt))
         lane.finish()
@@ -197,7 +185,7 @@ class Executor:
         if isinstance(outcome, Ambiguous):
             incoming.doubtful = True
             lane.not_before = max(lane.not_before, begun + patience)  # until then it may still take effect
-            return await self._read_back(lane, incoming, calls, credentials) or outcome
+            return await self._doubts.read_back(lane, incoming, calls) or outcome
         return await self._resolve(incoming, calls, outcome)
 
     async def _resolve(self, incoming: Incoming, calls: VenueCalls, outcome: Outcome) -> Outcome:
@@ -208,16 +196,6 @@ class Executor:
         if isinstance(outcome, ClockSkewed):
             await self._measure_clock(calls)
         return outcome
-
-    async def _look_when_settled(self, lane: Lane, incoming: Incoming) -> Applied | None:
-        """What the venue has when nothing can be under way any more; None where it does not tell."""
-        calls = self._calls[lane.venue]
-        credentials = self._accounts.credentials(incoming.venue, incoming.command.account)
-        if isinstance(credentials, Refusal):
-            return None
-        await asyncio.sleep(lane.not_before - self._clock.monotonic())
-        found = await self._look(incoming, calls, credentials)
-        return found if isinstance(found, Applied) else None
 
     def _answer_overtaken(self, lane: Lane, attempt: Attempt, found: Applied | None) -> None:
         """Say of commands that a predecessor may have sent what the newest's outcome and the venue's value tell.
@@ -236,47 +214,6 @@ class Executor:
         lane.overtaken.clear()
         for answer in reversed(told):
             self._settle(answer)
-
-    async def _read_back(
-        self, lane: Lane, incoming: Incoming, calls: VenueCalls, credentials: Credentials
-    ) -> Applied | Unavailable | None:
-        """What reading the venue's value settles: it was applied, it was not; None where that stays open."""
-        conclusive = lane.not_before <= self._clock.monotonic()  # else it may come true after the venue was asked
-        found = await self._look(incoming, calls, credentials)
-        if not isinstance(found, Applied):
-            return None
-        if found.leverage == incoming.leverage:
-            incoming.doubtful = False
-            return found
-        if not conclusive:
-            return None
-        incoming.doubtful = False
-        return Unavailable(message=f"not applied: the venue has {found.leverage}")
-
-    async def _look(self, incoming: Incoming, calls: VenueCalls, credentials: Credentials) -> Outcome | None:
-        command = incoming.command
-        call = calls.venue.read_back(command)
-        if call is None:
-            return None
-        patience = max(calls.settings.call_timeout, incoming.deadline - self._clock.monotonic())
-        try:
-            async with asyncio.timeout(patience):
-                while not self._may_read(calls.settings.call_timeout):
-                    await asyncio.sleep(NO_LEASE_PAUSE)
-                turn = await calls.turn(command.account, call)
-            return await calls.send(
-                turn,
-                command.account,
-                call,
-                credentials,
-                lambda answer: calls.venue.classify_read_back(command, answer),
-                may_send=lambda: self._may_read(calls.settings.call_timeout),
-            )
-        except (TimeoutError, LimitLoweredError):
-            return None
-        except Exception as error:  # noqa: BLE001 - as in _attempt
-            self._observer.failed(incoming, error)
-            return None
 
     async def _measure_clock(self, calls: VenueCalls) -> None:
         try:
@@ -368,18 +305,6 @@ class Executor:
             self._observer.retried(incoming, result, state.upcoming_sleep)
         lane.put_back()
         self.supersede(lane)
-
-
-def _in_the_light_of(found: Applied | None, attempt: Attempt) -> Attempt:
-    """The attempt, now that it is known what the venue has."""
-    incoming, result = attempt
-    if found is None:
-        return attempt
-    incoming.doubtful = False
-    if found.leverage == incoming.leverage:
-        return Attempt(incoming, found)
-    not_applied = Unavailable(message=f"not applied: the venue has {found.leverage}")
-    return Attempt(incoming, not_applied if isinstance(result, Ambiguous) else result)
 
 
 def _head(lane: Lane) -> Incoming:

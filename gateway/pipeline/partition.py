@@ -16,7 +16,8 @@ from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer, Refusal
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
-from gateway.pipeline.execute import Accounts, Executor
+from gateway.pipeline.doubt import Accounts
+from gateway.pipeline.execute import Executor
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lanes import Lane, Lanes
 from gateway.pipeline.lease import Lease
