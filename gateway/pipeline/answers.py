@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refused, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refused, Throttled, Unauthorised, Unavailable
 from gateway.pipeline.ports import OutRecord
 from gateway.pipeline.record import CommandRecord, Incoming
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
@@ -21,6 +21,7 @@ DEAD_LETTERED: frozenset[Reason] = frozenset(
 )
 
 
+NotApplied = Refused | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
 
 
@@ -74,7 +75,9 @@ def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float, dea
     return _rejected(incoming, refusal, None, topic=topic, now=now, dead_letter=dead_letter)
 
 
-def rejected(incoming: Incoming, outcome: Outcome, *, topic: str, now: float, free_at: float | None = None) -> Answer:
+def rejected(
+    incoming: Incoming, outcome: NotApplied, *, topic: str, now: float, free_at: float | None = None
+) -> Answer:
     """The venue's last word, or the lack of one; `free_at`: when limits and breaker let the next call go."""
     reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
     retry_at = _retry_at(outcome, now)
@@ -90,7 +93,7 @@ def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
     return Answer(record=record, dead_letter=letter)
 
 
-def reason_of(outcome: Outcome) -> Reason:
+def reason_of(outcome: NotApplied) -> Reason:
     """The contract's word for an outcome that ended a command's attempts."""
     match outcome:
         case Refused():
@@ -101,14 +104,12 @@ def reason_of(outcome: Outcome) -> Reason:
             return "unauthorised"
         case Unavailable() | ClockSkewed():
             return "venue_unavailable"
-        case Applied() | Ambiguous():
+        case Ambiguous():
             return "outcome_unknown"
 
 
-def message_of(outcome: Outcome) -> str:
+def message_of(outcome: NotApplied) -> str:
     """The venue's text, or ours where it said nothing."""
-    if isinstance(outcome, Applied):
-        return f"the venue has {outcome.leverage}, which nobody asked for here"
     return outcome.message or f"the venue answered {outcome.http_status or 'nothing'}"
 
 
@@ -141,10 +142,9 @@ def without_dead_letter(answer: Answer) -> Answer:
 
 
 def _rejected(
-    incoming: Incoming, refusal: Refusal, outcome: Outcome | None, *, topic: str, now: float, dead_letter: bool
+    incoming: Incoming, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float, dead_letter: bool
 ) -> Answer:
     dead_letter = dead_letter and refusal.reason in DEAD_LETTERED
-    answered = outcome if outcome is not None and not isinstance(outcome, Applied) else None
     event = LeverageRejected(
         **_common(incoming, topic, now),
         leverage=_sayable(incoming.leverage),
@@ -154,7 +154,7 @@ def _rejected(
         http_status=answered.http_status if answered else None,
         dead_lettered=dead_letter,
         superseded_by=refusal.superseded_by,
-        retry_at=None if refusal.retry_at is None else Timestamp.from_epoch(refusal.retry_at),
+        retry_at=None if refusal.retry_at is None else _instant(refusal.retry_at),
     )
     letter = DeadLetter(
         stage="intake" if incoming.attempts == 0 and refusal.reason == "unknown_account" else "execute",
@@ -187,7 +187,15 @@ def _sayable(leverage: Decimal) -> Decimal:
     return leverage if len(str(leverage)) <= LONGEST_NUMBER else Decimal("NaN")
 
 
-def _retry_at(outcome: Outcome, now: float) -> float | None:
+def _instant(seconds: float) -> Timestamp | None:
+    """A time that somebody else told; None where it is no time of this calendar."""
+    try:
+        return Timestamp.from_epoch(seconds) if seconds > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _retry_at(outcome: NotApplied, now: float) -> float | None:
     match outcome:
         case Throttled(until=float() as until):
             return until
@@ -207,7 +215,7 @@ def _error_headers(record: CommandRecord, letter: DeadLetter, topic: str, group:
         "topic": topic,
         "partition": record.partition,
         "offset": record.offset,
-        "timestamp": Timestamp.from_epoch(record.timestamp_ms / 1000) if record.timestamp_ms > 0 else "",
+        "timestamp": _instant(record.timestamp_ms / 1000) or "",
         "stage": letter.stage,
         "reason": letter.reason,
         "message": letter.message,

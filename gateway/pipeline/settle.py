@@ -93,8 +93,12 @@ class Settlement:
     async def _write(self, batch: list[Answer]) -> Mark:
         start = self._ledger.end
         while True:
+            records = [
+                record for answer in batch for record in out_records(answer, topic=self._topic, group=self._group)
+            ]
             try:
-                return await self._transaction(batch)
+                async with asyncio.timeout(self._patience):
+                    return await self._log.write(records)
             except NotOwnerError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a client raises here, the cure is the same
@@ -103,11 +107,6 @@ class Settlement:
             batch = [answer for answer in batch if answer.record.offset not in written]
             if not batch:
                 return mark
-
-    async def _transaction(self, batch: list[Answer]) -> Mark:
-        records = [record for answer in batch for record in out_records(answer, topic=self._topic, group=self._group)]
-        async with asyncio.timeout(self._patience):
-            return await self._log.write(records)
 
     async def _find_out(self, start: Mark) -> tuple[set[int], Mark]:
         """Read what became of the transaction, as often as it takes to reach the broker."""
