@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, TextIO, cast
 
 import msgspec
@@ -33,11 +34,17 @@ _SIGNED_TEXT = re.compile(
     r"((?:signature|sign)=|(?:ok-access-[a-z]+|x-mbx-apikey|signature)[\\\"']*[:,]\s*[\\\"']*)[^&\s\"'\\,)}]+",
     re.IGNORECASE,
 )
+_SIGNED_MARKS = ("sign", "ok-access-", "x-mbx-apikey")  # one of them is in every text that the pattern above finds
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _SHORTEST_SECRET = 4  # removing shorter ones would mangle every line, and they protect nothing
 
 
-def set_up_logging(settings: LoggingSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
+def set_up_logging(
+    settings: LoggingSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None
+) -> "Guard":
     """Send all logs to one stream (stderr without one) in the settings' format; replaces what was set up before.
+
+    Returns the guard of all lines, for secrets that are known only later.
 
     Args:
         settings: the format (`auto` is the console's on a terminal) and the level of our own events.
@@ -53,10 +60,12 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Collection[str] = (), 
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    render, before = _rendering(console=console, colours=out.isatty())
+    guard = Guard(render, secrets)
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=_enriching(), processors=_rendering(secrets, console=console, colours=out.isatty())
+            foreign_pre_chain=_enriching(), processors=[ProcessorFormatter.remove_processors_meta, *before, guard]
         )
     )
     root = logging.getLogger()
@@ -64,6 +73,7 @@ def set_up_logging(settings: LoggingSettings, *, secrets: Collection[str] = (), 
     root.setLevel(level)
     for name, least in LIBRARIES.items():
         logging.getLogger(name).setLevel(max(level, least))
+    return guard
 
 
 def command_log(command: SetLeverage) -> FilteringBoundLogger:
@@ -86,19 +96,16 @@ def _enriching() -> list[Processor]:
     ]
 
 
-def _rendering(secrets: Collection[str], *, console: bool, colours: bool) -> list[Processor]:
-    render: Processor
+def _rendering(*, console: bool, colours: bool) -> tuple[Processor, list[Processor]]:
+    """What makes the line of an event, and what must come before it."""
     if console:
         # The console's other tracebacks show local variables, keys among them.
         plain = structlog.dev.plain_traceback
         render = structlog.dev.ConsoleRenderer(
             colors=colours, repr_native_str=True, timestamp_key="time", exception_formatter=plain
         )
-        before: list[Processor] = []
-    else:
-        render = structlog.processors.JSONRenderer(serializer=_to_json)
-        before = [structlog.processors.format_exc_info]
-    return [ProcessorFormatter.remove_processors_meta, *before, _Guard(render, secrets)]
+        return render, []
+    return structlog.processors.JSONRenderer(serializer=_to_json), [structlog.processors.format_exc_info]
 
 
 def _to_json(event: Mapping[str, Any], **_unused: object) -> str:
@@ -111,33 +118,49 @@ def _drop_secret_names(_logger: WrappedLogger, _method: str, event: EventDict) -
 
 
 def _without_secrets(value: Any) -> Any:
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Struct):
         return _without_secrets(msgspec.structs.asdict(value))
     if isinstance(value, Mapping):
         tree = cast("Mapping[Any, Any]", value)
-        return {key: _without_secrets(inner) for key, inner in tree.items() if not _SECRET_NAMES.fullmatch(str(key))}
+        return {key: _without_secrets(inner) for key, inner in tree.items() if not _is_secret_name(str(key))}
     if isinstance(value, list | tuple):
         return [_without_secrets(inner) for inner in cast("list[Any]", value)]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-class _Guard:
+@lru_cache(maxsize=1024)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAMES.fullmatch(name) is not None
+
+
+class Guard:
     """Renders a line, then takes secrets and signatures out of it: tracebacks and library texts are covered too."""
 
     def __init__(self, render: Processor, secrets: Collection[str]) -> None:
         self._render = render
+        self._secrets: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Take these out too from now on; what was known before stays known."""
         spelt = {text for secret in secrets for text in _spellings(secret) if len(text) >= _SHORTEST_SECRET}
-        longest_first = sorted(spelt, key=len, reverse=True)
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if spelt else None
+        self._secrets = sorted(spelt.union(self._secrets), key=len, reverse=True)  # the longest first
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        """The event's line, without secrets."""
         try:
             line = str(self._render(logger, method, event))
         except Exception as error:  # noqa: BLE001 - else logging prints the event itself, unguarded
             line = _to_json({"event": "failed_rendering", "level": "error", "error": type(error).__name__})
-        if self._secrets:
-            line = self._secrets.sub(REMOVED, line)
-        return _SIGNED_TEXT.sub(rf"\1{REMOVED}", line)
+        for secret in self._secrets:
+            if secret in line:
+                line = line.replace(secret, REMOVED)
+        lowered = line.lower()
+        if any(mark in lowered for mark in _SIGNED_MARKS):
+            line = _SIGNED_TEXT.sub(rf"\1{REMOVED}", line)
+        return line
 
 
 def _spellings(secret: str) -> set[str]:

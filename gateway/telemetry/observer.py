@@ -23,13 +23,13 @@ class Telemetry:
         outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
         self._metrics.commands_total.labels(incoming.venue, outcome).inc()
         self._metrics.command_duration_seconds.labels(incoming.venue).observe(seconds)
-        log = command_log(incoming.command).bind(
-            offset=incoming.offset, attempts=event.attempts, seconds=round(seconds, 4)
-        )
+        log = command_log(incoming.command)
+        where = {"offset": incoming.offset, "attempts": event.attempts, "seconds": round(seconds, 4)}
         if isinstance(event, LeverageChanged):
-            log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty)
+            log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty, **where)
         else:
-            log.info("rejected_command", reason=event.reason, message=event.message, venue_code=event.venue_code)
+            told = {"reason": event.reason, "message": event.message, "venue_code": event.venue_code}
+            log.info("rejected_command", **told, **where)
 
     def dead_lettered(self, record: CommandRecord, stage: str, reason: str, message: str) -> None:
         """Count it; log where the record was, never its bytes."""
