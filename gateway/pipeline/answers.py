@@ -81,7 +81,7 @@ def rejected(
     """The venue's last word, or the lack of one; `free_at`: when limits and breaker let the next call go."""
     reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
     retry_at = _retry_at(outcome, now)
-    if retry_at is None and isinstance(outcome, Throttled | Unavailable):
+    if retry_at is None and isinstance(outcome, Throttled | Unavailable) and free_at is not None and free_at > now:
         retry_at = free_at
     refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=retry_at)
     return _rejected(incoming, refusal, outcome, topic=topic, now=now, dead_letter=True)

@@ -238,10 +238,13 @@ class Executor:
             return Refusal(reason="venue_unavailable", message=message, retry_at=retry_at)
         return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
 
-    def _free_at(self, incoming: Incoming) -> float:
-        """When limits and breaker would let a call like this one go, in wall seconds."""
+    def _free_at(self, incoming: Incoming) -> float | None:
+        """When limits and breaker would let a call like this one go, in wall seconds; None where no window holds it."""
         calls, command = self._calls[incoming.venue], incoming.command
-        return self._clock.wall() + calls.estimate(command.account, calls.venue.set_leverage(command))
+        try:
+            return self._clock.wall() + calls.estimate(command.account, calls.venue.set_leverage(command))
+        except ValueError:
+            return None
 
     def _conclude(self, attempt: Attempt) -> Answer:
         incoming, result = attempt
@@ -249,10 +252,7 @@ class Executor:
         if isinstance(result, Applied):
             return answers.changed(incoming, result, topic=self._topic, now=now)
         if not isinstance(result, Refusal):
-            free_at = self._free_at(incoming)
-            return answers.rejected(
-                incoming, result, topic=self._topic, now=now, free_at=free_at if free_at > now else None
-            )
+            return answers.rejected(incoming, result, topic=self._topic, now=now, free_at=self._free_at(incoming))
         if incoming.doubtful:
             message = f"it may have been applied, and then: {result.message}"
             result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)

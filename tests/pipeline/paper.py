@@ -3,15 +3,25 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from random import Random
 from typing import Any
 
+from gateway.limits.permits import Permits
 from gateway.outcomes import Ambiguous, Unavailable
+from gateway.pipeline.answers import Answer, Refusal
+from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.execute import Executor
+from gateway.pipeline.lanes import Lane, Lanes
 from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.settings import LimitSettings, VenueSettings
 from gateway.transport.messages import HttpAnswer, HttpRequest
-from schemas import BinanceUsdm, SetLeverage, Target, Timestamp, encode
+from gateway.venues.credentials import Credentials
+from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
 from schemas.codec import JSON, ContentType
 from tests.clocks import NOON
+from tests.simulation.gateway import Key
 from tests.simulation.loop import Process, World
+from tests.simulation.venue import PaperVenue
 
 LANE = BinanceUsdm(symbol="BTCUSDT")
 
@@ -93,3 +103,99 @@ def on_virtual_time(main: Callable[[World], Coroutine[Any, Any, None]], *, until
             raise error
     assert ended, "the test still waits"
     assert not world.errors, world.errors
+
+
+class Bench:
+    """An executor with one lane's worth of everything around it; what it settles is in `answers`."""
+
+    def __init__(
+        self, world: World, script: Any, *, capacity: int = 100, reads_back: bool = True, **settings: Any
+    ) -> None:
+        self.world = world
+        self.clock = LoopClock(world)
+        self.script = script
+        self.leased = True
+        self.stopped: list[str] = []
+        self.keys: Refusal | None = None
+        self.answers: list[Answer] = []
+        self.failures: list[BaseException] = []
+        self.measured = 0
+        permits = Permits(self.clock)
+        self.venue = PaperVenue("binance_usdm", capacity, reads_back=reads_back)
+        permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitSettings(assume_spent_at_start=False)})
+        self.calls = VenueCalls(
+            self.venue,
+            VenueSettings(**({"call_timeout": 1.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)),
+            sender=script,
+            venue_time=self,
+            permits=permits,
+            clock=self.clock,
+            max_in_flight=8,
+            observer=Quiet(self.failures),
+        )
+        self.executor = Executor(
+            topic="t",
+            calls={"binance_usdm": self.calls},
+            accounts=self,
+            clock=self.clock,
+            jitter=Random(0),
+            may_set=lambda _: self.leased,
+            may_read=lambda _: self.leased,
+            settle=self.settle,
+            observer=Quiet(self.failures),
+        )
+        self.lanes = Lanes()
+
+    def settle(self, answer: Answer) -> "asyncio.Future[None]":
+        self.answers.append(answer)
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def admit(self, *commands: Incoming) -> Lane:
+        for one in commands:
+            lane, _ = self.lanes.admit(one)
+            self.executor.supersede(lane)
+        return lane
+
+    async def answer(self, *commands: Incoming) -> Event:
+        lane = self.admit(*commands)
+        await self.executor.answer_next(lane)
+        return self.event
+
+    @property
+    def event(self) -> Event:
+        event = self.answers[-1].event
+        assert event is not None
+        return event
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        events = [answer.event for answer in self.answers if answer.event is not None]
+        return [(event.command_id, getattr(event, "reason", "changed")) for event in events]
+
+    def timestamp_ms(self) -> int:
+        return int(self.clock.wall() * 1000)
+
+    async def measure(self) -> bool:
+        self.measured += 1
+        return True
+
+    def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
+        return self.keys or Credentials(api_key=account, signing_key=Key())
+
+    def stop(self, venue: VenueName, account: str, message: str) -> None:
+        self.stopped.append(f"{venue} {account}: {message}")
+
+
+class Quiet:
+    """An observer that keeps only failures."""
+
+    def __init__(self, failures: list[BaseException]) -> None:
+        self._failures = failures
+
+    def failed(self, _incoming: Incoming, error: BaseException) -> None:
+        self._failures.append(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args, **_more: None

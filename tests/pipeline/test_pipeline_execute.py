@@ -1,0 +1,299 @@
+"""From a lane's head to its answer: what is tried again, what is not, until when, and what is said."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from gateway.outcomes import Ambiguous, Unavailable
+from gateway.pipeline.answers import Refusal
+from schemas import LeverageChanged, LeverageRejected
+from tests.clocks import NOON
+from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+
+SET = "POST lane=BTCUSDT&leverage="
+LOOK = "GET lane=BTCUSDT"
+
+
+def run(*script, commands=None, until=1e6, prepare=lambda bench: None, **settings):
+    """One answer in virtual time; the bench with all that happened."""
+    benches = []
+
+    async def main(world):
+        bench = Bench(world, Script(*script), **settings)
+        benches.append(bench)
+        prepare(bench)
+        await bench.answer(*(commands or [incoming(1)]))
+
+    on_virtual_time(main, until=until)
+    return benches[0]
+
+
+def requests(bench):
+    return [request for _, request in bench.script.sent]
+
+
+def test_an_applied_call_is_told_with_the_venues_value():
+    bench = run((200, "1"))
+    assert isinstance(bench.event, LeverageChanged)
+    assert (bench.event.leverage, bench.event.certainty, bench.event.attempts) == (Decimal(1), "confirmed", 1)
+
+
+def test_what_the_venue_made_of_it_is_told_beside_what_was_asked():
+    bench = run((200, "3"), commands=[incoming(5)])
+    assert isinstance(bench.event, LeverageChanged)
+    assert (bench.event.leverage, bench.event.requested_leverage) == (Decimal(3), Decimal(5))
+
+
+@pytest.mark.parametrize(
+    "transient", [(503, "unavailable"), Unavailable(message="refused"), (429, "0.2"), (400, "timestamp")]
+)
+def test_what_may_pass_is_tried_again_with_a_new_signature(transient):
+    bench = run(transient, transient)
+    assert isinstance(bench.event, LeverageChanged)
+    assert bench.event.attempts == 3
+    assert requests(bench) == [SET + "1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("final", "reason"), [((400, "too high"), "venue_rejected"), ((401, "bad key"), "unauthorised")]
+)
+def test_what_cannot_pass_is_not_tried_again(final, reason):
+    bench = run(final)
+    assert isinstance(bench.event, LeverageRejected)
+    assert (bench.event.reason, bench.event.attempts, bench.event.http_status) == (reason, 1, final[0])
+    assert bench.event.message == final[1]
+
+
+def test_refused_keys_stop_the_account():
+    assert run((401, "bad key")).stopped == ["binance_usdm a: bad key"]
+
+
+def test_a_stopped_account_costs_no_call():
+    refusal = Refusal(reason="unauthorised", message="stopped")
+    bench = run(prepare=lambda bench: setattr(bench, "keys", refusal))
+    assert bench.told == [("c1", "unauthorised")]
+    assert requests(bench) == []
+
+
+def test_attempts_are_bounded():
+    bench = run(*[(503, "unavailable")] * 9, max_attempts=3, breaker_failures=9)
+    assert isinstance(bench.event, LeverageRejected)
+    assert (bench.event.reason, bench.event.attempts) == ("venue_unavailable", 3)
+    assert bench.event.dead_lettered
+
+
+def test_the_venues_own_hint_is_waited_for():
+    bench = run(Unavailable(message="later", retry_after=7.0))
+    assert [at for at, _ in bench.script.sent] == [0.0, 7.0]
+
+
+def test_backing_off_is_bounded_and_jittered():
+    bench = run(*[(503, "unavailable")] * 8, max_attempts=9, backoff_base=0.1, backoff_cap=0.4, breaker_failures=99)
+    times = [at for at, _ in bench.script.sent]
+    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    assert all(pause <= cap for pause, cap in zip(pauses, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4], strict=True))
+    assert len(set(pauses)) == len(pauses)
+
+
+def test_a_throttled_scope_pauses_until_the_named_time():
+    bench = run((429, "3.5"))
+    first, second = bench.script.sent
+    assert second[0] - first[0] >= 3.5
+    assert bench.told == [("c1", "changed")]
+
+
+def test_a_skewed_clock_is_measured_and_the_call_repeated_at_once():
+    bench = run((400, "timestamp"))
+    assert bench.measured == 1
+    assert [at for at, _ in bench.script.sent] == [0.0, 0.0]
+
+
+def test_an_unknown_outcome_is_read_back_and_told_as_such():
+    bench = run(Ambiguous(message="reset"), (200, "1"))
+    assert isinstance(bench.event, LeverageChanged)
+    assert bench.event.certainty == "read_back"
+    assert requests(bench) == [SET + "1", LOOK]
+
+
+def test_another_value_read_at_once_proves_nothing_and_the_same_is_set_again_when_it_does():
+    bench = run(Ambiguous(message="reset"), (200, "7"))
+    assert isinstance(bench.event, LeverageChanged)
+    assert requests(bench) == [SET + "1", LOOK, SET + "1"]
+    assert bench.script.sent[2][0] >= 1.0, "the call that was cut off may take effect for a call timeout"
+
+
+def test_another_value_read_after_a_timeout_means_that_it_was_not_applied():
+    bench = run(1.0, Ambiguous(message="timeout"), (200, "7"), max_attempts=1)
+    assert isinstance(bench.event, LeverageRejected)
+    assert bench.event.reason == "venue_unavailable"
+    assert "the venue has 7" in bench.event.message
+
+
+def test_what_stays_unknown_is_told_as_unknown():
+    bench = run(Ambiguous(message="reset"), (503, "unknown"), (503, "unknown"), max_attempts=1)
+    assert bench.told == [("c1", "outcome_unknown")]
+    assert requests(bench) == [SET + "1", LOOK, LOOK]
+
+
+def test_where_nothing_can_be_read_back_the_same_value_is_set_again():
+    bench = run(Ambiguous(message="reset"), (200, "1"), reads_back=False)
+    assert bench.told == [("c1", "changed")]
+    assert requests(bench) == [SET + "1"] * 2
+
+
+def test_a_refusal_after_an_unknown_call_is_no_proof_that_the_first_was_not_applied():
+    bench = run(Ambiguous(message="reset"), (400, "too high"), reads_back=False)
+    assert bench.told == [("c1", "outcome_unknown")]
+
+
+def test_nothing_is_sent_after_expiry_and_the_refusal_comes_at_once():
+    def without_lease(bench):
+        bench.leased = False
+
+    bench = run(commands=[incoming(1, deadline=5.0, expires_in=5.0)], prepare=without_lease)
+    assert bench.told == [("c1", "expired")]
+    assert bench.world.now >= 5.0
+    assert bench.event.occurred_at.timestamp() == pytest.approx(NOON + 5.0, abs=0.01)
+    assert requests(bench) == []
+
+
+def test_a_command_that_cannot_have_its_turn_in_time_is_refused_at_once_with_the_estimate():
+    def spend(bench):
+        bench.calls.assume_spent("a", 10.0)
+
+    bench = run(commands=[incoming(1, deadline=5.0)], prepare=spend)
+    assert isinstance(bench.event, LeverageRejected)
+    assert bench.event.reason == "rate_limited"
+    assert bench.event.occurred_at.timestamp() == NOON
+    assert bench.event.retry_at is not None
+    assert bench.event.retry_at.timestamp() == pytest.approx(NOON + 11.0, abs=0.1)
+
+
+def test_without_the_lease_nothing_is_sent():
+    def soon(bench):
+        bench.leased = False
+        asyncio.get_running_loop().call_later(3.0, setattr, bench, "leased", True)
+
+    bench = run(prepare=soon)
+    assert bench.told == [("c1", "changed")]
+    assert bench.script.sent[0][0] >= 3.0
+
+
+def test_an_older_command_that_waits_is_superseded_with_the_newers_name_and_never_sent():
+    bench = run(commands=[incoming(1), incoming(2), incoming(3)])
+    assert bench.told == [("c1", "superseded"), ("c2", "superseded"), ("c3", "changed")]
+    superseded = [answer.event for answer in bench.answers[:2]]
+    assert [event.superseded_by for event in superseded] == ["c2", "c3"]
+    assert requests(bench) == [SET + "3"]
+
+
+def test_where_latest_does_not_win_every_command_is_sent_also_after_a_retry():
+    async def main(world):
+        bench = Bench(world, Script((503, "unavailable")), latest_wins=False)
+        lane = bench.admit(incoming(1), incoming(2))
+        await bench.executor.answer_next(lane)
+        await bench.executor.answer_next(lane)
+        assert bench.told == [("c1", "changed"), ("c2", "changed")]
+        assert requests(bench) == [SET + "1", SET + "1", SET + "2"]
+
+    on_virtual_time(main)
+
+
+def test_a_command_backing_off_gives_way_to_a_newer_one():
+    async def main(world):
+        bench = Bench(world, Script(Unavailable(message="later", retry_after=5.0)))
+        lane = bench.admit(incoming(1))
+        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(1.0)
+        bench.admit(incoming(2))
+        await serving
+        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
+        assert requests(bench) == [SET + "1", SET + "2"]
+
+    on_virtual_time(main)
+
+
+def test_a_command_of_unknown_outcome_does_not_give_way():
+    async def main(world):
+        bench = Bench(world, Script(Ambiguous(message="reset")), reads_back=False)
+        lane = bench.admit(incoming(1))
+        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(0.5)
+        bench.admit(incoming(2))
+        await serving
+        await bench.executor.answer_next(lane)
+        assert bench.told == [("c1", "changed"), ("c2", "changed")]
+        assert requests(bench) == [SET + "1", SET + "1", SET + "2"]
+
+    on_virtual_time(main)
+
+
+def test_the_deadline_is_the_newest_commands_and_not_the_superseded_ones():
+    async def main(world):
+        bench = Bench(world, Script())
+        bench.leased = False
+        lane = bench.admit(incoming(1, deadline=2.0))
+        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(1.99)
+        bench.admit(incoming(2, deadline=9.0))
+        await asyncio.sleep(3.0)
+        bench.leased = True
+        await serving
+        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
+
+    on_virtual_time(main)
+
+
+def overtaken(newest, *older):
+    """A lane as after a takeover: older commands that a predecessor may have sent, and a newer one."""
+    for one in older:
+        one.doubtful = True
+    return [*older, newest]
+
+
+def test_what_a_predecessor_may_have_sent_is_superseded_once_the_newer_is_applied():
+    bench = run(commands=overtaken(incoming(3), incoming(1), incoming(2)))
+    assert bench.told == [("c1", "superseded"), ("c2", "superseded"), ("c3", "changed")]
+    assert requests(bench) == [SET + "3"]
+
+
+def test_if_the_newer_is_refused_what_the_venue_has_tells_which_older_one_was_applied():
+    bench = run((400, "too high"), (200, "2"), commands=overtaken(incoming(3), incoming(1), incoming(2)))
+    assert bench.told == [("c1", "superseded"), ("c2", "changed"), ("c3", "venue_rejected")]
+    assert bench.answers[0].event.superseded_by == "c2"
+
+
+def test_if_nothing_tells_all_of_them_are_unknown_and_none_asks_for_a_redrive():
+    bench = run((400, "too high"), reads_back=False, commands=overtaken(incoming(2), incoming(1)))
+    assert bench.told == [("c1", "outcome_unknown"), ("c2", "venue_rejected")]
+    assert bench.answers[0].event.superseded_by == "c2"
+    assert bench.answers[0].dead_letter is None
+
+
+def test_a_late_command_that_a_predecessor_may_have_sent_is_looked_for_at_the_venue():
+    late = incoming(1, deadline=0.0, expires_in=-1.0)
+    late.doubtful = True
+    bench = run((200, "1"), commands=[late])
+    assert isinstance(bench.event, LeverageChanged)
+    assert bench.event.certainty == "read_back"
+
+
+def test_a_bug_costs_one_command_its_answer_and_nobody_else():
+    async def main(world):
+        bench = Bench(world, Script((200, "not a number")), reads_back=False)
+        await bench.answer(incoming(1))
+        await bench.answer(incoming(2))
+        assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
+        assert len(bench.failures) == 1
+        assert bench.calls.in_flight == 0
+
+    on_virtual_time(main)
+
+
+def test_an_open_breaker_holds_calls_back_and_a_probe_closes_it():
+    bench = run(*[(503, "unavailable")] * 3, breaker_failures=2, breaker_reset=4.0, max_attempts=9)
+    times = [at for at, _ in bench.script.sent]
+    assert bench.told == [("c1", "changed")]
+    assert times[2] - times[1] >= 4.0
+    assert times[3] - times[2] == pytest.approx(4.0)

@@ -1,0 +1,154 @@
+"""Whatever is on the commands topic gets an answer, and nothing of it stops the intake."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.pipeline.answers import Answer, out_records
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.venues.catalogue import venues
+from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, encode
+from schemas.codec import JSON, MSGPACK
+from tests.clocks import FakeClock
+from tests.pipeline.paper import command, record
+
+TOPIC = "leverage.commands.v1"
+GOOD = record(command(20, expires_in=30.0))
+
+
+class Known:
+    def knows(self, venue, account):
+        return account == "a"
+
+
+def intake(*, partition_of=lambda _key: 0):
+    clock = FakeClock()
+    deadlines = dict.fromkeys(venues(), 60.0)
+    return Intake(
+        topic=TOPIC, venues=venues(), deadlines=deadlines, accounts=Known(), partition_of=partition_of, clock=clock
+    )
+
+
+def changed(base: CommandRecord, **fields) -> CommandRecord:
+    names = CommandRecord.__struct_fields__
+    return CommandRecord(*(fields.get(name, getattr(base, name)) for name in names))
+
+
+def raw(value: bytes | None, encoding: str = JSON) -> CommandRecord:
+    return changed(GOOD, value=value, headers=(("content-type", encoding.encode()),))
+
+
+UNDECODABLE = {
+    "random bytes": raw(bytes(range(256))),
+    "no bytes": raw(b""),
+    "null value": raw(None),
+    "json null": raw(b"null"),
+    "a list": raw(b"[1,2]"),
+    "not utf-8": raw(b'{"type":"SetLeverage","command_id":"\xff"}'),
+    "wrong types": raw(b'{"type":"SetLeverage","command_id":5,"account":[],"leverage":{},"target":7}'),
+    "a missing field": raw(b'{"type":"SetLeverage","command_id":"c"}'),
+    "another message": raw(b'{"type":"LeverageChanged","command_id":"c"}'),
+    "an unknown venue": raw(GOOD.value.replace(b"binance_usdm", b"binance_cusd")),
+    "one megabyte": raw(b'{"x":"' + b"y" * 1_000_000 + b'"}'),
+    "deep nesting": raw(b'{"x":' * 100_000),
+    "deep nesting in msgpack": raw(b"\x91" * 100_000, MSGPACK),
+    "json said to be msgpack": raw(GOOD.value, MSGPACK),
+    "an encoding that nobody reads": raw(GOOD.value, "text/xml"),
+    "an account with a colon": raw(GOOD.value.replace(b'"account":"a"', b'"account":"a:b"')),
+    "a command id of 65 characters": raw(GOOD.value.replace(b'"c20"', b'"' + b"c" * 65 + b'"')),
+    "leverage that is no number": raw(GOOD.value.replace(b'"leverage":"20"', b'"leverage":"twenty"')),
+}
+
+
+@pytest.mark.parametrize("bad", UNDECODABLE.values(), ids=UNDECODABLE.keys())
+def test_what_cannot_be_read_goes_to_the_dead_letters_with_its_bytes(bad):
+    answer = intake().read(bad)
+    assert isinstance(answer, Answer)
+    assert answer.event is None
+    (letter,) = out_records(answer, topic=TOPIC, group="g")
+    assert (letter.topic, letter.key, letter.value) == ("dead_letters", bad.key, bad.value)
+
+
+REFUSED = {
+    "no key": (changed(GOOD, key=None), "invalid", "the record has no key"),
+    "another account's key": (changed(GOOD, key=b"binance_usdm:b"), "invalid", "is not that of its command"),
+    "a key that is not utf-8": (changed(GOOD, key=b"\xff\xfe"), "invalid", "is not that of its command"),
+    "another partition": (changed(GOOD, partition=3), "invalid", "murmur2_random"),
+    "an unknown account": (record(command(account="nobody")), "unknown_account", "accounts.nobody.binance_usdm"),
+    "leverage 0": (record(command(leverage=0)), "invalid", ""),
+    "leverage below 0": (record(command(leverage=-5)), "invalid", ""),
+    "leverage that is not a number": (record(command(leverage="NaN")), "invalid", ""),
+    "a signalling NaN": (record(command(leverage="sNaN")), "invalid", ""),
+    "endless leverage": (record(command(leverage="Infinity")), "invalid", ""),
+    "huge leverage": (record(command(leverage="1e999999")), "invalid", ""),
+    "leverage of a thousand digits": (record(command(leverage="1" * 1000)), "invalid", ""),
+    "a fraction": (record(command(leverage="2.5")), "invalid", ""),
+    "margin at 7": (record(command(leverage=7, target=BinanceMargin())), "invalid", ""),
+    "okx without a name": (record(command(target=Okx(margin_mode="cross"))), "invalid", ""),
+    "isolated currency": (record(command(target=Okx(margin_mode="isolated", currency="BTC"))), "invalid", ""),
+    "already expired": (record(command(expires_in=-0.5)), "expired", "before it was read"),
+}
+
+
+@pytest.mark.parametrize(("bad", "reason", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_breaks_a_rule_is_answered_with_the_rule(bad, reason, says):
+    answer = intake().read(bad)
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.event, LeverageRejected)
+    assert answer.event.reason == reason
+    assert answer.event.message
+    assert says in answer.event.message
+    assert answer.event.attempts == 0
+    assert out_records(answer, topic=TOPIC, group="g")
+
+
+def test_a_good_command_is_taken_in_with_its_deadline_and_trace():
+    headers = (("traceparent", b"00-abc"), ("traceparent", b"00-def-1"))
+    taken = intake().read(changed(GOOD, headers=headers))
+    assert isinstance(taken, Incoming)
+    assert taken.deadline == taken.received_at + 30.0
+    assert taken.traceparent == b"00-def-1"
+    assert taken.content_type == JSON
+
+
+def test_without_expires_at_the_venues_deadline_counts():
+    taken = intake().read(record(command()))
+    assert isinstance(taken, Incoming)
+    assert taken.deadline == taken.received_at + 60.0
+
+
+def test_msgpack_is_read_as_msgpack():
+    taken = intake().read(record(command(), encoding=MSGPACK))
+    assert isinstance(taken, Incoming)
+    assert taken.content_type == MSGPACK
+
+
+def test_the_partition_check_can_be_turned_off():
+    assert isinstance(intake(partition_of=None).read(changed(GOOD, partition=3)), Incoming)
+
+
+def test_what_a_predecessor_may_have_sent_is_not_called_expired():
+    expired = record(command(expires_in=-0.5))
+    assert isinstance(intake().read(expired, suspect=True), Incoming)
+    assert isinstance(intake().read(record(command(leverage=0, expires_in=-0.5)), suspect=True), Answer)
+
+
+@given(
+    st.one_of(st.none(), st.binary(max_size=300), st.sampled_from([GOOD.value, encode(command(), MSGPACK)])),
+    st.one_of(st.none(), st.binary(max_size=20)),
+    st.lists(st.tuples(st.sampled_from(["content-type", "traceparent", "x"]), st.one_of(st.none(), st.binary(max_size=40))), max_size=4),
+    st.integers(-1, 2**63 - 1),
+)  # fmt: skip
+def test_no_record_makes_the_intake_or_its_answer_raise(value, key, headers, timestamp_ms):
+    one = CommandRecord(0, 1, timestamp_ms, key, value, headers)
+    read = intake().read(one)
+    if isinstance(read, Answer):
+        assert out_records(read, topic=TOPIC, group="g")
+
+
+@given(st.decimals(allow_nan=True, allow_infinity=True), st.sampled_from([BinanceUsdm(symbol="币安"), BinanceMargin(), Okx(margin_mode="cross", instrument="A-B")]))  # fmt: skip
+def test_no_number_makes_the_intake_raise(leverage, target):
+    read = intake().read(record(command(leverage=leverage, target=target)))
+    if isinstance(read, Answer):
+        assert out_records(read, topic=TOPIC, group="g")

@@ -1,0 +1,190 @@
+"""Answers on their way into the answer topics, also where nobody says whether they arrived."""
+
+import asyncio
+
+import pytest
+
+from gateway.outcomes import Applied
+from gateway.pipeline import answers
+from gateway.pipeline.ledger import Checkpoint, Ledger, Mark
+from gateway.pipeline.ports import Answered, NotOwnerError, Tail
+from gateway.pipeline.settle import MAX_ANSWERS, Settlement
+from schemas.headers import COMMAND_OFFSET
+from tests.clocks import NOON
+from tests.pipeline.paper import LoopClock, Quiet, incoming, on_virtual_time
+
+
+class FakeLog:
+    """Answer topics in memory; `fates` say what becomes of the next transactions."""
+
+    def __init__(self, *fates: str) -> None:
+        self.fates = list(fates)
+        self.written: list[int] = []
+        self.did: list[str] = []
+        self.fenced = True
+
+    async def fence(self) -> None:
+        self.did.append("fence")
+        self.fenced = True
+
+    async def write(self, records):
+        assert self.fenced, "no producer after a failure without a fence"
+        offsets = [int(dict(record.headers)[COMMAND_OFFSET]) for record in records if record.topic == "events"]
+        fate = self.fates.pop(0) if self.fates else "commit"
+        self.did.append(f"{fate} {offsets}")
+        if fate == "hang":
+            self.fenced = False
+            await asyncio.sleep(1e9)
+        if fate in ("commit", "lose the answer"):
+            self.written += offsets
+        if fate != "commit":
+            self.fenced = False
+            raise ConnectionError(fate)
+        return Mark(len(self.written), 0)
+
+    async def read(self, start, window=None):
+        self.did.append(f"read from {start.events}")
+        told = [Answered(offset, "k", "c", NOON) for offset in self.written[start.events :]]
+        return Tail(told, Mark(len(self.written), 0))
+
+
+class FakeOwnership:
+    """Ours until it is not; `failures` renewals fail first."""
+
+    def __init__(self, log: FakeLog, failures: int = 0, *, ours: bool = True) -> None:
+        self._log = log
+        self._failures = failures
+        self.ours = ours
+        self.held = True
+
+    async def renew(self, checkpoint):
+        self._log.did.append("renew")
+        if self._failures:
+            self._failures -= 1
+            raise TimeoutError
+        if not self.ours:
+            raise NotOwnerError
+
+
+class Desk:
+    """A settlement with all it needs."""
+
+    def __init__(self, world, log, ownership=None):
+        self.world, self.log, self.told = world, log, []
+        self.ledger = Ledger(Checkpoint(0, Mark(0, 0), clean=True), Mark(0, 0))
+        self.settlement = Settlement(
+            topic="t",
+            group="g",
+            ledger=self.ledger,
+            log=log,
+            ownership=ownership or FakeOwnership(log),
+            clock=LoopClock(world),
+            collect=0.005,
+            patience=2.0,
+            committed=lambda answer: self.told.append(answer.record.offset),
+            observer=Quiet([]),
+        )
+        self.running = asyncio.get_running_loop().create_task(self.settlement.run())
+
+    def add(self, *offsets):
+        futures = []
+        for offset in offsets:
+            self.ledger.fetch(offset)
+            futures.append(
+                self.settlement.add(answers.changed(incoming(offset, leverage=5), Applied(), topic="t", now=NOON))
+            )
+        return futures
+
+    async def end(self):
+        self.running.cancel()
+        await asyncio.wait([self.running])
+
+
+def settling(scenario, log, **more):
+    async def main(world):
+        desk = Desk(world, log, **more)
+        await scenario(desk)
+        await desk.end()
+
+    on_virtual_time(main)
+
+
+def test_answers_that_gather_within_the_collection_time_share_a_transaction():
+    async def scenario(desk):
+        desk.add(0)
+        await asyncio.sleep(0.003)
+        await asyncio.gather(*desk.add(1, 2))
+        await asyncio.gather(*desk.add(3))
+        assert desk.log.did == ["commit [0, 1, 2]", "commit [3]"]
+        assert desk.told == [0, 1, 2, 3]
+        assert desk.ledger.incomplete == 0
+        assert desk.ledger.checkpoint().mark == Mark(4, 0)
+
+    settling(scenario, FakeLog())
+
+
+def test_nothing_is_told_before_it_is_committed():
+    async def scenario(desk):
+        (future,) = desk.add(0)
+        await asyncio.sleep(1.0)
+        assert not future.done()
+        assert desk.told == []
+        assert desk.ledger.incomplete == 1
+        await future
+
+    settling(scenario, FakeLog("hang"))
+
+
+def test_a_transaction_has_a_bound():
+    async def scenario(desk):
+        await asyncio.gather(*desk.add(*range(MAX_ANSWERS + 1)))
+        assert [len(done.split(",")) for done in desk.log.did] == [MAX_ANSWERS, 1]
+
+    settling(scenario, FakeLog())
+
+
+@pytest.mark.parametrize("fate", ["lose the answer", "abort", "hang"])
+def test_after_an_unknown_outcome_ownership_is_asked_the_id_taken_and_only_what_is_missing_written(fate):
+    async def scenario(desk):
+        await asyncio.gather(*desk.add(0, 1))
+        again = [] if fate == "lose the answer" else ["commit [0, 1]"]
+        assert desk.log.did == [f"{fate} [0, 1]", "renew", "fence", "renew", "read from 0", *again]
+        assert desk.log.written == [0, 1]
+        assert desk.told == [0, 1]
+        await asyncio.gather(*desk.add(2))
+        assert desk.log.written == [0, 1, 2]
+
+    settling(scenario, FakeLog(fate))
+
+
+def test_finding_out_is_tried_until_the_broker_answers():
+    async def scenario(desk):
+        await asyncio.gather(*desk.add(0))
+        assert desk.log.written == [0]
+        assert desk.log.did.count("renew") == 5
+
+    log = FakeLog("abort")
+    settling(scenario, log, ownership=FakeOwnership(log, failures=3))
+
+
+def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
+    async def main(world):
+        log = FakeLog("abort")
+        desk = Desk(world, log, FakeOwnership(log, ours=False))
+        (future,) = desk.add(0)
+        with pytest.raises(NotOwnerError):
+            await desk.running
+        assert log.did == ["abort [0]", "renew"]
+        assert not future.done()
+
+    on_virtual_time(main)
+
+
+def test_it_is_idle_when_everything_taken_on_is_committed():
+    async def scenario(desk):
+        await desk.settlement.idle()
+        desk.add(0)
+        await desk.settlement.idle()
+        assert desk.told == [0]
+
+    settling(scenario, FakeLog())
