@@ -89,19 +89,7 @@ class Group(ConsumerRebalanceListener):
         self.lease = Lease(settings.session_timeout_ms / 1000)
         self.last_poll = clock.monotonic()
         self.joined = False
-        self.consumer = AIOKafkaConsumer(
-            **options | {"request_timeout_ms": settings.request_timeout_ms + settings.rebalance_timeout_ms},
-            **consumer_options,
-            group_id=settings.group_id,
-            group_instance_id=settings.group_instance_id,
-            session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
-            rebalance_timeout_ms=settings.rebalance_timeout_ms,
-            max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+        self.consumer: AIOKafkaConsumer  # made by `run`: one that is made and never started complains
 
     @property
     def partitions(self) -> list[Partition]:
@@ -130,6 +118,7 @@ class Group(ConsumerRebalanceListener):
 
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order."""
+        self.consumer = self._make_consumer()
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -166,6 +155,22 @@ class Group(ConsumerRebalanceListener):
         for tp in mine:
             self._take_over(tp, membership, self._tasks)
         self._observer.assigned([tp.partition for tp in mine])
+
+    def _make_consumer(self) -> AIOKafkaConsumer:
+        settings = self._settings
+        return AIOKafkaConsumer(
+            **self._options | {"request_timeout_ms": settings.request_timeout_ms + settings.rebalance_timeout_ms},
+            **self._consumer_options,
+            group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
+            rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
 
     def _take_over(self, tp: TopicPartition, membership: Membership, tasks: asyncio.TaskGroup) -> None:
         log = KafkaAnswerLog(

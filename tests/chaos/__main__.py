@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--gateways", type=int, default=2)
     parser.add_argument("--brokers", type=int, default=1)
     parser.add_argument("--rate", type=float, default=150.0)
+    parser.add_argument("--pause", type=float, default=2.5, help="seconds between two faults, at most")
     parser.add_argument("--keep", type=Path, help="where to save the history of a run that broke a promise")
     parser.add_argument("--without", action="append", default=[], choices=get_args(Fault), help="a fault to leave out")
     options = parser.parse_args()
@@ -32,6 +33,7 @@ def main() -> int:
         gateways=options.gateways,
         brokers=options.brokers,
         rate=options.rate,
+        pause=(min(0.2, options.pause), options.pause),
         odds=tuple((fault, odds) for fault, odds in Scheme(seed=0).odds if fault not in options.without),
     )
     with working_folder() as folder:

@@ -24,6 +24,7 @@ from tests.chaos.history import History
 from tests.chaos.processes import Process, Simulator
 from tests.chaos.violations import Violation
 
+SUPERVISION = 1.0  # seconds between two looks for gateways that ended
 Fault = Literal["kill", "zombie", "leave", "broker"]
 
 
@@ -79,6 +80,7 @@ class Chaos:
         self._topics = Topics()
         self._faults: Counter[str] = Counter()
         self._gateways: list[Process] = []
+        self._down: set[Process] = set()
         self._healing: set[asyncio.Task[None]] = set()
         self._simulator = Simulator(folder, write_accounts(folder, scheme.plan))
 
@@ -88,10 +90,12 @@ class Chaos:
         try:
             await self._start()
             async with asyncio.TaskGroup() as tasks:
-                load = tasks.create_task(self._load())
+                background = [tasks.create_task(self._load()), tasks.create_task(self._supervise())]
                 await self._suffer()
-                load.cancel()
-            await asyncio.gather(*self._healing)
+                await asyncio.gather(*self._healing)
+                await asyncio.sleep(SUPERVISION)  # whoever found no broker is started again
+                for task in background:
+                    task.cancel()
             await self._control("DELETE", "faults")
             history = await self._answers()
         finally:
@@ -170,6 +174,15 @@ class Chaos:
         finally:
             await producer.stop()
 
+    async def _supervise(self) -> None:
+        """Start again who ended by itself, as every deployment does: a gateway that finds no broker leaves with 3."""
+        while True:
+            await asyncio.sleep(SUPERVISION)
+            for gateway in self._gateways:
+                if not gateway.running and gateway not in self._down:
+                    self._faults["left by itself"] += 1
+                    gateway.start()
+
     async def _suffer(self) -> None:
         await asyncio.sleep(3)
         while self._faults["kill"] < self._scheme.kills:
@@ -187,17 +200,20 @@ class Chaos:
         self._faults[fault] += 1
         if fault == "kill":
             victim.kill()
-            self._later(self._random.uniform(0, 1.5), victim.start)
+            self._down.add(victim)
+            self._later(self._random.uniform(0, 1.5), lambda: self._restart(victim))
         elif fault == "zombie":
             victim.suspend()
             self._later(SESSION_TIMEOUT_MS / 1000 * self._random.uniform(0.5, 3), victim.resume)
         else:
             victim.popen.terminate()
+            self._down.add(victim)
             self._later(4.0, lambda: self._restart(victim))
 
     def _restart(self, victim: Process) -> None:
         if victim.running:
             victim.kill()
+        self._down.discard(victim)
         victim.start()
 
     async def _strike_broker(self) -> None:
