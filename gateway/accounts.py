@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -21,8 +22,14 @@ AccountKey = tuple[VenueName, str]
 class Accounts:
     """The credentials of all accounts, by venue and account."""
 
-    def __init__(self, accounts: dict[str, AccountSettings], base_dir: Path) -> None:
-        """Read every credential; CredentialError where one cannot be used."""
+    def __init__(
+        self, accounts: dict[str, AccountSettings], base_dir: Path, *, keys_changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Read every credential; CredentialError where one cannot be used.
+
+        `keys_changed` is called before keys are used that were read anew.
+        """
+        self._keys_changed = keys_changed
         self._base_dir = base_dir
         self._settings = _by_venue(accounts)
         self._seen = {key: fingerprint(one, base_dir) for key, one in self._settings.items()}
@@ -64,9 +71,11 @@ class Accounts:
             if seen == self._seen[key]:
                 continue
             try:
-                self._credentials[key] = load_credentials(settings, self._base_dir)
+                credentials = load_credentials(settings, self._base_dir)
             except CredentialError:
                 continue
+            self._keys_changed()
+            self._credentials[key] = credentials
             self._seen[key] = seen
             self._stopped.pop(key, None)
             changed.append(key)

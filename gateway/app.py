@@ -7,7 +7,7 @@ long-lived task belongs to the one TaskGroup here.
 import asyncio
 import random
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,20 @@ from schemas import VenueName
 VENUES = venues()
 
 
-async def run(settings: Settings, *, base_dir: Path, consumer_options: Mapping[str, Any] | None = None) -> None:
+async def run(
+    settings: Settings,
+    *,
+    base_dir: Path,
+    consumer_options: Mapping[str, Any] | None = None,
+    keys_changed: Callable[[], None] = lambda: None,
+) -> None:
     """Run a gateway until SIGTERM or SIGINT, then drain and leave.
 
     Args:
         settings: checked settings.
         base_dir: where relative file names start.
         consumer_options: for brokers that are not Kafka (`check_crcs`).
+        keys_changed: called before keys are used that were read anew from their files.
 
     Raises:
         UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
@@ -60,7 +67,8 @@ async def run(settings: Settings, *, base_dir: Path, consumer_options: Mapping[s
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     try:
-        await Gateway(settings, base_dir=base_dir, consumer_options=consumer_options).run(stop)
+        gateway = Gateway(settings, base_dir=base_dir, consumer_options=consumer_options, keys_changed=keys_changed)
+        await gateway.run(stop)
     except BaseExceptionGroup as errors:
         raise (_told_to_people(errors) or errors) from None
 
@@ -83,6 +91,7 @@ class Gateway:
         base_dir: Path,
         consumer_options: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        keys_changed: Callable[[], None] = lambda: None,
     ) -> None:
         clock = clock or SystemClock()
         self._settings = settings
@@ -90,7 +99,7 @@ class Gateway:
         self._log = structlog.get_logger("gateway")
         self.metrics = Metrics()
         telemetry = Telemetry(self.metrics)
-        self.accounts = Accounts(settings.accounts, base_dir)
+        self.accounts = Accounts(settings.accounts, base_dir, keys_changed=keys_changed)
         self._sessions: dict[VenueName, VenueSession] = {
             name: self._session(venue) for name, venue in self._used().items()
         }
@@ -121,7 +130,7 @@ class Gateway:
             stack.push_async_callback(self.server.stop)
             await self._check_topics()
             await self.connect(stack)
-            self._log.info("started_gateway", loop=type(asyncio.get_running_loop()).__module__, probes=self.server.url)
+            self._log.info("started_gateway", probes=self.server.url)
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     *([tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []),

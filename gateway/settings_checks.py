@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -232,6 +233,9 @@ def readable_by_all(settings: Settings, base_dir: Path) -> list[str]:
 
 
 def secret_texts(settings: Settings, base_dir: Path) -> list[str]:
-    """The text of every secret file, whole and by line, for the logs' guard."""
-    texts = [(base_dir / file).read_text("utf-8", "replace") for _, file in secret_files(settings)]
+    """The text of every secret file that can be read, whole and by line, for the logs' guard."""
+    texts: list[str] = []
+    for _, file in secret_files(settings):
+        with suppress(OSError):  # also one that is being replaced just now
+            texts.append((base_dir / file).read_text("utf-8", "replace"))
     return sorted({part.strip() for part in chain(texts, *(text.splitlines() for text in texts)) if part.strip()})

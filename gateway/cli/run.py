@@ -29,7 +29,7 @@ def run(*, config: ConfigOption = None) -> int:
 
     settings = read_settings(config)
     base_dir = base_dir_of(config)
-    set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir))
+    guard = set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir))
     log: Any = structlog.get_logger("gateway")
     for setting in readable_by_all(settings, base_dir):
         log.warning("found_readable_secret", setting=setting, remedy="take the file's permissions for others away")
@@ -41,5 +41,9 @@ def run(*, config: ConfigOption = None) -> int:
             "uvloop": uvloop.__version__,
         }
         log.info("started_process", event_loop=loop, config=str(config) if config else None, **versions)
-        runner.run(app.run(settings, base_dir=base_dir))
+
+        def keys_changed() -> None:
+            guard.learn(secret_texts(settings, base_dir))
+
+        runner.run(app.run(settings, base_dir=base_dir, keys_changed=keys_changed))
     return DONE
