@@ -1,5 +1,7 @@
 """The command ids answered lately or being answered now, so that a repeat gets no second call and no second event."""
 
+from collections import OrderedDict
+
 from msgspec import Struct
 
 
@@ -16,7 +18,8 @@ class Repeats:
     def __init__(self, window: RepeatWindow) -> None:
         self._window = window
         self._open: set[tuple[str, str]] = set()
-        self._answered: dict[tuple[str, str], float] = {}
+        # Of a plain dict, the oldest entry is found by walking over all that were deleted before it.
+        self._answered: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def is_repeat(self, key: str, command_id: str, now: float) -> bool:
         """Whether this id is being answered, or was, within the window; `now` in wall seconds."""
@@ -33,11 +36,11 @@ class Repeats:
         self._answered.pop((key, command_id), None)
         self._answered[key, command_id] = at
         if len(self._answered) > self._window.count:
-            del self._answered[next(iter(self._answered))]
+            self._answered.popitem(last=False)
 
     def _forget(self, now: float) -> None:
         while self._answered:
             oldest = next(iter(self._answered))
             if self._answered[oldest] > now - self._window.age:
                 return
-            del self._answered[oldest]
+            self._answered.popitem(last=False)
