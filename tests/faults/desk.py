@@ -215,7 +215,6 @@ async def open_desk(
         folder = Path(stack.enter_context(TemporaryDirectory()))
         settings = _settings(simulator, known, folder, venues or {}, pipeline or PipelineSettings())
         gateway = Gateway(settings, base_dir=folder, clock=clock)
-        stack.push_async_callback(gateway.group.consumer.stop)
         await gateway.connect(stack)
         desk = Desk(simulator, gateway, clock, folder)
         restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()

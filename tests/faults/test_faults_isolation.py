@@ -1,42 +1,19 @@
 """One venue or account in a black hole for the whole run: it delays nobody else's commands."""
 
-import asyncio
-
 import pytest
 
-from schemas import Event, LeverageRejected, VenueName
-from tests.faults.desk import TARGETS, Desk, open_desk, target
+from schemas import VenueName
+from tests.faults.desk import TARGETS, open_desk, target
 from tests.faults.jump import clock, jumping
+from tests.faults.latency import Account, latencies, p99
 
-OTHERS: list[tuple[str, VenueName]] = [
+OTHERS: list[Account] = [
     ("desk", "binance_usdm"),
     ("desk", "binance_portfolio"),
     ("desk", "okx"),
     ("desk", "ztdx"),
 ]
 LANES = 300
-
-
-async def latencies(desk: Desk, accounts: list[tuple[str, VenueName]], *, seconds: int) -> list[float]:
-    """Ten commands a second for each of these accounts, each for a lane of its own: how long each took, sorted."""
-    waits: list[asyncio.Task[float]] = []
-    for number in range(seconds * 5):
-        for name, venue in accounts:
-            command = desk.command(target(venue, number), 7, account=name)
-            waits.append(asyncio.create_task(latency(desk.feed(command)[0])))
-        await asyncio.sleep(0.2)
-    return sorted(await asyncio.gather(*waits))
-
-
-async def latency(answer: asyncio.Future[Event]) -> float:
-    begun = clock().time()
-    event = await answer
-    assert not isinstance(event, LeverageRejected), event
-    return clock().time() - begun
-
-
-def p99(sorted_latencies: list[float]) -> float:
-    return sorted_latencies[len(sorted_latencies) * 99 // 100]
 
 
 @pytest.mark.parametrize("venue", list(TARGETS))
@@ -58,7 +35,7 @@ async def test_a_venue_in_a_black_hole_does_not_slow_the_others(venue: VenueName
 @pytest.mark.parametrize("venue", ["binance_usdm", "binance_portfolio", "okx", "ztdx"])
 @jumping
 async def test_an_account_in_a_black_hole_does_not_slow_the_others_of_its_venue(venue: VenueName):
-    others: list[tuple[str, VenueName]] = [("other", venue)]
+    others: list[Account] = [("other", venue)]
     async with open_desk(clock(), [("desk", venue), *others]) as desk:
         desk.fault("latency", venue, account="other", seconds=0.05)
         without = await latencies(desk, others, seconds=20)

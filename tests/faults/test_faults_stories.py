@@ -179,6 +179,18 @@ async def test_an_outage_opens_the_breaker_commands_wait_or_are_refused_by_deadl
         assert {word(event) for event in await asyncio.gather(*patient)} == {"changed"}
 
 
+@pytest.mark.parametrize("venue", READABLE)
+@jumping
+async def test_a_leverage_endpoint_that_never_answers_is_only_probed_though_reading_back_works(venue: VenueName):
+    async with open_desk(clock(), [("desk", venue)]) as desk:
+        desk.fault("black_hole_before", venue)
+        begun = clock().wall()
+        desk.feed(*(desk.command(target(venue, n)) for n in range(40)))
+        await asyncio.sleep(30.0)
+        later = [call for call in desk.calls(venue) if call.received_at > begun + 6.0]
+        assert 1 <= len(later) <= 5
+
+
 @pytest.mark.parametrize("venue", ["binance_margin", *READABLE])
 @jumping
 async def test_the_dead_letters_of_a_venue_that_is_down_are_braked_and_every_command_is_answered(venue: VenueName):
