@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.settings import VenueSettings
+from gateway.settings import PipelineSettings, VenueSettings
 from gateway.simulator.config import account_table
 from schemas import Event, LeverageRejected, VenueName
 from tests.faults.desk import Desk, account, open_desk, target
@@ -54,6 +54,17 @@ async def test_too_many_at_binance_pauses_the_address_and_nothing_walks_into_a_b
         assert {word(event) for event in (await first[0], *rest)} == {"changed"}
         assert [call.status for call in desk.calls(venue)] == [429, *[200] * 101]
         assert desk.calls(venue)[1].received_at - begun >= 7.0
+
+
+@jumping
+async def test_a_call_that_has_its_permit_but_no_slot_yet_heeds_a_limit_that_is_met_meanwhile():
+    one_at_once = PipelineSettings(max_in_flight=2)  # half of them for one account
+    async with open_desk(clock(), [("desk", "okx")], pipeline=one_at_once) as desk:
+        desk.fault("too_many", "okx", calls=1)
+        assert {word(event) for event in await lanes(desk, "okx", 2)} == {"changed"}
+        first, *rest = desk.calls("okx")
+        assert (first.status, len(rest)) == (429, 2)
+        assert all(call.received_at - first.received_at >= 2.0 for call in rest)
 
 
 @pytest.mark.parametrize("venue", ["binance_margin", *BINANCE_LIKE])
