@@ -28,10 +28,19 @@ JsonOption = Annotated[
 def read_settings(config: Path | None, *, with_accounts: bool = True) -> Settings:
     """The settings of a command, and with accounts their keys tried too; SettingsError tells all that is wrong."""
     limit_names = {name: [limit.name for limit in venue.limits] for name, venue in venues().items()}
-    settings = load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+    try:
+        settings = load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+    except SettingsError as error:
+        raise _without_a_file(error) if config is None and with_accounts else error from None
     if with_accounts:
         _check_keys(settings, config)
     return settings
+
+
+def _without_a_file(error: SettingsError) -> SettingsError:
+    """Says first that no file was named: accounts come from nowhere else."""
+    remedy = "no settings file was named; name one, as in --config gateway.toml"
+    return SettingsError([Problem(source="settings", path="", remedy=remedy), *error.problems])
 
 
 def _check_keys(settings: Settings, config: Path | None) -> None:

@@ -1,7 +1,8 @@
-"""`leverage-gateway simulate`: the simulated venues alone."""
+"""`leverage-gateway simulate`: the simulated venues alone, and on request the settings of a gateway that calls them."""
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import uvloop
@@ -15,10 +16,25 @@ from gateway.clock import SystemClock
 from gateway.telemetry.metrics import VENUES
 from gateway.telemetry.server import ListenError
 
+_MARK = "# Written by leverage-gateway simulate --write-config, and again whenever that is run for this folder."
+# Without this the first call at these two waits a minute: somebody could have spent the window before.
+_HEAD = f"""{_MARK}
+# The keys open simulated accounts only. Kafka: GATEWAY_KAFKA__BOOTSTRAP_SERVERS, or a [kafka] table.
+
+[venues.binance_margin.limits.ip_calls]
+assume_spent_at_start = false   # nobody else calls a simulated venue; keep the default at a real one
+
+[venues.ztdx.limits.ip_weight]
+assume_spent_at_start = false
+"""
+
 
 def simulate(
     *,
     listen: Annotated[str, Parameter(help="host:port; port 0 takes a free one.")] = "127.0.0.1:8090",
+    write_config: Annotated[
+        Path | None, Parameter(help="Write a gateway.toml with the simulated accounts and their keys into this folder.")
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Run the simulated venues alone, until SIGTERM or Ctrl-C.
@@ -27,17 +43,33 @@ def simulate(
 
     ```sh
     leverage-gateway simulate --listen 127.0.0.1:8090
+    leverage-gateway simulate --write-config simulated
+    leverage-gateway run --config simulated/gateway.toml
     ```
     """
     try:
         host, port = parse_listen(listen)
     except ValueError as error:
         raise UsageError(f"--listen: {error}") from None
-    uvloop.run(_simulate(host, port, json=json))
+    if write_config is not None:
+        _check_folder(write_config)
+    uvloop.run(_simulate(host, port, write_config, json=json))
     return DONE
 
 
-async def _simulate(host: str, port: int, *, json: bool) -> None:
+def _check_folder(folder: Path) -> None:
+    """UsageError where writing there could replace what a person made: real keys may have the same file names."""
+    try:
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        written = (folder / "gateway.toml").read_text("utf-8").startswith(_MARK)
+    except (OSError, UnicodeDecodeError):
+        written = False
+    if not written:
+        raise UsageError("--write-config: expected a new or empty folder, or one that this wrote before")
+
+
+async def _simulate(host: str, port: int, folder: Path | None, *, json: bool) -> None:
     from gateway.simulator import Simulator, SimulatorSettings  # noqa: PLC0415 - no other command needs it
 
     stop = asyncio.Event()
@@ -49,11 +81,30 @@ async def _simulate(host: str, port: int, *, json: bool) -> None:
     except OSError as error:
         await simulator.stop()
         raise ListenError(f"--listen: cannot listen on {host}:{port}: {error.strerror}; choose another") from error
-    places = {f"venues.{venue}.base_url": simulator.base_url(venue) for venue in VENUES}
-    control = f"{simulator.url}/_control"
+    try:
+        _tell(simulator.url, None if folder is None else _write(folder, simulator.url), json=json)
+        await stop.wait()
+    finally:
+        await simulator.stop()
+
+
+def _write(folder: Path, url: str) -> Path:
+    """Settings for a gateway that trades for all accounts of the demo."""
+    from gateway.simulator import demo_accounts  # noqa: PLC0415 - as above
+    from gateway.simulator.config import write_gateway_config  # noqa: PLC0415
+
+    try:
+        return write_gateway_config(folder, demo_accounts(), simulator_url=url, head=_HEAD)
+    except OSError as error:
+        raise UsageError(f"--write-config: cannot write to {folder}: {error.strerror}") from None
+
+
+def _tell(url: str, config: Path | None, *, json: bool) -> None:
+    base_urls = {venue: f"{url}/{venue}" for venue in VENUES}
+    control = f"{url}/_control"
     if json:
-        print_json({"base_urls": {venue: simulator.base_url(venue) for venue in VENUES}, "control": control})
-    else:
-        print_table(("setting", "address"), [*places.items(), ("control page", control)])
-    await stop.wait()
-    await simulator.stop()
+        written = {} if config is None else {"config": str(config)}
+        print_json({"base_urls": base_urls, "control": control, **written})
+        return
+    rows = [*((f"venues.{venue}.base_url", where) for venue, where in base_urls.items()), ("control page", control)]
+    print_table(("setting", "address"), [*rows, *([] if config is None else [("--config", str(config))])])

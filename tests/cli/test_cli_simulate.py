@@ -9,6 +9,7 @@ import sys
 import pytest
 from aiohttp import ClientSession
 
+from gateway.cli.options import read_settings
 from gateway.telemetry.metrics import VENUES
 
 
@@ -48,3 +49,35 @@ async def test_simulate_on_an_address_in_use_exits_3():
     assert process.returncode == 3
     assert f"--listen: cannot listen on {address}: " in err.decode()
     assert b"Traceback" not in err
+
+
+async def test_simulate_writes_settings_that_the_gateway_accepts_and_writes_them_again(tmp_path):
+    folder = tmp_path / "simulated"
+    for _ in range(2):
+        process = await start("--listen", "127.0.0.1:0", "--json", "--write-config", str(folder))
+        assert process.stdout is not None
+        told = json.loads(await process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        assert (await process.communicate(), process.returncode) == ((b"", b""), 0)
+        assert told["config"] == str(folder / "gateway.toml")
+        settings = read_settings(folder / "gateway.toml")
+        assert {venue: getattr(settings.venues, venue).base_url for venue in VENUES} == told["base_urls"]
+        assert all(getattr(settings.accounts["desk-1"], venue) for venue in VENUES)
+
+
+@pytest.mark.parametrize("there", ["gateway.toml", "secrets", "other.toml"])
+async def test_simulate_replaces_nothing_that_it_did_not_write(tmp_path, there):
+    (tmp_path / there).write_text("mine")
+    process = await start("--listen", "127.0.0.1:0", "--write-config", str(tmp_path))
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.decode() == "--write-config: expected a new or empty folder, or one that this wrote before\n"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(there, "mine")]
+
+
+async def test_simulate_says_where_it_cannot_write(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    process = await start("--listen", "127.0.0.1:0", "--write-config", str(tmp_path / "file" / "folder"))
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.decode().startswith(f"--write-config: cannot write to {tmp_path / 'file' / 'folder'}: ")

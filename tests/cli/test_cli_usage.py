@@ -116,6 +116,8 @@ def test_every_command_has_help_with_an_example(gateway, command):
         (("watch", "--config", "none.toml"), "none.toml: cannot be read"),
         (("run", "--config", "none.toml"), "none.toml: cannot be read"),
         (("check-config", "--config", "none.toml"), "none.toml: cannot be read"),
+        (("check-config",), "settings: no settings file was named; name one, as in --config gateway.toml"),
+        (("run",), "settings: no settings file was named; name one, as in --config gateway.toml"),
         (("topics", "check", "--config", "none.toml"), "none.toml: cannot be read"),
         (("simulate", "--listen", "nowhere"), '"host:port"'),
     ],
