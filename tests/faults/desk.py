@@ -80,7 +80,7 @@ class MemoryOwnership:
     async def committed(self) -> Checkpoint:
         return Checkpoint(0, Mark(0, 0), clean=True)
 
-    async def renew(self, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - the port's
+    async def renew(self, checkpoint: Checkpoint) -> None:
         return
 
     async def end(self) -> int:
@@ -116,7 +116,7 @@ class MemoryLog:
             self.answer(event.command_id).set_result(event)
         return Mark(len(self.events), len(self.dead_letters))
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:  # noqa: ARG002 - the port's
+    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
         return Tail((), Mark(0, 0))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -15,7 +16,7 @@ SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"
 
 
-def run(*script, commands=None, until=1e6, prepare=lambda bench: None, **settings):
+def run(*script, commands=None, until=1e6, prepare=lambda _: None, **settings):
     """One answer in virtual time; the bench with all that happened."""
     benches = []
 
@@ -91,7 +92,7 @@ def test_the_venues_own_hint_is_waited_for():
 def test_backing_off_is_bounded_and_jittered():
     bench = run(*[(503, "unavailable")] * 8, max_attempts=9, backoff_base=0.1, backoff_cap=0.4, breaker_failures=99)
     times = [at for at, _ in bench.script.sent]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert all(pause <= cap for pause, cap in zip(pauses, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4], strict=True))
     assert len(set(pauses)) == len(pauses)
 

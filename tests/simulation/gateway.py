@@ -1,7 +1,7 @@
 """One simulated gateway process: the real group, partitions, pipeline and permits over simulated Kafka and venues."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
 from typing import Any
@@ -14,8 +14,8 @@ from gateway.limits.permits import Permits
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import Parts, PartitionPolicy
-from gateway.pipeline.record import Incoming
+from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
+from gateway.pipeline.record import CommandRecord, Incoming
 from gateway.pipeline.repeats import RepeatWindow
 from gateway.settings import KafkaSettings, VenueSettings
 from gateway.venues.credentials import Credentials
@@ -35,6 +35,7 @@ KAFKA = KafkaSettings(
 )
 DRAIN_TIMEOUT = 1.5
 QUARANTINE = RECEIVE_WINDOW
+FEED = Partition.feed
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
     deadline=20.0,
@@ -189,7 +190,7 @@ class Gateway:
                 venues={name: venue for name, (venue, _, _) in self._venues.items()},
                 deadlines={name: settings.deadline for name, (_, _, settings) in self._venues.items()},
                 accounts=self._accounts,
-                partition_of=lambda key: self._partition_of(key),
+                partition_of=lambda key: self._partition_of(key),  # noqa: PLW0108 - it is made later
                 clock=clock,
             ),
             calls=calls,
@@ -221,7 +222,17 @@ def on_simulated_kafka() -> AbstractContextManager[ExitStack]:
     stack.enter_context(patch.object(group_module, "AIOKafkaConsumer", _consumer))
     stack.enter_context(patch.object(group_module, "KafkaAnswerLog", _make_answer_log))
     stack.enter_context(patch.object(group_module, "FETCH_MS", 1_000))
+    stack.enter_context(patch.object(Partition, "feed", _feed))
     return stack
+
+
+def _feed(partition: Partition, records: Sequence[CommandRecord]) -> None:
+    """Take it as a broken promise if records are handed out while their partition is taken over."""
+    if partition.state == "restoring":
+        process = asyncio.get_running_loop()
+        assert isinstance(process, Process)
+        process.world.errors.append(f"{process.name} was handed {len(records)} records while it took over")
+    FEED(partition, records)
 
 
 def _consumer(*, broker: Broker, **options: Any) -> SimulatedConsumer:

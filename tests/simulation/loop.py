@@ -187,7 +187,7 @@ class Process(asyncio.AbstractEventLoop):
     def _run(self, handle: Handle) -> None:
         try:
             handle.callback(*handle.args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as asyncio's own handles
             self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _burn(self) -> bool:
