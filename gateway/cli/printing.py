@@ -55,7 +55,7 @@ def event_line(event: Event) -> Text:
     """One event as people read it: when, what became of it, whose it is, and why."""
     changed = isinstance(event, LeverageChanged)
     outcome = Text(f"{'changed' if changed else event.reason:<17}", style="green" if changed else "red")
-    where = plain(f"{venue_of(event.target):<17}{event.account:<14}{event.lane:<28}{event.leverage!s:>5}x  ")
+    where = plain(f"{venue_of(event.target):<18}{event.account:<14} {event.lane:<36} {event.leverage!s:>4}x  ")
     detail = event.certainty if changed else _why(event.message, event.venue_code)
     return Text(f"{event.occurred_at}  ") + outcome + where + plain(f"{event.command_id}  {detail}")
 

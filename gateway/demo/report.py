@@ -18,10 +18,10 @@ _ROOM_FOR_WORDS = 130
 
 NEXT = """\
 Where to look next
-  README.md                      settings, topics, promises; `make kafka` starts a real Apache Kafka
+  README.md                      First steps: the same by hand, with a real Apache Kafka; settings, topics, promises
   gateway/demo/scenario.py       the commands above; change one and run this again
   leverage-gateway simulate      the venues alone; leverage-gateway send, watch: commands and events by hand
-  leverage-gateway run           the gateway, with your gateway.toml
+  leverage-gateway run           the gateway, with your gateway.toml; after make demo all of these are in .venv/bin
   schemas/                       every message, its JSON Schema and examples"""
 
 
