@@ -86,7 +86,7 @@ def memory_mib(pid: int) -> tuple[int, int]:
 
 
 def say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a script's output
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

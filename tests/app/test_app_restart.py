@@ -126,8 +126,10 @@ async def test_what_came_before_a_successor_of_a_killed_one_waits_out_the_quaran
 
 
 async def test_killed_between_call_and_commit_each_command_has_one_event_and_committed_answers_no_second_call(rig: Rig):
-    never = {"commit_interval": 60.0, "session_timeout_ms": 70_000}  # no offset is committed: only the ledger can know
-    async with rig.process("kill", rig.settings(kafka=STATIC | never)) as process:
+    # No offset is committed and no id remembered: only the ledger can know.
+    never = {"commit_interval": 60.0, "session_timeout_ms": 70_000}
+    settings = rig.settings(kafka=STATIC | never, pipeline={"repeat_window_count": 0})
+    async with rig.process("kill", settings) as process:
         answered = [rig.command(BinanceUsdm(symbol=f"SIM{400 + number}USDT"), 5) for number in range(20)]
         await rig.ask(*answered)
         rig.simulator.faults.add(Fault(kind="latency", venue="binance_usdm", lane="SIM450USDT", calls=1, seconds=0.8))
