@@ -5,47 +5,16 @@ Every command ends with one of the exit codes of `exits`, and no mistake of a us
 
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from cyclopts import App, Parameter
-
-from gateway.cli.check_config import check_config
-from gateway.cli.demo import demo
-from gateway.cli.exits import WRONG_USAGE, exit_with
-from gateway.cli.run import run
-from gateway.cli.send import send
-from gateway.cli.simulate import simulate
-from gateway.cli.topics import check, create
-from gateway.cli.watch import watch
-from gateway.release import version
-from gateway.settings import LoggingSettings
-from gateway.telemetry.logging import set_up_logging
+_INTERRUPTED = 130  # as shells say it of SIGINT
 
 
-def make_app() -> App:
-    """The whole command line; commands' docstrings are their help."""
-    app = App(
-        name="leverage-gateway",
-        help="Sets leverage at exchanges: commands in from Kafka, venue calls out, exactly one answer each.",
-        help_format="markdown",
-        version=version,
-        default_parameter=Parameter(negative=()),
-    )
-    topics = App(name="topics", help="Make or check the four Kafka topics.")
-    for command in (run, demo, simulate, send, watch, check_config):
-        app.command(command)
-    for command in (create, check):
-        topics.command(command)
-    app.command(topics)
-    return app
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command line, that of the process without arguments, and leave the process with its exit code."""
-    set_up_logging(LoggingSettings(format="console", level="error"))
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
-    exit_with(lambda: _call(make_app(), tokens))
+    try:
+        from gateway.cli.commands import call_and_exit  # noqa: PLC0415 - Ctrl-C while this reads is no bug of ours
 
-
-def _call(app: App, tokens: list[str]) -> int | None:
-    code: int | None = app(tokens, result_action="return_value")
-    return WRONG_USAGE if tokens in ([], ["topics"]) else code  # help was shown, though nobody asked for it
+        call_and_exit(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

@@ -215,3 +215,15 @@ def test_check_config_tells_programs_what_is_wrong(gateway, folder):
             "remedy": "expected `int` >= 1",
         }
     ]
+
+
+class Interrupted:
+    def find_spec(self, name, _path, _target=None):
+        if name == "gateway.cli.commands":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_the_commands_are_still_being_read_ends_quietly(gateway, monkeypatch):
+    monkeypatch.delitem(sys.modules, "gateway.cli.commands", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert gateway("topics", "check") == (130, "", "")
