@@ -9,7 +9,7 @@ from collections import deque
 from typing import NamedTuple
 
 from gateway.limits.lease import Lease
-from gateway.limits.others import Others, Spending
+from gateway.limits.others import SLACK, Others, Spending
 
 DRIFT = 0.0005
 """How much faster than the venue's our clock may run: the most that NTP slews, 500 ppm (RFC 5905)."""
@@ -44,6 +44,7 @@ class Bucket:
         capacity: weight units a window.
         window: seconds.
         counted: the venue's answers tell what everybody has used.
+        clock_error: seconds by which our idea of the venue's clock, whose windows they tell of, may be wrong.
         spent_at: when somebody before us may have spent all of it; None for never.
         lease: our part of it, where other replicas share it.
     """
@@ -56,6 +57,7 @@ class Bucket:
         window: float,
         *,
         counted: bool = False,
+        clock_error: float = SLACK,
         spent_at: float | None = None,
         lease: Lease | None = None,
     ) -> None:
@@ -64,7 +66,7 @@ class Bucket:
         self.frozen_until = 0.0
         self.held = 0
         self.spent = 0
-        self.others = Others(capacity, window) if counted else None
+        self.others = Others(capacity, window, clock_error) if counted else None
         self.lease = lease
         self._keep = window * (1 + DRIFT)
         self._returning: deque[_Returning] = deque()

@@ -14,6 +14,8 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import NamedTuple
 
+from msgspec import structs
+
 from gateway.limits.bucket import Bucket, Hold
 from gateway.limits.lease import Lease
 from gateway.limits.limit import Cost, Limit
@@ -220,9 +222,7 @@ class Budget:
             The requests that no window can hold any more; they have left their lines.
         """
         limit = self._limits[limit_name]
-        self._limits[limit_name] = Limit(
-            name=limit.name, scope=limit.scope, capacity=capacity, window=limit.window, usage_header=limit.usage_header
-        )
+        self._limits[limit_name] = structs.replace(limit, capacity=capacity)
         too_heavy: dict[int, Request] = {}
         for scope in self._scopes.values():
             if scope.key.limit == limit_name:
@@ -251,7 +251,14 @@ class Budget:
         spent = (not counted and not is_shared) if assume is None else assume
         lease = Lease(self._share) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
-        bucket = Bucket(limit.capacity, limit.window, counted=counted, spent_at=spent_at, lease=lease)
+        bucket = Bucket(
+            limit.capacity,
+            limit.window,
+            counted=counted,
+            clock_error=limit.clock_error,
+            spent_at=spent_at,
+            lease=lease,
+        )
         bucket.fall_back(self._started)  # until the store of a shared one is heard
         return bucket
 
@@ -307,10 +314,4 @@ def _heavier(line: Line, scope: Scope, capacity: int) -> list[Request]:
 def _overridden(limit: Limit, override: LimitSettings | None) -> Limit:
     if override is None:
         return limit
-    return Limit(
-        name=limit.name,
-        scope=limit.scope,
-        capacity=override.capacity or limit.capacity,
-        window=override.window or limit.window,
-        usage_header=limit.usage_header,
-    )
+    return structs.replace(limit, capacity=override.capacity or limit.capacity, window=override.window or limit.window)

@@ -14,6 +14,7 @@ class Limit(Struct, frozen=True, kw_only=True):
         capacity: weight units per window.
         window: seconds.
         usage_header: the answer's header that tells the weight used in the venue's current wall-clock window, if any.
+        clock_error: seconds by which our idea of that clock may be wrong.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Limit(Struct, frozen=True, kw_only=True):
     capacity: int
     window: float
     usage_header: str | None = None
+    clock_error: float = 0.25
 
 
 class Cost(NamedTuple):

@@ -11,7 +11,7 @@ from math import floor, sqrt
 from typing import NamedTuple
 
 SLACK = 0.25
-"""Seconds by which our idea of the venue's clock may be wrong."""
+"""Seconds by which our idea of the venue's clock may be wrong, where the venue tells it in milliseconds."""
 SIGMAS = 3.0
 """How many standard deviations others may spend above their mean before somebody meets the limit."""
 SAMPLES = 60
@@ -79,11 +79,24 @@ class Others:
     Until one window has been seen to its end, others are expected to spend half of what it holds.
     """
 
-    __slots__ = ("_blind_at", "_ends_at", "_last", "_lost", "_lost_at", "_lump", "_now", "_rate", "capacity", "window")
+    __slots__ = (
+        "_blind_at",
+        "_clock_error",
+        "_ends_at",
+        "_last",
+        "_lost",
+        "_lost_at",
+        "_lump",
+        "_now",
+        "_rate",
+        "capacity",
+        "window",
+    )
 
-    def __init__(self, capacity: int, window: float) -> None:
+    def __init__(self, capacity: int, window: float, clock_error: float = SLACK) -> None:
         self.capacity = capacity
         self.window = window
+        self._clock_error = clock_error
         self._now: _Tally | None = None
         self._last: _Tally | None = None
         self._rate = 0.0
@@ -157,7 +170,10 @@ class Others:
 
     def _window_of(self, used: int, began: float, ended: float, mark: Mark | None) -> int | None:
         """The window in which the venue counted a call that began and ended at these times of its clock."""
-        first, final = floor((began - SLACK) / self.window), floor((ended + SLACK) / self.window)
+        first, final = (
+            floor((began - self._clock_error) / self.window),
+            floor((ended + self._clock_error) / self.window),
+        )
         if first == final:
             return final
         if mark is None:
@@ -166,7 +182,7 @@ class Others:
         return final if mark.number >= final or (mark.number == first and used <= mark.top) else first
 
     def _begin(self, number: int, began_at: float) -> None:
-        self._ends_at = began_at + self.window + SLACK
+        self._ends_at = began_at + self.window + self._clock_error
         previous = self._now
         self._last = previous if previous and previous.top and previous.number == number - 1 else None
         self._now = _Tally(number, began_at)
@@ -177,7 +193,7 @@ class Others:
         if self._now is None or now < self._ends_at:
             return
         if self._now.top and now < self._ends_at + self.window:
-            self._begin(self._now.number + 1, self._ends_at - SLACK)
+            self._begin(self._now.number + 1, self._ends_at - self._clock_error)
         else:
             self._now = self._last = self._blind_at = None
 

@@ -185,3 +185,18 @@ def test_unanswered_calls_that_turn_out_to_be_ours_leave_no_fear_of_others():
         call(bucket, used, now)
     assert bucket.used(now) == 261
     assert bucket.free(now) > 600  # before a whole window was seen, half of it is others'
+
+
+def test_a_clock_known_to_half_a_second_only_makes_nobody_of_our_own_calls_of_the_old_window():
+    ahead = 0.5  # our idea of the venue's clock
+    bucket = Bucket(2400, MINUTE, counted=True, clock_error=0.75)
+    now, used = START + 1.0, 0
+    while now < START + MINUTE:  # up to the end of the venue's own window
+        used += 1
+        bucket.answered(bucket.hold(1, now), used, now + 0.01, wall(now + 0.01) + ahead)
+        now += 0.1
+    for again in range(1, 40):
+        bucket.answered(bucket.hold(1, now), again, now + 0.01, wall(now + 0.01) + ahead)
+        now += 0.1
+    assert bucket.others is not None
+    assert bucket.others.known(now) <= 2

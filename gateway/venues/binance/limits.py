@@ -16,7 +16,16 @@ SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
 CAPACITIES = range(1, 10_000_000)
 
 USDM = (Limit(name="ip_weight", scope="ip", capacity=2400, window=MINUTE, usage_header="X-MBX-USED-WEIGHT-1M"),)
-PORTFOLIO = (Limit(name="ip_weight", scope="ip", capacity=6000, window=MINUTE, usage_header="X-MBX-USED-WEIGHT-1M"),)
+PORTFOLIO = (
+    Limit(
+        name="ip_weight",
+        scope="ip",
+        capacity=6000,
+        window=MINUTE,
+        usage_header="X-MBX-USED-WEIGHT-1M",
+        clock_error=0.75,  # papi's clock is known by `Date`: to half a second, and half the round trip
+    ),
+)
 MARGIN = (
     Limit(
         name="uid_weight",
