@@ -123,9 +123,12 @@ class Group(ConsumerRebalanceListener):
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks  # before the start: it returns after the first assignment
-                await self.consumer.start()
-                tasks.create_task(self._poll(), name="poll")
-                tasks.create_task(self._commit(), name="commit")
+                try:
+                    await self.consumer.start()
+                    tasks.create_task(self._commit(), name="commit")
+                    await self._poll()
+                finally:
+                    self._tasks = None  # what is assigned while we end is nobody's
         finally:
             await asyncio.shield(self._leave())
 
