@@ -24,7 +24,7 @@ from schemas import DecodeError, decode_event
 from schemas.headers import content_type
 from tests.clocks import NOON
 from tests.simulation.broker import Broker, Entry, command_offset
-from tests.simulation.loop import Process
+from tests.simulation.loop import running_process
 
 RETRY = 0.1  # seconds
 
@@ -68,9 +68,7 @@ class SimulatedConsumer:
         self._tasks: list[asyncio.Task[None]] = []
         self._topic = ""
         self._listener: Any = None
-        process = asyncio.get_running_loop()
-        assert isinstance(process, Process)
-        broker.arrivals[process] = self._arrived.set
+        broker.arrivals[running_process()] = self._arrived.set
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self._topic, self._listener = topics[0], listener
@@ -199,12 +197,15 @@ class SimulatedAnswerLog:
         self._id = transactional_id
         self._transaction_timeout = transaction_timeout
         self._patience = patience
+        self._process = running_process()
         self._epoch: int | None = None
         self._end = Mark(0, 0)
 
     async def fence(self) -> None:
         self._epoch = None
+        self._process.weak_point()
         async with asyncio.timeout(self._patience):
+            await self._broker.ask(lambda: None)  # who coordinates the id?
             self._epoch = await self._broker.ask(lambda: self._broker.fence(self._id))
 
     async def write(self, records: Sequence[OutRecord]) -> Mark:

@@ -23,7 +23,7 @@ from schemas import VenueName
 from tests.clocks import NOON
 from tests.simulation.broker import Broker
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
-from tests.simulation.loop import Process, World
+from tests.simulation.loop import Process, World, running_process
 from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
 
 KAFKA = KafkaSettings(
@@ -33,7 +33,6 @@ KAFKA = KafkaSettings(
     request_timeout_ms=1_000,
     commit_interval=0.5,
 )
-DRAIN_TIMEOUT = 1.5
 QUARANTINE = RECEIVE_WINDOW
 FEED = Partition.feed
 VENUE = VenueSettings(
@@ -118,6 +117,7 @@ class Gateway:
         self._accounts = PaperAccounts(accounts)
         self._stop = asyncio.Event()
         self._clock = SimulatedClock(world, world.random.uniform(0, 1e5))
+        self._drain_timeout = world.random.choice((0.1, 1.5))
         self._clock_error = world.random.choice((0.0, 0.0, 5.0))
         self.left = False
         self._told = False
@@ -165,7 +165,7 @@ class Gateway:
             parts=parts,
             options={},
             consumer_options={"broker": self._broker},
-            drain_timeout=DRAIN_TIMEOUT,
+            drain_timeout=self._drain_timeout,
             clock=self._clock,
             observer=Silent(self.process),
         )
@@ -229,8 +229,7 @@ def on_simulated_kafka() -> AbstractContextManager[ExitStack]:
 def _feed(partition: Partition, records: Sequence[CommandRecord]) -> None:
     """Take it as a broken promise if records are handed out while their partition is taken over."""
     if partition.state == "restoring":
-        process = asyncio.get_running_loop()
-        assert isinstance(process, Process)
+        process = running_process()
         process.world.errors.append(f"{process.name} was handed {len(records)} records while it took over")
     FEED(partition, records)
 

@@ -9,6 +9,7 @@ from unittest.mock import PropertyMock, patch
 from gateway.kafka.claim import Claim, Membership
 from gateway.pipeline import execute, partition, settle
 from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.lanes import Lane, Lanes
 from gateway.pipeline.lease import Lease
 from gateway.pipeline.ledger import Mark
@@ -17,7 +18,7 @@ from gateway.pipeline.record import Incoming
 from gateway.pipeline.repeats import Repeats
 from tests.simulation import gateway as simulated
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
-from tests.simulation.loop import Process
+from tests.simulation.loop import running_process
 
 Removal = Callable[[], AbstractContextManager[Any]]
 
@@ -99,9 +100,7 @@ def fencing():
     make = simulated._answer_log
 
     def own(*, transactional_id: str, **more: Any):
-        process = asyncio.get_running_loop()
-        assert isinstance(process, Process)
-        return make(transactional_id=f"{transactional_id} of {process.name}", **more)
+        return make(transactional_id=f"{transactional_id} of {running_process().name}", **more)
 
     with patch.object(simulated, "_answer_log", own):
         yield
@@ -123,18 +122,17 @@ def reading_after_an_unknown_commit():
 @contextmanager
 def asking_after_the_fence():
     """Ownership is asked for before the transactional id is taken, and not after it."""
-    renew, fence = Claim.renew, SimulatedAnswerLog.fence
-    fenced: set[int] = set()
+    renew = Claim.renew
+    asked: set[int] = set()
 
-    async def before(self, checkpoint):
-        if id(self) not in fenced:
-            await renew(self, checkpoint)
-            fenced.add(id(self))
+    async def every_other(self, checkpoint):
+        if id(self) in asked:
+            asked.discard(id(self))
         else:
-            fenced.discard(id(self))
+            await renew(self, checkpoint)
+            asked.add(id(self))
 
-    del fence
-    with patch.object(Claim, "renew", before):
+    with patch.object(Claim, "renew", every_other):
         yield
 
 
@@ -196,9 +194,14 @@ def assuming_the_budget_spent() -> AbstractContextManager[Any]:
     return patch.object(VenueCalls, "assume_spent", lambda *_: None)
 
 
-def the_deadlines() -> AbstractContextManager[Any]:
+@contextmanager
+def the_deadlines():
     """Nothing is ever late."""
-    return patch.object(execute.Executor, "_is_expired", lambda *_: False)
+    with (
+        patch.object(execute.Executor, "_is_expired", lambda *_: False),
+        patch.object(Intake, "_seconds_left", lambda *_: 20.0),
+    ):
+        yield
 
 
 def the_pause_on_assignment() -> AbstractContextManager[Any]:

@@ -75,7 +75,8 @@ class Process(asyncio.AbstractEventLoop):
     """One process: an event loop that only runs while the process is neither stopped nor dead.
 
     Attributes:
-        fuse: callbacks until `blow` is called, which may kill or stop it in the middle of anything.
+        fuse: callbacks until `blow` is called, which may kill or stop it in the middle of anything; below 0: none.
+        armed: how long a fuse is lit at the next `weak_point`; below 0: none.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -84,6 +85,7 @@ class Process(asyncio.AbstractEventLoop):
         self.alive = True
         self.stopped = False
         self.fuse = -1
+        self.armed = -1
         self.blow: Callable[[], None] = lambda: None
         self.tasks: set[asyncio.Task[Any]] = set()
         self._ready: deque[Handle] = deque()
@@ -101,6 +103,11 @@ class Process(asyncio.AbstractEventLoop):
         """As by SIGCONT."""
         self.stopped = False
         self._wake()
+
+    def weak_point(self) -> None:
+        """Something begins that a kill or a stop in the middle of it is likely to spoil."""
+        if self.armed >= 0:
+            self.fuse, self.armed = self.armed, -1
 
     def arrive(self, handle: Handle) -> None:
         """A timer is due."""
@@ -196,3 +203,10 @@ class Process(asyncio.AbstractEventLoop):
             self.blow()
             return True
         return False
+
+
+def running_process() -> Process:
+    """The process whose step this is."""
+    process = asyncio.get_running_loop()
+    assert isinstance(process, Process)
+    return process

@@ -31,10 +31,20 @@ FAULTS_UNTIL = 8.0  # virtual seconds
 GIVE_UP = 120.0
 LOOK = 0.25
 ACCOUNTS = ("a", "b")
-SETTINGS: dict[VenueName, tuple[VenueSettings, bool]] = {
-    "binance_usdm": (VENUE, True),
-    "ztdx": (msgspec.structs.replace(VENUE, latest_wins=False), True),
-    "binance_margin": (VENUE, False),
+
+
+class Kind(NamedTuple):
+    """What one venue is like: each has something that the others lack."""
+
+    settings: VenueSettings
+    reads_back: bool
+    limited: bool
+
+
+KINDS: dict[VenueName, Kind] = {
+    "binance_usdm": Kind(VENUE, reads_back=True, limited=False),
+    "ztdx": Kind(msgspec.structs.replace(VENUE, latest_wins=False), reads_back=True, limited=True),
+    "binance_margin": Kind(VENUE, reads_back=False, limited=True),
 }
 
 
@@ -71,11 +81,8 @@ class Scenario:
             session_timeout=KAFKA.session_timeout_ms / 1000,
             rebalance_timeout=KAFKA.rebalance_timeout_ms / 1000,
         )
-        capacity = random.choice((3, 8))  # calls a second and account
-        self.venues: dict[VenueName, tuple[PaperVenue, RealVenue, VenueSettings]] = {
-            name: (PaperVenue(name, capacity, reads_back=reads), RealVenue(self.world, name, capacity), settings)
-            for name, (settings, reads) in SETTINGS.items()
-        }
+        capacity = random.choice((3, 8))
+        self.venues = {name: self._venue(name, kind, capacity) for name, kind in KINDS.items()}
         self.gateways: list[Gateway] = []
         self.dead: list[Gateway] = []
         self._started = 0
@@ -129,6 +136,10 @@ class Scenario:
             else history.History(seed=self.seed)
         )
 
+    def _venue(self, name: VenueName, kind: Kind, capacity: int) -> tuple[PaperVenue, RealVenue, VenueSettings]:
+        limit = capacity if kind.limited else None
+        return PaperVenue(name, limit, reads_back=kind.reads_back), RealVenue(self.world, name, limit), kind.settings
+
     def _plan(self) -> None:
         random = self.world.random
         for _ in range(random.choice((1, 2, 2, 3))):
@@ -149,7 +160,7 @@ class Scenario:
             faults = real.faults
             for name in ("unavailable", "unknown", "cut_off", "throttled", "refused"):
                 setattr(faults, name, random.choice((0.0, 0.0, 0.05, 0.2)))
-            faults.slow = random.choice((0.0, 0.05, 0.3))
+            faults.slow = random.choice((0.0, 0.1, 0.4))
             if random.random() < 0.15:
                 begins = random.uniform(0, FAULTS_UNTIL)
                 self.world.after(begins, setattr, faults, "down", True)
@@ -193,7 +204,11 @@ class Scenario:
 
     def _at_some_step(self, gateway: Gateway, blow: Callable[[], None]) -> None:
         gateway.process.blow = blow
-        gateway.process.fuse = self.world.random.choice((0, self.world.random.randint(1, 60)))
+        steps = self.world.random.choice((0, self.world.random.randint(1, 60)))
+        if self.world.random.random() < 0.5:
+            gateway.process.armed = steps
+        else:
+            gateway.process.fuse = steps
 
     def _kill(self) -> None:
         gateway = self._any()
@@ -206,7 +221,7 @@ class Scenario:
         gateway.process.kill()
         self.gateways.remove(gateway)
         self.dead.append(gateway)
-        pause = self.world.random.choice((0.05, 0.5, 4.0))
+        pause = self.world.random.choice((0.02, 0.02, 0.5, 4.0))
         self.world.after(pause, self._start, gateway.instance_id)
 
     def _stop(self) -> None:

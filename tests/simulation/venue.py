@@ -40,10 +40,12 @@ class PaperVenue:
 
     base_url = "http://paper"
 
-    def __init__(self, name: VenueName, capacity: int, *, reads_back: bool) -> None:
+    def __init__(self, name: VenueName, capacity: int | None, *, reads_back: bool) -> None:
+        """`capacity`: calls a second and account; None: no limit worth the name."""
         self.name: VenueName = name
-        self.limits = (Limit(name="uid_calls", scope="account", capacity=capacity, window=1.0),)
-        self._costs = (Cost("uid_calls", 1),)
+        limit = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=1.0)
+        self.limits = () if capacity is None else (limit,)
+        self._costs = () if capacity is None else (Cost("uid_calls", 1),)
         self._reads_back = reads_back
 
     def broken_rule(self, command: SetLeverage) -> str | None:
@@ -116,7 +118,7 @@ class VenueFaults:
 class RealVenue:
     """The venue's side: strict, with a journal."""
 
-    def __init__(self, world: World, name: VenueName, capacity: int) -> None:
+    def __init__(self, world: World, name: VenueName, capacity: int | None) -> None:
         self.faults = VenueFaults()
         self.calls: list[dict[str, Any]] = []
         self.values: dict[tuple[str, str], Decimal] = {}
@@ -177,7 +179,7 @@ class RealVenue:
         while received and received[0] <= now - 1.0:
             received.popleft()
         received.append(now)
-        return len(received) <= self._capacity
+        return self._capacity is None or len(received) <= self._capacity
 
     def _apply(self, call: dict[str, Any], account: str, lane: str, value: Decimal, reply: "Reply") -> None:
         self.values[account, lane] = value
@@ -232,6 +234,7 @@ class SimulatedSender:
     async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
         world, random, faults = self._process.world, self._process.world.random, self._venue.faults
         future: asyncio.Future[Any] = self._process.create_future()
+        self._process.weak_point()
         if faults.down:
             world.after(_leg(random, 0.0), Reply(world, future, 0.0, lost=False)._give, Unavailable(message="refused"))
         else:
