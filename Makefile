@@ -18,7 +18,7 @@ TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos seeds run kafka lock clean
+.PHONY: help demo test check chaos seeds bench run kafka lock clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker
 
 seeds: $(COMMAND) $(TESTS) ## SEEDS simulated runs with random faults, on simulated time
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+bench: $(COMMAND) $(TESTS) ## What a black-holed venue costs the others, as a ratio within one run
+	@$(BIN)/python -m tests.bench.isolation $(ARGS)
 
 run: $(COMMAND) ## The gateway, with the settings of CONFIG (gateway.toml), until Ctrl-C
 	@$(COMMAND) run --config $(CONFIG)
