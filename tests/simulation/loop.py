@@ -163,7 +163,8 @@ class Process(asyncio.AbstractEventLoop):
             self._wake()
         return handle
 
-    call_soon_threadsafe = call_soon
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        return self.call_soon(callback, *args)
 
     def call_later(self, delay, callback, *args, context=None):
         return self.call_at(self.world.now + delay, callback, *args)
