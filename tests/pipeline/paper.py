@@ -109,7 +109,7 @@ class Bench:
     """An executor with one lane's worth of everything around it; what it settles is in `answers`."""
 
     def __init__(
-        self, world: World, script: Any, *, capacity: int = 100, reads_back: bool = True, **settings: Any
+        self, world: World, script: Any, *, capacity: int | None = 100, reads_back: bool = True, **settings: Any
     ) -> None:
         self.world = world
         self.clock = LoopClock(world)

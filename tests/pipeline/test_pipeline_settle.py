@@ -180,6 +180,27 @@ def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
     on_virtual_time(main)
 
 
+def test_who_loses_the_partition_between_asking_and_taking_the_id_writes_nothing_more():
+    async def main(world):
+        log = FakeLog("abort")
+        ownership = FakeOwnership(log)
+        fence = log.fence
+
+        async def stopped_meanwhile():
+            await fence()
+            ownership.ours = False
+
+        log.fence = stopped_meanwhile
+        desk = Desk(world, log, ownership)
+        desk.add(0)
+        with pytest.raises(NotOwnerError):
+            await desk.running
+        assert log.did == ["abort [0]", "renew", "fence", "renew"]
+        assert log.written == []
+
+    on_virtual_time(main)
+
+
 def test_it_is_idle_when_everything_taken_on_is_committed():
     async def scenario(desk):
         await desk.settlement.idle()

@@ -81,7 +81,7 @@ class Scenario:
             session_timeout=KAFKA.session_timeout_ms / 1000,
             rebalance_timeout=KAFKA.rebalance_timeout_ms / 1000,
         )
-        capacity = random.choice((3, 8))
+        capacity = random.choice((2, 8))
         self.venues = {name: self._venue(name, kind, capacity) for name, kind in KINDS.items()}
         self.gateways: list[Gateway] = []
         self.dead: list[Gateway] = []

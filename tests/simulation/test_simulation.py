@@ -34,7 +34,14 @@ def test_the_seeds_cover_what_can_go_wrong():
     verdicts = {call.verdict for one in told for call in one.calls}
     assert {"applied", "fault", "clock", "refused"} <= verdicts
     said = b"".join(record.value or b"" for one in told for record in one.events)
-    for reason in (b"superseded", b"expired", b"venue_rejected", b"unknown_account", b"rate_limited", b"outcome_unknown"):
+    for reason in (
+        b"superseded",
+        b"expired",
+        b"venue_rejected",
+        b"unknown_account",
+        b"rate_limited",
+        b"outcome_unknown",
+    ):
         assert reason in said, reason
     assert b"read_back" in said
 

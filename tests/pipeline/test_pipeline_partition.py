@@ -1,0 +1,297 @@
+"""One owned partition from taking over to giving up, on virtual time with answer topics in memory."""
+
+import asyncio
+from random import Random
+
+import pytest
+
+from gateway.pipeline.brake import Brake
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.lease import Lease
+from gateway.pipeline.ledger import Checkpoint, Mark
+from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
+from gateway.pipeline.ports import Answered, NotOwnerError, Tail
+from gateway.pipeline.repeats import RepeatWindow
+from schemas import BinanceUsdm, decode_event
+from tests.clocks import NOON
+from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
+
+
+class Topics:
+    """Both ports in one: what was done, in order, and what the answer topics hold."""
+
+    def __init__(self, checkpoint=None, *, end=0, answered=()):
+        self.checkpoint = checkpoint or Checkpoint(0, Mark(0, 0), clean=True)
+        self.answered = list(answered)
+        self.done = []
+        self.events = []
+        self.held = True
+        self.lose_at = None
+        self._end = end
+
+    def _do(self, what):
+        self.done.append(what)
+        if what == self.lose_at:
+            self.held = False
+
+    async def committed(self):
+        self._do("committed")
+        return self.checkpoint
+
+    async def renew(self, checkpoint):
+        self._do("renew")
+        self.checkpoint = checkpoint
+
+    async def end(self):
+        self._do("end")
+        return self._end
+
+    async def fence(self):
+        self._do("fence")
+
+    async def read(self, start, window=None):
+        self._do("read")
+        return Tail(self.answered, Mark(len(self.answered), 0))
+
+    async def write(self, records):
+        if not self.held:
+            raise NotOwnerError
+        self.events += [decode_event(one.value) for one in records if one.topic == "events"]
+        return Mark(len(self.answered) + len(self.events), 0)
+
+
+class Owner:
+    """A partition with a venue that answers by script."""
+
+    def __init__(self, world, topics, *script, quarantine=1.0, max_incomplete=4, **settings):
+        self.bench = Bench(world, Script(*script), capacity=None, **settings)
+        self.topics, self.restored = topics, []
+        self.lease = Lease(10.0)
+        self.lease.renew(0.0)
+        parts = Parts(
+            policy=PartitionPolicy(
+                topic="t",
+                group="g",
+                collect=0.005,
+                transaction_patience=1.0,
+                quarantine=quarantine,
+                max_incomplete=max_incomplete,
+                max_lane_queue=2,
+                repeat_window=RepeatWindow(100, 600.0),
+            ),
+            intake=Intake(
+                topic="t",
+                venues={"binance_usdm": self.bench.venue},
+                deadlines={"binance_usdm": 60.0},
+                accounts=self,
+                partition_of=None,
+                clock=self.bench.clock,
+            ),
+            calls={"binance_usdm": self.bench.calls},
+            accounts=self.bench,
+            brake=Brake({"binance_usdm": 10}),
+            clock=self.bench.clock,
+            jitter=Random(0),
+            observer=Quiet(self.bench.failures),
+        )
+        self.partition = Partition(parts, ownership=topics, log=topics, lease=self.lease)
+        self.task = asyncio.get_running_loop().create_task(self.partition.run(self.restored.append))
+
+    def knows(self, venue, account):
+        return True
+
+    @property
+    def told(self):
+        return [(event.command_id, getattr(event, "reason", "changed")) for event in self.topics.events]
+
+    @property
+    def sent(self):
+        return [(at, request.partition("leverage=")[2]) for at, request in self.bench.script.sent]
+
+    def feed(self, *records):
+        self.partition.feed(records)
+
+    async def end(self):
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+def owning(scenario, topics, *script, **more):
+    async def main(world):
+        owner = Owner(world, topics, *script, **more)
+        await asyncio.sleep(0.01)
+        await scenario(owner)
+        await owner.end()
+        assert not owner.bench.failures
+
+    on_virtual_time(main)
+
+
+def symbol(number, name, **more):
+    return record(command(number, target=BinanceUsdm(symbol=name), **more), number)
+
+
+def test_taking_over_reads_asks_takes_the_id_asks_again_and_only_then_reads_the_answers():
+    async def scenario(owner):
+        assert owner.topics.done == ["committed", "renew", "fence", "renew", "end", "read"]
+        assert owner.restored == [5]
+        assert owner.partition.state == "running"
+        assert not owner.topics.checkpoint.clean, "from now on a call may be in flight"
+
+    owning(scenario, Topics(Checkpoint(5, Mark(2, 0), clean=True)))
+
+
+@pytest.mark.parametrize("step", ["committed", "renew", "fence", "end", "read"])
+def test_a_partition_revoked_while_it_is_taken_over_is_not_served(step):
+    async def scenario(owner):
+        assert owner.restored == []
+        assert owner.partition.state == "gone"
+        assert owner.task.done()
+
+    topics = Topics()
+    topics.lose_at = step
+    owning(scenario, topics)
+
+
+def test_what_was_answered_before_is_not_answered_again():
+    async def scenario(owner):
+        owner.feed(*(symbol(number, f"S{number}") for number in range(3)))
+        await asyncio.sleep(1.0)
+        assert owner.told == [("c0", "changed"), ("c2", "changed")]
+
+    answered = [Answered(1, "binance_usdm:a", "c1", NOON)]
+    owning(scenario, Topics(answered=answered))
+
+
+def test_an_id_that_was_answered_before_is_skipped_and_its_offset_passed():
+    async def scenario(owner):
+        again = record(command(1), 3)
+        owner.feed(again)
+        await asyncio.sleep(1.0)
+        assert owner.told == []
+        assert owner.partition.checkpoint().offset == 4
+
+    owning(
+        scenario, Topics(Checkpoint(3, Mark(0, 0), clean=True), answered=[Answered(1, "binance_usdm:a", "c1", NOON)])
+    )
+
+
+def test_after_an_unclean_end_what_may_be_in_flight_waits_and_what_came_later_does_not():
+    async def scenario(owner):
+        owner.feed(symbol(0, "OLD", leverage=5), symbol(1, "NEW", leverage=6))
+        await asyncio.sleep(3.0)
+        assert [value for _, value in owner.sent] == ["6", "5"]
+        assert owner.sent[0][0] < 1.0 <= owner.sent[1][0]
+
+    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=1), quarantine=1.0)
+
+
+def test_nothing_is_sent_once_the_partition_is_lost_although_the_lease_runs():
+    async def scenario(owner):
+        owner.topics.held = False
+        owner.feed(symbol(0, "X"))
+        await asyncio.sleep(5.0)
+        assert owner.sent == []
+
+    owning(scenario, Topics())
+
+
+def test_nothing_is_sent_when_the_lease_is_over_although_nothing_told_of_a_loss():
+    async def scenario(owner):
+        await asyncio.sleep(9.5)  # a call may take 1 s of the 10 s lease
+        owner.feed(symbol(0, "X"))
+        await asyncio.sleep(5.0)
+        assert owner.sent == []
+        owner.lease.renew(owner.bench.clock.monotonic())
+        await asyncio.sleep(1.0)
+        assert len(owner.sent) == 1
+
+    owning(scenario, Topics())
+
+
+def test_fetching_pauses_when_full_and_goes_on_when_half_of_it_is_answered():
+    async def scenario(owner):
+        owner.feed(*(symbol(number, f"S{number}") for number in range(4)))
+        assert owner.partition.full
+        assert not owner.partition.has_room
+        await asyncio.sleep(1.5)
+        assert not owner.partition.full
+        assert owner.partition.has_room
+
+    owning(scenario, Topics())
+
+
+def test_a_lane_that_may_not_skip_has_a_bounded_queue_and_the_newest_is_refused():
+    async def scenario(owner):
+        owner.feed(*(symbol(number, "X") for number in range(4)))
+        await asyncio.sleep(5.0)
+        assert owner.told == [("c2", "rate_limited"), ("c3", "rate_limited"), ("c0", "changed"), ("c1", "changed")]
+
+    owning(scenario, Topics(), latest_wins=False)
+
+
+def test_draining_starts_nothing_answers_what_is_in_flight_and_leaves_clean():
+    async def scenario(owner):
+        owner.feed(symbol(0, "BUSY"))
+        await asyncio.sleep(0.2)
+        owner.feed(symbol(1, "BUSY"))
+        point = await owner.partition.drain(5.0)
+        assert owner.told == [("c0", "changed")]
+        assert point == Checkpoint(1, Mark(0, 0), clean=True)
+        assert len(owner.sent) == 1
+        owner.feed(symbol(2, "LATE"))
+        assert owner.partition.checkpoint().offset == 1, "what comes while draining is the next owner's"
+
+    owning(scenario, Topics(), 0.5, (200, "0"))
+
+
+def test_draining_has_a_bound_and_what_is_still_in_flight_makes_it_unclean():
+    async def scenario(owner):
+        owner.feed(symbol(0, "STUCK"))
+        await asyncio.sleep(0.1)
+        point = await owner.partition.drain(0.5)
+        assert (point.offset, point.clean) == (0, False)
+
+    owning(scenario, Topics(), 50.0, (200, "0"))
+
+
+def test_leaving_during_the_quarantine_is_not_clean():
+    async def scenario(owner):
+        point = await owner.partition.drain(0.5)
+        assert not point.clean
+
+    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=0), quarantine=5.0)
+
+
+def test_leaving_without_having_seen_all_that_a_predecessor_may_have_sent_is_not_clean():
+    async def scenario(owner):
+        await asyncio.sleep(2.0)
+        point = await owner.partition.drain(0.5)
+        assert not point.clean
+
+    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=3), quarantine=1.0)
+
+
+def test_a_partition_that_turns_out_to_be_lost_ends_quietly_and_takes_nothing_more():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X"))
+        owner.topics.held = False
+        owner.feed(record(command(1, leverage=999), 1))
+        await asyncio.sleep(1.0)
+        assert owner.task.done()
+        assert owner.task.exception() is None
+        owner.feed(symbol(2, "Y"))
+        assert owner.partition.checkpoint() is None
+        assert owner.topics.events == []
+
+    owning(scenario, Topics())
+
+
+def test_idle_lanes_are_forgotten():
+    async def scenario(owner):
+        owner.feed(*(symbol(number, f"S{number}") for number in range(3)))
+        assert owner.partition.lane_count == 3
+        await asyncio.sleep(2.0)
+        assert owner.partition.lane_count == 0
+
+    owning(scenario, Topics())
