@@ -109,7 +109,14 @@ class Bench:
     """An executor with one lane's worth of everything around it; what it settles is in `answers`."""
 
     def __init__(
-        self, world: World, script: Any, *, capacity: int | None = 100, reads_back: bool = True, **settings: Any
+        self,
+        world: World,
+        script: Any,
+        *,
+        capacity: int | None = 100,
+        reads_back: bool = True,
+        slots: int = 8,
+        **settings: Any,
     ) -> None:
         self.world = world
         self.clock = LoopClock(world)
@@ -130,7 +137,7 @@ class Bench:
             venue_time=self,
             permits=permits,
             clock=self.clock,
-            max_in_flight=8,
+            max_in_flight=slots,
             observer=Quiet(self.failures),
         )
         self.executor = Executor(

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.pipeline.answers import Refusal
-from schemas import LeverageChanged, LeverageRejected
+from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
 
@@ -242,6 +242,66 @@ def test_the_deadline_is_the_newest_commands_and_not_the_superseded_ones():
         bench.leased = True
         await serving
         assert bench.told == [("c1", "superseded"), ("c2", "changed")]
+
+    on_virtual_time(main)
+
+
+def test_a_newer_command_that_comes_as_the_older_runs_out_of_time_has_its_own_time():
+    async def main(world):
+        bench = Bench(world, Script())
+        bench.leased = False
+        lane = bench.admit(incoming(1, deadline=2.0))
+        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(1.0)
+        loop = asyncio.get_running_loop()
+        loop.call_at(2.0, bench.admit, incoming(2, deadline=9.0))
+        loop.call_at(3.0, setattr, bench, "leased", True)
+        await serving
+        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
+
+    on_virtual_time(main)
+
+
+def test_a_command_of_unknown_outcome_that_runs_out_of_time_is_told_as_unknown():
+    def lease_ends(bench):
+        asyncio.get_running_loop().call_later(0.5, setattr, bench, "leased", False)
+
+    commands = [incoming(1, deadline=1.5)]
+    bench = run(Ambiguous(message="reset"), commands=commands, reads_back=False, prepare=lease_ends)
+    assert bench.told == [("c1", "outcome_unknown")]
+    assert bench.event.attempts == 1
+
+
+def test_a_value_that_shows_only_later_is_found_before_anything_is_told():
+    bench = run(Ambiguous(message="reset"), (200, "7"), (200, "1"), max_attempts=1)
+    assert isinstance(bench.event, LeverageChanged)
+    assert bench.event.certainty == "read_back"
+    assert requests(bench) == [SET + "1", LOOK, LOOK]
+    assert bench.script.sent[2][0] >= 1.0
+
+
+def test_the_lease_is_looked_at_again_between_signature_and_sending():
+    async def main(world):
+        bench = Bench(world, Script())
+        looks = iter([True, False, True, True])
+        bench.executor._may_set = lambda _: next(looks)
+        await bench.answer(incoming(1))
+        assert bench.told == [("c1", "changed")]
+        assert bench.event.attempts == 1
+        assert requests(bench) == [SET + "1"]
+        assert list(looks) == [], "the first turn was given back unused"
+
+    on_virtual_time(main)
+
+
+def test_a_permit_granted_before_its_scope_froze_is_not_used():
+    async def main(world):
+        bench = Bench(world, Script(1.0, (429, "5.0")), slots=1, max_attempts=1)
+        other = incoming(2, target=BinanceUsdm(symbol="ETHUSDT"))
+        lanes = [bench.admit(incoming(1)), bench.admit(other)]
+        await asyncio.gather(*(bench.executor.answer_next(lane) for lane in lanes))
+        assert bench.told == [("c1", "rate_limited"), ("c2", "changed")]
+        assert bench.script.sent[1][0] >= 6.0
 
     on_virtual_time(main)
 

@@ -245,6 +245,18 @@ def test_draining_starts_nothing_answers_what_is_in_flight_and_leaves_clean():
     owning(scenario, Topics(), 0.5, (200, "0"))
 
 
+def test_draining_repeats_no_call_however_soon_it_could_be_repeated():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X"))
+        await asyncio.sleep(0.2)
+        point = await owner.partition.drain(5.0)
+        assert len(owner.sent) == 1
+        assert owner.told == []
+        assert point.offset == 0
+
+    owning(scenario, Topics(), 0.37, (400, "timestamp"))
+
+
 def test_draining_has_a_bound_and_what_is_still_in_flight_makes_it_unclean():
     async def scenario(owner):
         owner.feed(symbol(0, "STUCK"))

@@ -61,14 +61,15 @@ class World:
             if not self._due or self._due[0][0] > until:
                 self.now = until
                 return
-            when, _, process, handle = heappop(self._due)
-            if handle.off:
-                continue
-            self.now = max(self.now, when)
-            if process is None:
-                handle.callback(*handle.args)
-            else:
-                process.arrive(handle)
+            self.now = max(self.now, self._due[0][0])
+            while self._due and self._due[0][0] <= self.now:  # as asyncio does: all that is due, then what it leads to
+                _, _, process, handle = heappop(self._due)
+                if handle.off:
+                    continue
+                if process is None:
+                    handle.callback(*handle.args)
+                else:
+                    process.arrive(handle)
 
 
 class Process(asyncio.AbstractEventLoop):
