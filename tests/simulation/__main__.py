@@ -39,8 +39,10 @@ def _run(start: int, seeds: int, jobs: int) -> Iterator[tuple[int, list[str]]]:
     if jobs == 1:
         yield from map(chunk, chunks)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    pool = ProcessPoolExecutor(jobs)
+    try:
         yield from pool.map(chunk, chunks)
+    finally:
         pool.shutdown(cancel_futures=True)
 
 
