@@ -129,11 +129,12 @@ class Gateway:
             await self.server.start()
             stack.push_async_callback(self.server.stop)
             await self._check_topics()
-            await self.connect(stack)
-            self._log.info("started_gateway", probes=self.server.url)
             async with asyncio.TaskGroup() as tasks:
-                background = [
-                    *([tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []),
+                # Before the first call: the venues' clocks are asked with permits too.
+                background = [tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []
+                await self.connect(stack)
+                self._log.info("started_gateway", probes=self.server.url)
+                background += [
                     tasks.create_task(self._membership(), name="group"),
                     tasks.create_task(self.accounts.watch(), name="accounts"),
                     tasks.create_task(self.sampler.run(), name="samples"),
