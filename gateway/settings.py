@@ -53,7 +53,9 @@ class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     repeat_window_count: Annotated[int, Meta(ge=0, description="Answered command ids remembered a partition.")] = (
         100_000
     )
-    repeat_window_age: Annotated[float, Meta(ge=0, description="Seconds an answered command id is remembered.")] = 3600.0
+    repeat_window_age: Annotated[float, Meta(ge=0, description="Seconds an answered command id is remembered.")] = (
+        3600.0
+    )
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
