@@ -129,6 +129,8 @@ class Gateway:
             await self.server.start()
             stack.push_async_callback(self.server.stop)
             await self._check_topics()
+            if self.shared:
+                stack.push_async_callback(self.shared.close)
             async with asyncio.TaskGroup() as tasks:
                 # Before the first call: the venues' clocks are asked with permits too.
                 background = [tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []

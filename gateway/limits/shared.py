@@ -97,6 +97,10 @@ class Store(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
 
 class _Party:
     """One venue's shared buckets, and how it stands with the store."""
@@ -162,6 +166,10 @@ class Shared:
                 await self._rest()
         finally:
             await asyncio.shield(self._leave())
+
+    async def close(self) -> None:
+        """Close the store's connection, after `run` has ended."""
+        await self._store.close()
 
     async def _rest(self) -> None:
         now = self._clock.monotonic()

@@ -60,6 +60,7 @@ async def gateway(stack: AsyncExitStack, simulator: Simulator, redis: Server, fo
     )
     one = Gateway(settings, base_dir=folder, clock=SystemClock())
     assert one.shared is not None
+    stack.push_async_callback(one.shared.close)
     shared = asyncio.create_task(one.shared.run())
     stack.push_async_callback(end, shared)
     await one.connect(stack)
