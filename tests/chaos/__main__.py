@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--without", action="append", default=[], choices=get_args(Fault), help="a fault to leave out")
     options = parser.parse_args()
     logging.disable()  # the clients' complaints about brokers that were killed
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # no process is left behind by either
     scheme = Scheme(
         seed=options.seed,
         kills=options.kills,

@@ -1,13 +1,16 @@
 """Commands for a chaos run, the same for the same seed: hundreds of lanes, some repeats, some garbage, the right partition.
 
-Each command of a lane asks for another value, for as many commands as the lane has values, so that `story` can tell from
-a call's value which command it was made for. A harness sends what comes out; nothing here does I/O.
+Each command of a lane asks for another value, and a lane that went through all of its values gives its place to a new
+one, so that `story` can tell from a call's value which command it was made for. A harness sends what comes out; nothing
+here does I/O.
 """
 
 import random
 from collections import deque
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Literal
+from itertools import count
+from typing import Literal, get_args
 
 from aiokafka.partitioner import DefaultPartitioner
 from msgspec import Struct
@@ -15,23 +18,19 @@ from msgspec import Struct
 from schemas import (
     JSON,
     MSGPACK,
-    BinanceMargin,
     BinancePortfolio,
     BinanceUsdm,
     Okx,
     SetLeverage,
     Target,
     Timestamp,
-    VenueName,
     Ztdx,
     encode,
 )
 from schemas.headers import CONTENT_TYPE
 
 Kind = Literal["command", "repeat", "misplaced", "garbage"]
-ORDINARY: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx", "ztdx")
-MARGIN: tuple[Target, ...] = (BinanceMargin(),)
-MARGIN_VALUES = (3, 5, 10)
+Venue = Literal["binance_usdm", "binance_portfolio", "okx", "ztdx"]  # cross margin has three values only
 UNSET, UNSET_AT_OKX = 20, 3
 OKX_PAIR_STEP = Decimal("0.05")  # pairs go to 10x only, and steps give them as many values as other lanes have
 GARBAGE: tuple[tuple[bytes | None, str], ...] = (
@@ -50,16 +49,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What to generate; shares are of all records.
 
     Attributes:
-        symbols: as the simulator has them in any number, for every venue.
-        values: how many values a lane goes through before the first comes again, where its limit allows as many.
+        symbols: how many of those that the simulator has in any number have commands at a time.
+        values: how many values a lane goes through.
         hot: how unevenly lanes are chosen: 1 is evenly, more makes the first lanes hotter.
         expiring: share of commands with `expires_at`, `expires_in` seconds after they are issued.
     """
 
     partitions: int = 4
     accounts: tuple[str, ...] = ("desk-1", "desk-2", "desk-3", "desk-4")
-    venues: tuple[VenueName, ...] = ORDINARY
-    symbols: tuple[str, ...] = tuple(f"SIM{number}USDT" for number in range(20))
+    venues: tuple[Venue, ...] = get_args(Venue)
+    symbols: int = 20
     values: int = 124
     hot: float = 2.0
     expiring: float = 0.1
@@ -96,11 +95,10 @@ class Generator:
         self.plan = plan
         self.seed = seed
         self._random = random.Random(seed)
-        self.lanes = [
-            lane for account in plan.accounts for venue in plan.venues for lane in lanes_of(venue, account, plan)
-        ]
+        self._new_lanes = lanes_from(plan, first_symbol=plan.symbols)
+        self.lanes = [lane for number in range(plan.symbols) for lane in lanes_of(plan, number)]
         self._random.shuffle(self.lanes)
-        self._next_value = [self._random.randrange(lane.values) for lane in self.lanes]
+        self._turns = [0] * len(self.lanes)
         self._recent: deque[Outgoing] = deque(maxlen=200)
 
     def next(self, now: float) -> Outgoing:
@@ -128,9 +126,7 @@ class Generator:
         return Outgoing(kind=kind, partition=partition, key=key, value=encode(command, encoding), headers=headers)
 
     def _set_leverage(self, index: int, now: float) -> SetLeverage:
-        lane = self.lanes[index]
-        turn = self._next_value[index] % lane.values
-        self._next_value[index] += 1
+        lane, turn = self._turn(index)
         expires = self._random.random() < self.plan.expiring
         return SetLeverage(
             command_id=f"{self._random.getrandbits(64):016x}",
@@ -141,6 +137,13 @@ class Generator:
             expires_at=Timestamp.from_epoch(now + self._random.uniform(*self.plan.expires_in)) if expires else None,
             issuer=self._random.choice((None, "chaos")),
         )
+
+    def _turn(self, index: int) -> tuple[Lane, int]:
+        if self._turns[index] == self.lanes[index].values:
+            self.lanes[index] = next(self._new_lanes)
+            self._turns[index] = 0
+        self._turns[index] += 1
+        return self.lanes[index], self._turns[index] - 1
 
     def _repeat(self) -> Outgoing:
         again = self._random.choice(self._recent)
@@ -166,14 +169,16 @@ class Generator:
         return Outgoing(kind="garbage", partition=partition, key=key, value=value, headers=headers)
 
 
-def lanes_of(venue: VenueName, account: str, plan: Plan) -> list[Lane]:
-    """The lanes of one account at one venue."""
-    if venue == "binance_margin":
-        return [Lane(account, MARGIN, 3)]
-    if venue == "okx":
-        return [lane for symbol in plan.symbols for lane in _okx_lanes(account, symbol, plan.values)]
-    kinds = {"binance_usdm": BinanceUsdm, "binance_portfolio": BinancePortfolio, "ztdx": Ztdx}
-    return [Lane(account, (kinds[venue](symbol=symbol),), plan.values) for symbol in plan.symbols]
+def lanes_from(plan: Plan, first_symbol: int) -> Iterator[Lane]:
+    """Lanes without end."""
+    return (lane for number in count(first_symbol) for lane in lanes_of(plan, number))
+
+
+def lanes_of(plan: Plan, number: int) -> Iterator[Lane]:
+    """The lanes that a symbol makes, at every venue for every account."""
+    for account in plan.accounts:
+        for venue in plan.venues:
+            yield from _lanes_at(venue, account, number, plan.values)
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -184,19 +189,23 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _value(lane: Lane, turn: int) -> Decimal:
     """The lane's value of that turn; never the one that the simulator's lanes have before they are set."""
-    if lane.targets == MARGIN:
-        return Decimal(MARGIN_VALUES[turn])
     value = 1 + turn * lane.step
     if isinstance(lane.targets[0], Okx):
         return value + Decimal("0.01") if value == UNSET_AT_OKX else value
     return value if value < UNSET else value + 1
 
 
-def _okx_lanes(account: str, symbol: str, values: int) -> list[Lane]:
-    base = symbol.removesuffix("USDT")
-    contracts = tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326"))
-    return [
-        Lane(account, (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),), values),
-        Lane(account, (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),), values, OKX_PAIR_STEP),
-        Lane(account, contracts, values),
-    ]
+def _lanes_at(venue: Venue, account: str, number: int, values: int) -> Iterator[Lane]:
+    symbol, base = f"SIM{number}USDT", f"SIM{number}"
+    match venue:
+        case "okx":
+            contracts = tuple(Okx(margin_mode="cross", instrument=f"{base}-USD-{day}") for day in ("261225", "270326"))
+            yield Lane(account, (Okx(margin_mode="cross", instrument=f"{base}-USDT-SWAP"),), values)
+            yield Lane(account, (Okx(margin_mode="isolated", instrument=f"{base}-USDT"),), values, OKX_PAIR_STEP)
+            yield Lane(account, contracts, values)
+        case "binance_usdm":
+            yield Lane(account, (BinanceUsdm(symbol=symbol),), values)
+        case "binance_portfolio":
+            yield Lane(account, (BinancePortfolio(symbol=symbol),), values)
+        case "ztdx":
+            yield Lane(account, (Ztdx(symbol=symbol),), values)

@@ -1,7 +1,7 @@
 """What belongs to what in a history: each command record with its answers and calls, each lane's commands in order.
 
-Calls carry no command id on the wire, so a call belongs to the command of its lane that asked for its value; the
-generator gives each command of a lane another value for as long as it can. `rules` look at the result.
+Calls carry no command id on the wire, so a call belongs to the command of its lane that asked for its value: whoever
+makes the load gives each command of a lane another value. `rules` look at the result.
 """
 
 from collections import defaultdict
@@ -40,6 +40,16 @@ class Asked:
         return self.record.place
 
     @property
+    def written_at(self) -> float:
+        """When the broker took it, in seconds since 1970 UTC."""
+        return self.record.timestamp_ms / 1000
+
+    @property
+    def value(self) -> Decimal | None:
+        """What it asks for, where that is a number."""
+        return self.command.leverage if self.command and self.command.leverage.is_finite() else None
+
+    @property
     def answer(self) -> Event | None:
         """The first event."""
         return self.told[0].event if self.told else None
@@ -48,15 +58,6 @@ class Asked:
     def changed(self) -> LeverageChanged | None:
         """The answer where it is a yes."""
         return self.answer if isinstance(self.answer, LeverageChanged) else None
-
-    @property
-    def tells_of_calls(self) -> bool:
-        """Whether the answer counts calls; True while there is none."""
-        return self.answer is None or self.answer.attempts > 0
-
-    def open_at(self, time: float) -> bool:
-        """Whether its answer was not written yet."""
-        return not self.told or self.told[0].record.timestamp_ms / 1000 + CLOCK_GRAIN >= time
 
     @property
     def reason(self) -> str | None:
@@ -127,16 +128,15 @@ class Story:
         for call in sorted(self.history.calls, key=lambda each: each.seq):
             self.calls[call.lane_key].append(call)
         for key, calls in self.calls.items():
-            commands, position = self.lanes.get(key, []), 0
-            asking = _by_value(commands)
+            commands = self.lanes.get(key, [])
+            asking = {asked.value: index for index, asked in enumerate(commands)}
             for call in calls:
-                index = _owner_index(call, commands, asking[call.value], position)
-                if index is None:
+                index = asking.get(call.value)
+                if index is None or call.received_at < commands[index].written_at - CLOCK_GRAIN:
                     self.nobodys.append(call)
-                    continue
-                self.owner_index[call.seq] = index
-                commands[index].calls.append(call)
-                position = max(position, index)
+                else:
+                    self.owner_index[call.seq] = index
+                    commands[index].calls.append(call)
 
 
 def lane_key(command: SetLeverage) -> str:
@@ -158,23 +158,3 @@ def event_of(record: Record) -> Event | None:
         return None if record.value is None else decode_event(record.value, content_type(record.headers))
     except DecodeError:
         return None
-
-
-def _by_value(commands: list[Asked]) -> defaultdict[Decimal, list[int]]:
-    asking: defaultdict[Decimal, list[int]] = defaultdict(list)
-    for index, asked in enumerate(commands):
-        if asked.command is not None and asked.command.leverage.is_finite():
-            asking[asked.command.leverage].append(index)
-    return asking
-
-
-def _owner_index(call: Call, commands: list[Asked], asking: list[int], position: int) -> int | None:
-    # Values come round again in a long history. Then a command that waited for its answer when the call came is likelier
-    # than one that had it, one whose answer tells of calls likelier than one superseded in line, and last the nearer.
-    known = [index for index in asking if commands[index].record.timestamp_ms / 1000 <= call.received_at + CLOCK_GRAIN]
-
-    def likelihood(index: int) -> tuple[bool, bool, int, int]:
-        asked = commands[index]
-        return asked.open_at(call.received_at), asked.tells_of_calls, -abs(index - position), index
-
-    return max(known, key=likelihood, default=None)

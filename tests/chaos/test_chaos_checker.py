@@ -7,12 +7,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.chaos.broken import BROKEN, LANE, NOON, good, outgoing, recalled, retold, retold_as_expired, without
+from tests.chaos.broken import BROKEN, LANE, NOON, good, recalled, retold, retold_as_expired, without
 from tests.chaos.checker import check, report, unanswered
 from tests.chaos.generator import Generator, Plan
 from tests.chaos.history import Call, History, Place, Record
 from tests.chaos.perfect import Perfect
-from tests.chaos.story import Story
 from tests.chaos.violations import Kind
 
 
@@ -45,30 +44,6 @@ def test_a_perfect_gateway_passes_on_what_the_generator_makes(seed, lag):
         gateway.settle(record, kind)
     history = gateway.history(seed)
     assert report(history, check(history, latest_wins=False, budget_kept=True)).endswith("nothing broken")
-
-
-def test_values_that_come_round_again_are_still_told_apart():
-    plan = Plan(values=4, symbols=("BTCUSDT",), accounts=("desk-1",), venues=("binance_usdm",), misplaced=0)
-    generator, gateway = Generator(plan, 3), Perfect(NOON)
-    for _ in range(60):
-        made = generator.next(gateway.now)
-        gateway.settle(gateway.ask(made), made.kind)
-    history = gateway.history()
-    assert check(history) == []
-    story = Story(history)
-    owners = [owner.place.offset for call in history.calls if (owner := story.owner(call))]
-    assert owners == sorted(set(owners))
-
-
-def test_a_call_belongs_to_the_waiting_command_where_an_answered_one_asked_for_the_same():
-    gateway = Perfect(NOON)
-    for command_id in ("first", "again", "third", "fourth"):
-        gateway.settle(gateway.ask(outgoing(command_id, 11)), "command")
-        gateway.now += 1.0
-    history = gateway.history()
-    story = Story(history)
-    assert [owner.place.offset for call in history.calls if (owner := story.owner(call))] == [0, 1, 2, 3]
-    assert check(history) == []
 
 
 def test_superseded_is_a_violation_where_latest_wins_is_off():

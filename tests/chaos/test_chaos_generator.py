@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from decimal import Decimal
 
-from schemas import SetLeverage
+from schemas import BinanceUsdm, SetLeverage
 from tests.chaos.generator import Generator, Outgoing, Plan, partition_of
 from tests.chaos.history import Record
 from tests.chaos.story import command_of, lane_key
@@ -63,21 +63,22 @@ def test_a_repeat_is_an_earlier_command_byte_for_byte():
         earlier.add((outgoing.partition, outgoing.value))
 
 
-def test_there_are_hundreds_of_lanes_and_a_lanes_values_come_round_as_late_as_can_be():
+def test_there_are_hundreds_of_lanes_and_no_lane_is_asked_for_a_value_twice():
     values: dict[str, list[Decimal]] = defaultdict(list)
-    for outgoing in made(6):
+    for outgoing in made(6, Plan(values=5)):
         asked = command(outgoing)
         if asked is not None and outgoing.kind != "repeat":
             values[lane_key(asked)].append(asked.leverage)
-    assert len(values) > 200
+    assert len(values) > 400
+    assert max(map(len, values.values())) == 5
     for asked_values in values.values():
-        assert len(set(asked_values[: Plan().values])) == len(asked_values[: Plan().values])
-        assert all(1 <= value <= 125 for value in asked_values)
+        assert len(set(asked_values)) == len(asked_values)
 
 
-def test_cross_margin_is_asked_only_for_what_it_has():
-    plan = Plan(venues=("binance_margin",), misplaced=0, garbage=0)
-    assert {int(found.leverage) for each in made(8, plan) if (found := command(each))} == {3, 5, 10}
+def test_every_value_is_one_that_the_venue_has():
+    asked = [found for each in made(6, Plan(symbols=1, misplaced=0)) if (found := command(each))]
+    assert max(each.leverage for each in asked if isinstance(each.target, BinanceUsdm)) == 125
+    assert all(1 <= each.leverage <= 125 for each in asked)
 
 
 def test_expiry_and_encodings_come_in_the_shares_that_were_planned():
