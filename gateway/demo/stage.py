@@ -16,8 +16,6 @@ from gateway.clock import SystemClock
 from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
 from gateway.demo.scenario import ACCOUNT
 from gateway.settings import (
-    AccountSettings,
-    CredentialSettings,
     HttpSettings,
     KafkaSettings,
     LimitSettings,
@@ -25,7 +23,8 @@ from gateway.settings import (
     VenueSettings,
     VenuesSettings,
 )
-from gateway.simulator import SimulatedAccount, Simulator, SimulatorSettings, demo_accounts
+from gateway.simulator import Simulator, SimulatorSettings, demo_accounts
+from gateway.simulator.config import account_settings
 from schemas import VenueName
 from schemas.topics import Topics
 
@@ -78,14 +77,11 @@ async def _running(settings: Settings, base_dir: Path) -> AsyncGenerator[Gateway
 
 
 def _settings(kafka: KafkaSettings, simulator: Simulator, folder: Path) -> Settings:
-    credentials = {
-        account.venue: _credentials(account, folder) for account in demo_accounts() if account.name == ACCOUNT
-    }
     return Settings(
         kafka=kafka,
         http=HttpSettings(listen="127.0.0.1:0"),
         venues=VenuesSettings(**{name: _venue(name, simulator) for name in VENUES}),
-        accounts={ACCOUNT: AccountSettings(**credentials)},
+        accounts=account_settings(folder, [one for one in demo_accounts() if one.name == ACCOUNT]),
     )
 
 
@@ -94,21 +90,3 @@ def _venue(name: VenueName, simulator: Simulator) -> VenueSettings:
     fresh = LimitSettings(assume_spent_at_start=False)
     limits = {limit.name: fresh for limit in VENUES[name].limits}
     return VenueSettings(base_url=simulator.base_url(name), limits=limits)
-
-
-def _credentials(account: SimulatedAccount, folder: Path) -> CredentialSettings:
-    """Write the keys where a gateway reads them: in files, and nowhere else."""
-
-    def file(name: str, secret: str | None) -> str | None:
-        if secret is None:
-            return None
-        path = folder / f"{account.venue}.{name}"
-        path.touch(mode=0o600)
-        path.write_text(secret, "utf-8")
-        return path.name
-
-    return CredentialSettings(
-        api_key_file=file("api_key", account.api_key) or "",
-        api_secret_file=file("api_secret", account.secret),
-        passphrase_file=file("passphrase", account.passphrase),
-    )

@@ -1,4 +1,4 @@
-"""The settings a gateway needs for simulated accounts: its secret files and the TOML tables that name them.
+"""The settings a gateway needs for simulated accounts: its secret files and what names them.
 
 The demo, tests and chaos runs start a gateway with what this writes, beside tables of their own.
 """
@@ -6,14 +6,10 @@ The demo, tests and chaos runs start a gateway with what this writes, beside tab
 from collections.abc import Iterable
 from pathlib import Path
 
-from gateway.simulator.accounts import SimulatedAccount
+import msgspec
 
-_FILES = (
-    ("api_key", "api_key_file"),
-    ("secret", "api_secret_file"),
-    ("private_key", "private_key_file"),
-    ("passphrase", "passphrase_file"),
-)
+from gateway.settings import AccountSettings, CredentialSettings
+from gateway.simulator.accounts import SimulatedAccount
 
 
 def write_gateway_config(
@@ -45,20 +41,41 @@ def write_gateway_config(
 
 def account_table(folder: Path, account: SimulatedAccount) -> str:
     """Write one account's secret files, and return the TOML table that names them relative to `folder`."""
+    settings = msgspec.to_builtins(write_credentials(folder, account))
+    # JSON's texts and booleans are TOML's too; TOML has no null.
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in settings.items() if value]
+    return "\n".join([f'[accounts."{account.name}".{account.venue}]', *lines]) + "\n"
+
+
+def account_settings(folder: Path, accounts: Iterable[SimulatedAccount]) -> dict[str, AccountSettings]:
+    """Write these accounts' secret files, and return what a gateway's `accounts` says of them."""
+    settings: dict[str, AccountSettings] = {}
+    for account in accounts:
+        before = settings.get(account.name, AccountSettings())
+        credentials = {account.venue: write_credentials(folder, account)}
+        settings[account.name] = msgspec.structs.replace(before, **credentials)
+    return settings
+
+
+def write_credentials(folder: Path, account: SimulatedAccount) -> CredentialSettings:
+    """Write one account's secret files, and return the settings that name them relative to `folder`."""
     place = Path("secrets") / account.name / account.venue
     (folder / place).mkdir(parents=True, exist_ok=True, mode=0o700)
-    lines = [f'[accounts."{account.name}".{account.venue}]']
-    for field, setting in _FILES:
-        secret = getattr(account, field)
-        # The passphrase is OKX's; an account file may give one to every venue.
-        if secret is not None and (field != "passphrase" or account.venue == "okx"):
-            _write_secret(folder / place / field, secret)
-            lines.append(f'{setting} = "{(place / field).as_posix()}"')
-    if account.simulated and account.venue == "okx":
-        lines.append("simulated = true")
-    return "\n".join(lines) + "\n"
+    at_okx = account.venue == "okx"  # an account file may give every venue what is OKX's only
+
+    def file(name: str, secret: str | None) -> str | None:
+        return None if secret is None else _write_secret(folder, place / name, secret)
+
+    return CredentialSettings(
+        api_key_file=_write_secret(folder, place / "api_key", account.api_key),
+        api_secret_file=file("secret", account.secret),
+        private_key_file=file("private_key", account.private_key),
+        passphrase_file=file("passphrase", account.passphrase) if at_okx else None,
+        simulated=account.simulated and at_okx,
+    )
 
 
-def _write_secret(path: Path, secret: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(secret, "utf-8")
+def _write_secret(folder: Path, path: Path, secret: str) -> str:
+    (folder / path).touch(mode=0o600)
+    (folder / path).write_text(secret, "utf-8")
+    return path.as_posix()

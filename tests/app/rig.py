@@ -15,14 +15,12 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.partitioner import murmur2
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gateway.app import VENUES, Gateway
 from gateway.clock import SystemClock
 from gateway.kafka.topics import create_topics
 from gateway.settings import (
     AccountSettings,
-    CredentialSettings,
     HttpSettings,
     KafkaSettings,
     LimitSettings,
@@ -32,7 +30,8 @@ from gateway.settings import (
     VenueSettings,
     VenuesSettings,
 )
-from gateway.simulator import SimulatedAccount, Simulator, SimulatorSettings, demo_accounts
+from gateway.simulator import Simulator, SimulatorSettings, demo_accounts
+from gateway.simulator.config import account_settings
 from gateway.simulator.gate import PUBLISHED
 from gateway.simulator.journal import Entry
 from schemas import JSON, BinanceUsdm, Event, SetLeverage, Target, decode_event, encode
@@ -64,7 +63,7 @@ class Rig:
         self.simulator = simulator
         self.partitions = partitions
         self.seen: dict[str, list[Record]] = {"events": [], "state": [], "dead_letters": []}
-        self.accounts = _accounts(folder)
+        self.accounts = account_settings(folder, demo_accounts())
         self._ids = count(1)
         self._producer: Any = AIOKafkaProducer(
             bootstrap_servers=bootstrap, max_request_size=4 * 1024 * 1024, linger_ms=2
@@ -297,29 +296,3 @@ def place_of(record: Record) -> Place:
 def event_of(record: Record) -> Event:
     """What an event or state record says."""
     return decode_event(record.value or b"", content_type(record.headers))
-
-
-def _accounts(folder: Path) -> dict[str, AccountSettings]:
-    accounts: dict[str, AccountSettings] = {}
-    for account in demo_accounts():
-        before = accounts.get(account.name, AccountSettings())
-        accounts[account.name] = replace(before, **{account.venue: _credentials(account, folder)})
-    return accounts
-
-
-def _credentials(account: SimulatedAccount, folder: Path) -> CredentialSettings:
-    def file(kind: str, secret: str | None) -> str | None:
-        if secret is None:
-            return None
-        path = folder / f"{account.name}.{account.venue}.{kind}"
-        path.touch(mode=0o600)
-        path.write_text(secret, "utf-8")
-        return path.name
-
-    return CredentialSettings(
-        api_key_file=file("key", account.api_key) or "",
-        api_secret_file=file("secret", account.secret),
-        private_key_file=file("private_key", account.private_key),
-        passphrase_file=file("passphrase", account.passphrase),
-        simulated=account.simulated,
-    )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.accounts import Accounts
 from gateway.settings import AccountSettings, CredentialSettings, LoggingSettings, Settings
 from gateway.settings_checks import secret_texts
-from gateway.simulator import Fault, Simulator
+from gateway.simulator import Fault, Simulator, demo_accounts
 from gateway.telemetry.logging import Guard
 from gateway.venues.credentials import Credentials
 from schemas import (
@@ -78,8 +78,8 @@ def with_wrong_keys(rig: Rig) -> dict[str, AccountSettings]:
 
 def secrets_in(folder: Path) -> Iterator[str]:
     """Every key, secret, passphrase, and line of a private key."""
-    for path in folder.iterdir():
-        if path.suffix not in (".toml", ".log"):
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix not in (".toml", ".log"):
             yield from (line for line in path.read_text().splitlines() if line and not line.startswith("-----"))
 
 
@@ -130,10 +130,12 @@ async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signat
         written[role] = "\n".join(
             repr(record) for record in records if not (record.value or b"").startswith(b"garbage")
         )
+    secrets = {*secrets_in(rig.folder), *signatures}
     assert len(signatures) > 15
+    assert {account.api_key for account in demo_accounts()} < secrets
     for place, text in written.items():
         assert text
-        found = [secret[:6] for secret in (*secrets_in(rig.folder), *signatures) if secret in text]
+        found = [secret[:6] for secret in secrets if secret in text]
         assert found == [], place
         assert not re.search(r"signature=(?!\[removed\])", text), place
 

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import Topics
+from gateway.simulator import SimulatedAccount, accounts
+from gateway.simulator.config import account_table
 from tests.chaos.generator import Plan
 
 CALL_TIMEOUT = 0.8  # seconds; faults that delay stay below it
 SESSION_TIMEOUT_MS = 3_000
-SECRET, PASSPHRASE = "chaos-secret-0123456789", "chaos-passphrase"
 
 LIMITS = {
     "binance_usdm": ("ip_weight",),
@@ -22,13 +23,7 @@ PLENTY = 10_000_000  # order is on trial here, not the budget
 def write_accounts(folder: Path, plan: Plan) -> Path:
     """The simulator's accounts: every account of the plan at every venue of it."""
     path = folder / "accounts.toml"
-    tables = [
-        f'[[accounts]]\nname = "{account}"\nvenue = "{venue}"\napi_key = "{_key(account, venue)}"\n'
-        f'secret = "{SECRET}"\npassphrase = "{PASSPHRASE}"\nposition_mode = "long_short_mode"\n'
-        for account in plan.accounts
-        for venue in plan.venues
-    ]
-    path.write_text("\n".join(tables))
+    accounts.write_accounts(path, _accounts(plan))
     return path
 
 
@@ -36,8 +31,6 @@ def write_settings(
     folder: Path, name: str, plan: Plan, *, bootstrap_servers: str, topics: Topics, simulator_url: str, static: bool
 ) -> Path:
     """One gateway's settings; `static` gives it a membership that survives a quick restart."""
-    (folder / "secret").write_text(SECRET)
-    (folder / "passphrase").write_text(PASSPHRASE)
     kafka: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers,
         "session_timeout_ms": SESSION_TIMEOUT_MS,
@@ -58,19 +51,25 @@ def write_settings(
         lines += ["deadline = 120.0", "breaker_failures = 1000", "max_attempts = 20", "backoff_cap = 0.5"]
         for limit in LIMITS[venue]:
             lines += [f"[venues.{venue}.limits.{limit}]", f"capacity = {PLENTY}", "assume_spent_at_start = false"]
-    for account in plan.accounts:
-        for venue in plan.venues:
-            (folder / f"key-{account}-{venue}").write_text(_key(account, venue))
-            lines += [f"[accounts.{account}.{venue}]", f'api_key_file = "key-{account}-{venue}"']
-            lines += ['api_secret_file = "secret"']
-            lines += ['passphrase_file = "passphrase"'] if venue == "okx" else []
+    lines += [account_table(folder, account) for account in _accounts(plan)]
     path = folder / f"{name}.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
-def _key(account: str, venue: str) -> str:
-    return f"key-of-{account}-at-{venue}"
+def _accounts(plan: Plan) -> list[SimulatedAccount]:
+    return [
+        SimulatedAccount(
+            name=name,
+            venue=venue,
+            api_key=f"key-of-{name}-at-{venue}",
+            secret="chaos-secret-0123456789",
+            passphrase="chaos-passphrase",
+            pos_mode="long_short_mode",
+        )
+        for name in plan.accounts
+        for venue in plan.venues
+    ]
 
 
 def _pairs(values: dict[str, Any]) -> list[str]:

@@ -20,9 +20,9 @@ from gateway.pipeline.partition import Partition
 from gateway.pipeline.ports import OutRecord, Tail
 from gateway.pipeline.record import CommandRecord
 from gateway.pipeline.repeats import RepeatWindow
-from gateway.settings import AccountSettings, KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
+from gateway.settings import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
-from gateway.simulator.config import account_table
+from gateway.simulator.config import account_settings
 from gateway.simulator.journal import Entry
 from schemas import (
     BinanceMargin,
@@ -237,7 +237,6 @@ def _settings(
     venues: Mapping[VenueName, VenueSettings],
     pipeline: PipelineSettings,
 ) -> Settings:
-    tables = "".join(account_table(folder, one) for one in accounts)
     defaults = VenuesSettings()
     return Settings(
         kafka=KafkaSettings(check_partitioner=False),
@@ -250,5 +249,5 @@ def _settings(
                 for name in TARGETS
             }
         ),
-        accounts=msgspec.convert(msgspec.toml.decode(tables)["accounts"], dict[str, AccountSettings]),
+        accounts=account_settings(folder, accounts),
     )

@@ -13,7 +13,7 @@ import pytest
 from gateway.settings_file import load_settings
 from gateway.simulator import SimulatedAccount, demo_accounts
 from gateway.simulator.accounts import read_accounts, write_accounts
-from gateway.simulator.config import write_gateway_config
+from gateway.simulator.config import account_settings, write_gateway_config
 
 OKX = SimulatedAccount(
     name="desk.1", venue="okx", api_key="okx-key", secret="okx-secret", passphrase="okx-pass", simulated=True
@@ -68,6 +68,12 @@ def test_a_gateway_accepts_the_settings_written_for_it(tmp_path: Path):
     assert settings.venues.binance_margin.base_url == "http://127.0.0.1:9/binance_margin"
     assert settings.accounts["desk.1"].okx is not None
     assert settings.accounts["desk.1"].okx.simulated
+
+
+def test_account_settings_are_what_the_settings_file_says_of_the_accounts(tmp_path: Path):
+    accounts = (*demo_accounts(), OKX)
+    path = write_gateway_config(tmp_path, accounts, simulator_url="http://127.0.0.1:9")
+    assert account_settings(tmp_path, accounts) == load_settings(path, {}).accounts
 
 
 def test_settings_hold_no_secret_and_secret_files_are_their_owners_only(tmp_path: Path):
