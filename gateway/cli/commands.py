@@ -6,7 +6,8 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, CycloptsPanel, Parameter, UnusedCliTokensError
+from rich.panel import Panel
 
 from gateway.cli.check_config import check_config
 from gateway.cli.demo import demo
@@ -29,6 +30,7 @@ def make_app() -> App:
         help_format="markdown",
         version=version,
         default_parameter=Parameter(negative=()),
+        error_formatter=_told,
     )
     topics = App(name="topics", help="Make or check the four Kafka topics.")
     for command in (run, demo, simulate, send, watch, check_config):
@@ -37,6 +39,17 @@ def make_app() -> App:
         topics.command(command)
     app.command(topics)
     return app
+
+
+def _told(error: CycloptsError) -> Panel:
+    """The parser's own words, and how to name a settings file where one may be meant."""
+    if isinstance(error, UnusedCliTokensError) and _takes_config(error.app):
+        return CycloptsPanel(f"{error} If that is a settings file, write --config FILE.")
+    return CycloptsPanel(error)
+
+
+def _takes_config(command: App | None) -> bool:
+    return command is not None and "--config" in command.assemble_argument_collection()
 
 
 def call_and_exit(tokens: Sequence[str]) -> NoReturn:

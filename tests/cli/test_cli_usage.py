@@ -117,6 +117,8 @@ def test_every_command_has_help_with_an_example(gateway, command):
         (("run", "--config", "none.toml"), "none.toml: cannot be read"),
         (("check-config", "--config", "none.toml"), "none.toml: cannot be read"),
         (("check-config",), "settings: no settings file was named; name one, as in --config gateway.toml"),
+        (("check-config", "gateway.toml"), "['gateway.toml']. If that is a settings file, write --config FILE."),
+        (("topics", "check", "gateway.toml"), "write --config FILE"),
         (("run",), "settings: no settings file was named; name one, as in --config gateway.toml"),
         (("topics", "check", "--config", "none.toml"), "none.toml: cannot be read"),
         (("simulate", "--listen", "nowhere"), '"host:port"'),
@@ -127,6 +129,12 @@ def test_wrong_usage_exits_2_and_says_what_would_be_right(gateway, arguments, to
     assert refused.returncode == 2
     assert told in refused.stderr + refused.stdout
     assert "Traceback" not in refused.stderr
+
+
+def test_a_command_that_takes_no_settings_file_does_not_suggest_one(gateway):
+    refused = gateway("simulate", "gateway.toml")
+    assert refused.returncode == 2
+    assert "--config" not in refused.stderr + refused.stdout
 
 
 @pytest.mark.parametrize(
