@@ -65,7 +65,8 @@ def set_up_logging(
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=_enriching(), processors=[ProcessorFormatter.remove_processors_meta, *before, guard]
+            foreign_pre_chain=[*_enriching(), _lower_aiokafka],
+            processors=[ProcessorFormatter.remove_processors_meta, *before, guard],
         )
     )
     root = logging.getLogger()
@@ -110,6 +111,16 @@ def _rendering(*, console: bool, colours: bool) -> tuple[Processor, list[Process
 
 def _to_json(event: Mapping[str, Any], **_unused: object) -> str:
     return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _lower_aiokafka(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Call a warning what aiokafka calls an error and tries again, such as a new group's coordinator not yet there.
+
+    What it gives up it raises, and the gateway tells; its tracebacks stay errors.
+    """
+    if event["level"] == "error" and event["logger"].startswith("aiokafka") and "exc_info" not in event:
+        event["level"] = "warning"
+    return event
 
 
 def _drop_secret_names(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -150,6 +150,17 @@ def test_levels_are_ours_and_libraries_are_tamed():
     assert stream.getvalue() == ""
 
 
+def test_what_aiokafka_calls_an_error_is_a_warning_unless_it_has_a_traceback():
+    stream = start("json")
+    log = logging.getLogger("aiokafka.consumer.group_coordinator")
+    log.error("Group Coordinator Request failed: %s", "[Error 15]")
+    log.error("Unexpected error in coordinator routine", exc_info=RuntimeError())
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    structlog.get_logger("gateway").error("refused_keys")
+    levels = [json.loads(line)["level"] for line in stream.getvalue().splitlines()]
+    assert levels == ["warning", "error", "error", "error"]
+
+
 def test_auto_is_json_where_no_terminal_is():
     stream = start("auto")
     structlog.get_logger().info("started_process")
