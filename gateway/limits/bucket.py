@@ -132,11 +132,15 @@ class Bucket:
         """Nothing is granted before `until`; a shorter freeze does not end a longer one."""
         self.frozen_until = max(self.frozen_until, until)
 
-    def fall_back(self, now: float) -> None:
-        """The store of a shared bucket is gone: from now on there is only our share of it."""
-        if self.lease:
-            counted, until = self.others is not None, now + self._keep
-            self.lease.fall_back(self.capacity, self.own(now), counted=counted, until=until)
+    def fall_back(self, alone_at: float) -> None:
+        """The store of a shared bucket is gone: nothing is granted up to `alone_at`, and then only our share of it."""
+        if self.lease is None:
+            return
+        self.freeze(alone_at)
+        # What is held may end and come back before that; the store leaves it to us, who fell silent holding it.
+        own = self.held + sum(entry.weight for entry in self._returning if entry.due > alone_at)
+        until = alone_at + self.lease.call_timeout + self._keep
+        self.lease.fall_back(self.capacity, own, counted=self.others is not None, until=until)
 
     def assume_spent(self, now: float) -> None:
         """Somebody else may have spent all of it up to now: another instance had this account."""

@@ -100,18 +100,25 @@ class Budget:
         overrides: by a limit's name, what the settings say instead.
         started: when this process began, for what an earlier one may have spent.
         share: of the limits that other replicas share, ours while their store is gone; None where there is no store.
+        call_timeout: how long a call may be under way.
 
     Attributes:
         lacking: after `grant`: those who wait for nothing but the store of shared limits, in order of arrival.
     """
 
     def __init__(
-        self, limits: Iterable[Limit], overrides: dict[str, LimitSettings], started: float, share: float | None = None
+        self,
+        limits: Iterable[Limit],
+        overrides: dict[str, LimitSettings],
+        started: float,
+        share: float | None = None,
+        call_timeout: float = 5.0,
     ) -> None:
         self._limits = {limit.name: _overridden(limit, overrides.get(limit.name)) for limit in limits}
         self._overrides = overrides
         self._started = started
         self._share = share
+        self._call_timeout = call_timeout
         self.lacking: list[Request] = []
         self._scopes: dict[Key, Scope] = {}
         self._lines: dict[tuple[Scope, ...], Line] = {}
@@ -191,7 +198,7 @@ class Budget:
             if ready_at > now:
                 wake = min(wake, ready_at)
                 continue
-            if not _is_leased(request, reserved):
+            if not _is_leased(request, reserved, now):
                 self.lacking.append(request)
                 continue
             line = self._leave(request)
@@ -249,7 +256,7 @@ class Budget:
         counted = limit.usage_header is not None
         is_shared = override is not None and override.shared and self._share is not None
         spent = (not counted and not is_shared) if assume is None else assume
-        lease = Lease(self._share) if self._share is not None and is_shared else None
+        lease = Lease(self._share, self._call_timeout) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
         bucket = Bucket(
             limit.capacity,
@@ -294,9 +301,9 @@ def _place(request: Request, reserved: dict[Scope, float], now: float) -> float:
     return now
 
 
-def _is_leased(request: Request, reserved: dict[Scope, float]) -> bool:
+def _is_leased(request: Request, reserved: dict[Scope, float], now: float) -> bool:
     """Whether the store need not be asked; if it must, the request keeps its place in all of its buckets meanwhile."""
-    if all(lease.covers(weight) for scope, weight in request.needs if (lease := scope.bucket.lease)):
+    if all(lease.covers(weight, now) for scope, weight in request.needs if (lease := scope.bucket.lease)):
         return True
     for scope, weight in request.needs:
         reserved[scope] = reserved.get(scope, 0) + weight

@@ -1,9 +1,10 @@
 """One replica's part of a bucket that several replicas share: what the store lets it have, or its fallback share.
 
-Before it, `shared` talks to the store; after it, `bucket` grants no more than this allows. While the store is gone, the
-replica lives on its share: in the first window, where no usage header tells what others spend, on those tokens of the
-share that it had itself when the store went, as the rest may be spent by others. So shares that add up to no more than
-one keep every window.
+Before it, `shared` talks to the store; after it, `bucket` grants no more than this allows. What the store grants is
+good for a term after its word. From the end of the term on the replica lives on its share: at first, where no usage
+header tells what others spend, on those tokens of the share that it has out itself then, as the rest may be spent by
+others; on all of it once their last calls have ended and left every window. So shares that add up to no more than one
+keep every window.
 """
 
 from math import floor
@@ -14,6 +15,7 @@ class Lease:
 
     Attributes:
         is_open: the store answers and governs; otherwise the ration does.
+        until: when the store's last word loses its force (monotonic).
         allowance: weight that the store has granted and no call holds yet.
         ended: weight of calls that have ended, which the store does not know yet.
         frozen_until: a freeze that the store does not know yet (monotonic), or 0.
@@ -22,12 +24,26 @@ class Lease:
         stretch: how much longer than a window a token of a share of less than one token stays away.
     """
 
-    __slots__ = ("_grows_at", "_share", "allowance", "ended", "frozen_until", "is_open", "paused", "ration", "stretch")
+    __slots__ = (
+        "_grows_at",
+        "_share",
+        "allowance",
+        "call_timeout",
+        "ended",
+        "frozen_until",
+        "is_open",
+        "paused",
+        "ration",
+        "stretch",
+        "until",
+    )
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: float, call_timeout: float) -> None:
         self._share = share
         self._grows_at = 0.0
+        self.call_timeout = call_timeout
         self.is_open = False
+        self.until = 0.0
         self.allowance = 0
         self.ended = 0
         self.frozen_until = 0.0
@@ -35,9 +51,9 @@ class Lease:
         self.ration: int | None = 0
         self.stretch = 1.0
 
-    def covers(self, weight: int) -> bool:
+    def covers(self, weight: int, now: float) -> bool:
         """Whether the store need not be asked first."""
-        return self.allowance >= weight if self.is_open else not self.paused
+        return self.allowance >= weight and now < self.until if self.is_open else not self.paused
 
     def take(self, weight: int) -> None:
         """A call holds it now."""
@@ -49,8 +65,9 @@ class Lease:
         if self.is_open:
             self.allowance += weight
 
-    def open(self) -> None:
-        """The store governs from now on."""
+    def open(self, until: float) -> None:
+        """The store governs, and what it grants is good until then."""
+        self.until = until
         if not self.is_open:
             self.is_open = True
             self.allowance = 0
@@ -61,7 +78,7 @@ class Lease:
 
         Args:
             capacity: the limit's, of which we have a share.
-            own: what we hold and have spent of it.
+            own: what we have out of it when we begin to live on the share.
             counted: a usage header tells what others spend.
             until: when all that others may have spent has left every window.
         """

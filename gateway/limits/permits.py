@@ -139,10 +139,10 @@ class Permits:
             venue: its name.
             limits: as it publishes them.
             overrides: by a limit's name, what the settings say of it.
-            call_timeout: how long a call may be under way, for the tokens that a dead replica held.
+            call_timeout: how long a call may be under way, for what other replicas may have out.
         """
         share = self._shared.share if self._shared else None
-        budget = Budget(limits, dict(overrides or {}), self.now(), share)
+        budget = Budget(limits, dict(overrides or {}), self.now(), share, call_timeout)
         shared = self._shared if any(override.shared for override in (overrides or {}).values()) else None
         desk = self._desks[venue] = _Desk(budget, shared)
         if shared:

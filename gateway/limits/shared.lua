@@ -2,12 +2,17 @@
 -- for tokens of several scopes, all or nothing. Times are the server's, in milliseconds.
 -- KEYS: for each scope a hash and a sorted set. ARGV[1]: gateway.limits.shared.Ask as JSON. Returns Reply as JSON.
 --
--- hash:  run, closed, frozen, spent, last, held:<replica>, seen:<replica>, claim, claimed, claim_until
+-- hash:  run, closed, frozen, spent, last, held:<replica>, seen:<replica>, alone:<replica>, claim, claimed, claim_until
 -- zset:  "<number>:<weight>" by the instant at which these tokens come back
 local ask = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+
+-- Heard after its sender gave up, as by a server that hung: he has made other plans, and what he says is true no more.
+if ask.said_at_ms > 0 and now - ask.said_at_ms > ask.patience_ms then
+  return cjson.encode({ now_ms = now, void = true })
+end
 
 local function spend(hash, zset, weight, due)
   if weight > 0 then
@@ -38,22 +43,23 @@ local function take_back(hash, zset)
 end
 
 -- What all replicas hold. One that fell silent may be gone: what it held comes back a call's timeout and a window later.
--- Or only its way to this server is gone, and it lives on its fallback share: that is left to it.
+-- Or only its way to this server is gone, and it lives on its fallback share, as one does that says it is alone: that is
+-- left to it.
 local function others(hash, zset, scope)
-  local held, astray = 0, 0
-  for field, value in pairs(read(hash)) do
+  local held, astray, fields = 0, 0, read(hash)
+  for field, value in pairs(fields) do
     local replica = string.match(field, '^seen:(.*)$')
     if replica and replica ~= ask.replica then
-      local holds = tonumber(redis.call('HGET', hash, 'held:' .. replica) or '0')
+      local holds = tonumber(fields['held:' .. replica] or '0')
       local silent = now - tonumber(value)
       if silent > ask.lease_ms then
         spend(hash, zset, holds, now + ask.timeout_ms + scope.window_ms)
         redis.call('HSET', hash, 'held:' .. replica, 0)
-        astray = astray + 1
-        if silent > ask.forget_ms then redis.call('HDEL', hash, 'held:' .. replica, field) end
+        if silent > ask.forget_ms then redis.call('HDEL', hash, 'held:' .. replica, 'alone:' .. replica, field) end
       else
         held = held + holds
       end
+      if silent > ask.lease_ms or fields['alone:' .. replica] == '1' then astray = astray + 1 end
     end
   end
   return held, math.min(astray * ask.share, 1 - ask.share)
@@ -66,9 +72,10 @@ local function register(hash, zset, scope)
   end
   if ask.leaving then
     spend(hash, zset, scope.held, now + ask.timeout_ms + scope.window_ms)
-    redis.call('HDEL', hash, 'held:' .. ask.replica, 'seen:' .. ask.replica)
+    redis.call('HDEL', hash, 'held:' .. ask.replica, 'seen:' .. ask.replica, 'alone:' .. ask.replica)
   else
-    redis.call('HSET', hash, 'held:' .. ask.replica, scope.held, 'seen:' .. ask.replica, now)
+    local alone = scope.alone and '1' or '0'
+    redis.call('HSET', hash, 'held:' .. ask.replica, scope.held, 'seen:' .. ask.replica, now, 'alone:' .. ask.replica, alone)
   end
   spend(hash, zset, scope.ended, now + scope.window_ms)
   if scope.freeze_ms > 0 then
@@ -129,4 +136,4 @@ for i, scope in ipairs(ask.scopes) do
   end
 end
 for _, lack in ipairs(short) do claim(lack[1], lack[2], lack[3]) end
-return cjson.encode({ granted = granted, wait_ms = wait_ms, scopes = replies })
+return cjson.encode({ now_ms = now, granted = granted, wait_ms = wait_ms, scopes = replies })

@@ -8,9 +8,11 @@ When the store is gone, every replica falls back to its share of each bucket (`l
 forgotten grants nothing until all unknown calls have left every window; until then replicas live on their shares and
 report them.
 
-One replica alone that lost its way to the store keeps its share too: the others leave it to it for `FORGET` seconds of
-its silence. The store's clock is the server's wall clock: stepped forward by hand, it gives tokens back that much too
-early.
+One replica alone that lost its way to the store keeps its share too: the others leave it to it from when it has been
+silent for a term, or says that it is alone, for `FORGET` seconds of its silence. It uses it from the end of that term,
+counted from when it may have been heard last. Not so where the store forgot and has not heard it since: two faults at
+once may cost a window its limit. The store's clock is the server's wall clock: stepped forward by hand, it gives tokens
+back that much too early.
 """
 
 import asyncio
@@ -38,8 +40,13 @@ MOST = 64
 
 
 class ScopeAsk(Struct, frozen=True, kw_only=True):
-    """What one replica says of one bucket, and the weight that one call wants of it, perhaps 0."""
+    """What one replica says of one bucket, and the weight that one call wants of it, perhaps 0.
 
+    Attributes:
+        alone: the replica lives on its share, which the others leave to it from now on, until it says otherwise.
+    """
+
+    alone: bool
     capacity: int
     window_ms: int
     held: int
@@ -52,6 +59,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     """One exchange: tokens for up to `count` calls of the same weights, each all or nothing; 0 for none.
 
     Attributes:
+        said_at_ms: the server's time when this was said, by its last word and our clock since, or earlier; 0: unknown.
+        patience_ms: for how long an answer is waited for; what is heard later is void, as we have made other plans.
         fresh: this process is new; what one of the same name held before may be under way still.
         leaving: the last word of this process.
     """
@@ -61,6 +70,8 @@ class Ask(Struct, frozen=True, kw_only=True):
     lease_ms: int
     forget_ms: int
     timeout_ms: int
+    said_at_ms: int
+    patience_ms: int
     count: int
     fresh: bool
     leaving: bool
@@ -75,11 +86,13 @@ class ScopeReply(Struct, frozen=True, kw_only=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """For how many calls there are tokens, and when to ask again if for none."""
+    """For how many calls there are tokens, and when to ask again if for none. `void` means it was not heeded."""
 
-    granted: int
-    wait_ms: float
-    scopes: tuple[ScopeReply, ...]
+    now_ms: float
+    void: bool = False
+    granted: int = 0
+    wait_ms: float = 0.0
+    scopes: tuple[ScopeReply, ...] = ()
 
 
 class StoreGoneError(Exception):
@@ -105,14 +118,16 @@ class Store(Protocol):
 class _Party:
     """One venue's shared buckets, and how it stands with the store."""
 
-    __slots__ = ("ask_at", "beat_at", "budget", "heard_at", "lost_until", "serve", "timeout", "venue")
+    __slots__ = ("ask_at", "beat_at", "budget", "heard", "lost_until", "serve", "timeout", "venue")
 
     def __init__(self, venue: str, budget: Budget, timeout: float, serve: Callable[[], None]) -> None:
         self.venue = venue
         self.budget = budget
         self.timeout = timeout
         self.serve = serve
-        self.heard_at = -inf
+        self.heard: tuple[float, float] | None = (
+            None  # our time when the last word came, and the server's when it was said
+        )
         self.beat_at = -inf
         self.lost_until = -inf
         self.ask_at: dict[Line, float] = {}
@@ -128,6 +143,10 @@ class _Party:
         told = any(lease.ended or lease.frozen_until for _, lease in self.shared())
         due = now if told or self.wanted(now) else min(self.beat_at, *self.ask_at.values(), inf)
         return max(due, self.lost_until)
+
+    def server_ms(self, now: float) -> int:
+        """The server's time, or a little earlier; 0 if it was never heard."""
+        return floor(self.heard[1] + (now - self.heard[0]) * 1000) if self.heard else 0
 
     def shared(self) -> list[tuple[Scope, Lease]]:
         return [(scope, lease) for scope in self.budget.scopes if (lease := scope.bucket.lease)]
@@ -201,9 +220,13 @@ class Shared:
             async with asyncio.timeout(DEADLINE):
                 reply = await self._store.exchange([self._key(party, scope) for scope, _ in shared], ask)
         except (StoreGoneError, TimeoutError):
-            self._lost(party, shared)
+            self._lost(party, shared, now)
         else:
-            self._heard(party, shared, (ask, reply), now)
+            party.heard = self._clock.monotonic(), reply.now_ms
+            if reply.void:
+                self._lost(party, shared, now)
+            else:
+                self._heard(party, shared, (ask, reply), now)
             if line and reply.granted == 0:
                 party.ask_at[line] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
         finally:
@@ -219,24 +242,25 @@ class Shared:
             lease_ms=floor(LEASE * 1000),
             forget_ms=floor(FORGET * 1000),
             timeout_ms=floor(party.timeout * 1000),
+            said_at_ms=party.server_ms(now),
+            patience_ms=floor(DEADLINE * 1000),
             count=_alike(party.budget, wanted, now) if wanted else 0,
-            fresh=party.heard_at == -inf,
+            fresh=party.heard is None,
             leaving=False,
             scopes=tuple(_said(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
         )
 
-    def _lost(self, party: _Party, shared: list[tuple[Scope, Lease]]) -> None:
-        now = self._clock.monotonic()
+    def _lost(self, party: _Party, shared: list[tuple[Scope, Lease]], began: float) -> None:
+        # What we said may have been heard up to the deadline, and a term after that our share is left to us.
+        left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
             if lease.is_open:
-                scope.bucket.fall_back(now)
-                scope.bucket.freeze(party.heard_at + LEASE)
-        party.beat_at = party.lost_until = now + HEARTBEAT
+                scope.bucket.fall_back(left_to_us)
+        party.beat_at = party.lost_until = self._clock.monotonic() + HEARTBEAT
 
     def _heard(self, party: _Party, shared: list[tuple[Scope, Lease]], said: tuple[Ask, Reply], began: float) -> None:
         ask, reply = said
         now = self._clock.monotonic()
-        party.heard_at = began
         party.beat_at = began + HEARTBEAT
         for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
             lease.ended -= asked.ended
@@ -252,7 +276,7 @@ class Shared:
             now = self._clock.monotonic()
             shared = party.shared()
             for _, lease in shared:
-                lease.open()
+                lease.open(now)
                 lease.allowance = 0
             ask = self._ask(party, shared, None, now)
             try:
@@ -271,6 +295,7 @@ def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
     bucket.own(now)
     lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
     return ScopeAsk(
+        alone=not lease.is_open,
         capacity=bucket.capacity,
         window_ms=floor(bucket.window * (1 + DRIFT) * 1000) + 1,
         held=bucket.held + lease.allowance,
@@ -281,14 +306,11 @@ def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
 
 
 def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float) -> None:
-    """Let the store govern, or not while it has forgotten; just before it does, all that was granted must be told."""
+    """Let the store govern, or not while it has forgotten."""
     if answered.closed_ms == 0:
-        lease.open()
-        return
-    if lease.is_open:
+        lease.open(now + LEASE)
+    elif lease.is_open:
         scope.bucket.fall_back(now)
-    if answered.closed_ms <= 2000 * HEARTBEAT:
-        scope.bucket.freeze(now + answered.closed_ms / 1000)
 
 
 def _alike(budget: Budget, wanted: Request, now: float) -> int:

@@ -6,22 +6,32 @@ from gateway.limits.bucket import Bucket
 from gateway.limits.lease import Lease
 
 START = 1000.0
+TERM = START + 2.0
+CALL_TIMEOUT = 0.5
+GROWN = START + 1.51  # a call's timeout and a window of one second later
 
 
 def shared(capacity: int = 40, share: float = 0.25, *, counted: bool = False) -> tuple[Bucket, Lease]:
-    lease = Lease(share)
-    lease.open()
+    lease = Lease(share, call_timeout=CALL_TIMEOUT)
+    lease.open(until=TERM)
     return Bucket(capacity, 1.0, counted=counted, lease=lease), lease
 
 
 def test_while_the_store_governs_only_what_it_granted_may_go():
     bucket, lease = shared()
-    assert not lease.covers(1)
+    assert not lease.covers(1, START)
     lease.allowance = 2
     hold = bucket.hold(2, START)
-    assert not lease.covers(1)
+    assert not lease.covers(1, START)
     bucket.unused(hold)
-    assert lease.covers(2)
+    assert lease.covers(2, START)
+
+
+def test_what_the_store_granted_is_good_for_a_term():
+    _, lease = shared()
+    lease.allowance = 2
+    assert lease.covers(2, TERM - 0.001)
+    assert not lease.covers(2, TERM)
 
 
 @pytest.mark.parametrize(("own", "ration"), [(0, 0), (4, 4), (30, 10)])
@@ -30,9 +40,20 @@ def test_in_the_first_window_alone_only_what_was_ours_may_go_and_no_more_than_th
     bucket.hold(own, START)
     bucket.fall_back(START)
     assert lease.ration == ration
-    assert not lease.grow(40, START + 1.0)
-    assert lease.grow(40, START + 1.01)
+    assert not lease.grow(40, START + 1.5)
+    assert lease.grow(40, GROWN)
     assert lease.ration == 10
+
+
+def test_before_the_share_is_left_to_us_nothing_is_granted_and_only_what_is_out_then_is_ours():
+    bucket, lease = shared()
+    early, late = bucket.hold(3, START), bucket.hold(4, START)
+    bucket.ended(early, START + 0.1)
+    bucket.ended(late, START + 0.8)
+    bucket.hold(2, START + 0.8)
+    bucket.fall_back(START + 1.5)
+    assert bucket.frozen_until == START + 1.5
+    assert lease.ration == 4 + 2
 
 
 def test_where_headers_tell_what_others_spend_the_share_is_there_at_once():
@@ -44,7 +65,7 @@ def test_where_headers_tell_what_others_spend_the_share_is_there_at_once():
 def test_a_share_of_less_than_one_token_comes_back_that_much_later():
     bucket, lease = shared(capacity=1)
     bucket.fall_back(START)
-    assert lease.grow(1, START + 1.01)
+    assert lease.grow(1, GROWN)
     bucket.ended(bucket.hold(1, START + 2), START + 2)
     assert not bucket.fits(1, START + 5.9)
     assert bucket.fits(1, START + 6.1)
@@ -54,4 +75,4 @@ def test_no_token_is_granted_alone_while_the_store_is_asked():
     bucket, lease = shared(counted=True)
     bucket.fall_back(START)
     lease.paused = True
-    assert not lease.covers(1)
+    assert not lease.covers(1, START)

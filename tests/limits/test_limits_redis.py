@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 import socket
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -48,6 +49,17 @@ class Server:
                 await writer.wait_closed()
                 return
 
+    def hang(self) -> None:
+        """It accepts everything and answers nothing, until `wake`; then it does all that it accepted."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def kill(self) -> None:
         if self._process:
             self._process.kill()
@@ -71,9 +83,24 @@ async def store(server: Server) -> AsyncGenerator[RedisStore]:
 
 
 def said(
-    *, weight: int = 0, held: int = 0, ended: int = 0, freeze_ms: int = 0, capacity: int = 10, window_ms: int = 60_000
+    *,
+    weight: int = 0,
+    held: int = 0,
+    ended: int = 0,
+    freeze_ms: int = 0,
+    capacity: int = 10,
+    window_ms: int = 60_000,
+    alone: bool = False,
 ) -> ScopeAsk:
-    return ScopeAsk(capacity=capacity, window_ms=window_ms, held=held, ended=ended, freeze_ms=freeze_ms, weight=weight)
+    return ScopeAsk(
+        alone=alone,
+        capacity=capacity,
+        window_ms=window_ms,
+        held=held,
+        ended=ended,
+        freeze_ms=freeze_ms,
+        weight=weight,
+    )
 
 
 def ask(
@@ -83,10 +110,21 @@ def ask(
     fresh: bool = False,
     leaving: bool = False,
     lease_ms: int = 5000,
+    said_at_ms: int = 0,
 ) -> Ask:
     return Ask(
-        replica=replica, share=0.25, lease_ms=lease_ms, forget_ms=600_000, timeout_ms=0, count=count, fresh=fresh, leaving=leaving, scopes=scopes
-    )  # fmt: skip
+        replica=replica,
+        share=0.25,
+        lease_ms=lease_ms,
+        forget_ms=600_000,
+        timeout_ms=0,
+        said_at_ms=said_at_ms,
+        patience_ms=500,
+        count=count,
+        fresh=fresh,
+        leaving=leaving,
+        scopes=scopes,
+    )
 
 
 async def opened(store: RedisStore, *names: str) -> list[str]:
@@ -145,6 +183,23 @@ async def test_what_a_silent_replica_held_comes_back_and_its_share_is_left_to_it
     assert reply.granted == 10 - 2 - 3
     await store.exchange(keys, ask(said(), count=0, replica="dead"))
     assert (await store.exchange(keys, ask(said(weight=1, held=7), count=10, lease_ms=60_000))).granted == 3
+
+
+async def test_to_a_replica_that_says_it_is_alone_its_share_is_left_until_it_says_otherwise(store: RedisStore):
+    keys = await opened(store, "x")
+    await store.exchange(keys, ask(said(alone=True), count=0, replica="alone"))
+    assert (await store.exchange(keys, ask(said(weight=1), count=10))).granted == 10 - 3
+    await store.exchange(keys, ask(said(), count=0, replica="alone"))
+    assert (await store.exchange(keys, ask(said(weight=1, held=7), count=10))).granted == 3
+
+
+async def test_what_is_heard_after_its_sender_gave_up_is_void(store: RedisStore):
+    keys = await opened(store, "x")
+    now_ms = int((await store.exchange(keys, ask(said(), count=0))).now_ms)
+    late = await store.exchange(keys, ask(said(weight=1, ended=9), said_at_ms=now_ms - 10_000))
+    assert late.void
+    assert late.now_ms >= now_ms
+    assert (await store.exchange(keys, ask(said(weight=1), count=20, said_at_ms=now_ms))).granted == 10
 
 
 async def test_a_new_process_of_the_same_name_does_not_free_what_the_old_one_held(store: RedisStore):
@@ -236,7 +291,7 @@ async def used(venue: SlidingVenue, windows: int) -> float:
     return (venue.total - before) / (windows * venue.capacity)
 
 
-async def test_two_replicas_use_one_budget_through_the_death_and_return_of_the_server(server: Server):
+async def test_two_replicas_use_one_budget_through_the_death_and_return_and_hanging_of_the_server(server: Server):
     venue = SlidingVenue(20, 0.5)
     limit = Limit(name="ip_calls", scope="ip", capacity=venue.capacity, window=venue.window)
     replicas = [Replica(name, server.url, limit, venue) for name in ("one", "two")]
@@ -249,6 +304,13 @@ async def test_two_replicas_use_one_budget_through_the_death_and_return_of_the_s
     assert 0.3 <= await used(venue, 4) <= 0.6  # two shares of a quarter
 
     await server.start()
+    await asyncio.sleep(2.0)
+    assert await used(venue, 6) >= 0.95
+
+    server.hang()
+    await asyncio.sleep(LEASE + 2 * DEADLINE + 1.0)
+    assert 0.2 <= await used(venue, 4) <= 0.6  # nothing is granted while it is asked
+    server.wake()
     await asyncio.sleep(2.0)
     assert await used(venue, 6) >= 0.95
     for replica in replicas:

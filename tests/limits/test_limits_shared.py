@@ -1,0 +1,153 @@
+"""Replicas that share a budget keep it whatever becomes of the store: the real script, on simulated time."""
+
+import asyncio
+from collections import deque
+from contextlib import AsyncExitStack
+from random import Random
+
+import pytest
+
+from gateway.limits.limit import Cost, Limit
+from gateway.limits.permits import Permits
+from gateway.limits.shared import LEASE, Shared
+from gateway.settings import LimitSettings
+from tests.limits.scripted_store import ScriptedServer, ScriptedStore
+from tests.limits.simulation import SimulatedLoop, simulate
+
+CALL_TIMEOUT = 1.0
+
+
+class SlidingVenue:
+    """Counts in every window of its length."""
+
+    def __init__(self, loop: SimulatedLoop, capacity: int, window: float) -> None:
+        self.capacity = capacity
+        self.window = window
+        self.total = 0
+        self.over: list[tuple[float, str, int]] = []
+        self._loop = loop
+        self._calls: deque[float] = deque()
+
+    def count(self, replica: str) -> None:
+        now = self._loop.time()
+        self._calls.append(now)
+        self.total += 1
+        while self._calls[0] <= now - self.window:
+            self._calls.popleft()
+        if len(self._calls) > self.capacity:
+            self.over.append((now, replica, len(self._calls)))
+
+
+class Replica:
+    """One gateway's permits, and callers that want one more whenever their desk is busy."""
+
+    def __init__(self, name: str, server: ScriptedServer, venue: SlidingVenue, share: float) -> None:
+        self.name = name
+        self.store = ScriptedStore(server)
+        self.busy = asyncio.Event()
+        self.calls = 0
+        self.slowness = (0.05, 1.0)
+        self._random = server.random
+        self._venue = venue
+        limit = Limit(name="ip_calls", scope="ip", capacity=venue.capacity, window=venue.window)
+        self._costs = [Cost(limit.name, 1)]
+        self._shared = Shared(self.store, replica=name, share=share, clock=server.loop)
+        self.permits = Permits(server.loop, self._shared)
+        overrides = {limit.name: LimitSettings(shared=True)}
+        self.permits.register("ztdx", [limit], overrides, call_timeout=CALL_TIMEOUT)
+
+    async def run(self, callers: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._shared.run())
+            for _ in range(callers):
+                tasks.create_task(self._call())
+
+    async def _call(self) -> None:
+        random = self._random
+        while True:
+            await self.busy.wait()
+            permit = await self.permits.acquire("ztdx", "", self._costs)
+            if random.random() < 0.05:
+                permit.unused()
+                await asyncio.sleep(0.01)
+                continue
+            there, back = (random.expovariate(1 / random.choice(self.slowness)) for _ in range(2))
+            there = min(there, CALL_TIMEOUT)
+            await asyncio.sleep(there)
+            self._venue.count(self.name)
+            self.calls += 1
+            await asyncio.sleep(min(back, CALL_TIMEOUT - there))
+            permit.ended()
+
+
+class World:
+    """A venue, a server, some replicas, and what befalls them."""
+
+    def __init__(self, loop: SimulatedLoop, seed: int) -> None:
+        self.random = Random(seed)
+        self.server = ScriptedServer(loop, self.random)
+        self.venue = SlidingVenue(loop, self.random.choice((5, 20, 80)), self.random.choice((0.5, 2.0, 10.0)))
+        count = self.random.choice((2, 2, 3))
+        self.replicas = [Replica(f"replica-{number}", self.server, self.venue, 1 / count) for number in range(count)]
+
+    async def suffer(self) -> None:
+        """One fault after the other, healed by the end."""
+        for _ in range(self.random.randrange(2, 6)):
+            await asyncio.sleep(self.random.uniform(0, 3 * self.venue.window))
+            replica, trouble = self.random.choice(self.replicas), self.random.uniform(0.1, 4 * LEASE)
+            match self.random.choice(("kill", "hang", "unreachable", "slow", "idle", "busy")):
+                case "kill":
+                    self.server.kill()
+                    await asyncio.sleep(trouble)
+                    self.server.start()
+                    # One whom it has not heard since has no share there, as the module says.
+                    await asyncio.sleep(self.venue.window + CALL_TIMEOUT)
+                case "hang":
+                    self.server.hang()
+                    await asyncio.sleep(trouble)
+                    self.server.wake()
+                case "unreachable":
+                    replica.store.reach = False
+                    await asyncio.sleep(trouble)
+                    replica.store.reach = True
+                case "slow":
+                    self.server.latency = self.random.choice((0.05, 0.3))
+                    await asyncio.sleep(trouble)
+                    self.server.latency = 0.002
+                case "idle":
+                    replica.busy.clear()
+                case _:
+                    replica.busy.set()
+        for replica in self.replicas:
+            replica.busy.set()
+
+    async def run(self) -> float:
+        """The share used in the end."""
+        async with AsyncExitStack() as stack:
+            for replica in self.replicas:
+                replica.busy.set()
+                stack.push_async_callback(_ended, asyncio.create_task(replica.run(self.venue.capacity)))
+            await self.suffer()
+            for replica in self.replicas:
+                replica.slowness = (0.001,)
+            await asyncio.sleep(2 * (self.venue.window + CALL_TIMEOUT + LEASE))
+            before = self.venue.total
+            await asyncio.sleep(8 * self.venue.window)
+            return (self.venue.total - before) / (8 * self.venue.capacity)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_replicas_never_break_a_shared_budget_whatever_becomes_of_the_store(seed: int):
+    async def main(loop: SimulatedLoop) -> None:
+        world = World(loop, seed)
+        used = await world.run()
+        assert world.venue.over == []
+        assert min(replica.calls for replica in world.replicas) > 0
+        assert used >= 0.7
+
+    simulate(main)
