@@ -70,9 +70,9 @@ def changed(incoming: Incoming, applied: Applied, *, topic: str, now: float) -> 
     return Answer(record=incoming.record, incoming=incoming, event=event)
 
 
-def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float, dead_letter: bool = True) -> Answer:
+def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float) -> Answer:
     """The gateway says no, without or after calls."""
-    return _rejected(incoming, refusal, None, topic=topic, now=now, dead_letter=dead_letter)
+    return _rejected(incoming, refusal, None, topic=topic, now=now)
 
 
 def rejected(
@@ -84,7 +84,7 @@ def rejected(
     if retry_at is None and isinstance(outcome, Throttled | Unavailable) and free_at is not None and free_at > now:
         retry_at = free_at
     refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=retry_at)
-    return _rejected(incoming, refusal, outcome, topic=topic, now=now, dead_letter=True)
+    return _rejected(incoming, refusal, outcome, topic=topic, now=now)
 
 
 def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
@@ -141,10 +141,8 @@ def without_dead_letter(answer: Answer) -> Answer:
     return msgspec.structs.replace(answer, event=event, dead_letter=None)
 
 
-def _rejected(
-    incoming: Incoming, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float, dead_letter: bool
-) -> Answer:
-    dead_letter = dead_letter and refusal.reason in DEAD_LETTERED
+def _rejected(incoming: Incoming, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float) -> Answer:
+    dead_letter = refusal.reason in DEAD_LETTERED
     event = LeverageRejected(
         **_common(incoming, topic, now),
         leverage=_sayable(incoming.leverage),

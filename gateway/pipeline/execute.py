@@ -1,13 +1,14 @@
 """The attempts: serve one lane until nothing waits in it, each command to its one answer.
 
 It reads: wait for a turn, take the newest command, call, resolve doubt, again if that may help (tenacity), settle.
-A lane's next command starts only when its predecessor's answer is committed: a crash in between would let the next
-owner repeat the older value after the newer one.
+A command is sent only when every older one of its lane has its committed answer, superseded ones too: a crash in
+between would let the next owner repeat an older value after a newer one. So of what a predecessor left in a lane only
+the oldest may have been sent.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -49,7 +50,7 @@ class Executor:
         jitter: random.Random,
         may_set: Callable[[float], bool],
         may_read: Callable[[float], bool],
-        settle: Callable[[Answer], Awaitable[None]],
+        settle: Callable[[Answer], asyncio.Future[None]],
         observer: Observer,
     ) -> None:
         """Take the parts.
@@ -77,12 +78,11 @@ class Executor:
 
     async def answer_next(self, lane: Lane) -> None:
         """Bring the lane's next command to its committed answer."""
-        attempt, found = await self._attempts(lane), None
-        if not isinstance(attempt.result, Applied) and (attempt.incoming.doubtful or lane.overtaken):
+        attempt = await self._attempts(lane)
+        if not isinstance(attempt.result, Applied) and attempt.incoming.doubtful:
             found = await self._doubts.look_when_settled(lane, attempt.incoming, self._calls[lane.venue])
             if found is not None:
                 attempt = Attempt(attempt.incoming, cleared(attempt.incoming, attempt.result, found))
-        self._answer_overtaken(lane, attempt, found)
         await self._settle(self._conclude(attempt))
         lane.finish()
 
@@ -91,7 +91,7 @@ class Executor:
         if not self._calls[lane.venue].settings.latest_wins:
             return
         for older in lane.supersede():
-            self._settle(self._superseded(older, lane.waiting[-1]))
+            lane.answered = self._settle(self._refused(older, _superseded(lane)))
 
     async def _attempts(self, lane: Lane) -> Attempt:
         calls = self._calls[lane.venue]
@@ -109,7 +109,13 @@ class Executor:
     async def _attempt(self, lane: Lane, calls: VenueCalls) -> Attempt:
         turn: Turn | None = None
         try:
+            if self._is_overtaken(lane, calls) and (told := await self._ask_of_overtaken(lane, calls)):
+                return told
             turn = await self._turn(lane, calls)
+            if turn is not None and self._is_overtaken(lane, calls):  # by one that came while it waited
+                turn.unused()
+                turn = None
+                return await self._attempt(lane, calls)
             incoming = lane.take()
             return Attempt(incoming, await self._use(turn, lane, incoming, calls))
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
@@ -119,6 +125,20 @@ class Executor:
                 turn.unused()
             self._observer.failed(incoming, error)
             return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
+
+    def _is_overtaken(self, lane: Lane, calls: VenueCalls) -> bool:
+        return calls.settings.latest_wins and lane.is_overtaken
+
+    async def _ask_of_overtaken(self, lane: Lane, calls: VenueCalls) -> Attempt | None:
+        """What became of a command that a predecessor may have sent and nobody wants any more; None: send it again."""
+        await asyncio.sleep(lane.not_before - self._clock.monotonic())  # before it runs: so whoever leaves can leave
+        incoming = lane.take()
+        incoming.asked = True
+        found = await self._doubts.look_when_settled(lane, incoming, calls)
+        if found is None:
+            lane.put_back()
+            return None
+        return Attempt(incoming, cleared(incoming, _superseded(lane), found))
 
     async def _turn(self, lane: Lane, calls: VenueCalls) -> Turn | None:
         """Wait for the lane's turn; None as soon as the command that would go cannot go in time."""
@@ -145,6 +165,7 @@ class Executor:
                 pause = lane.not_before - self._clock.monotonic()
                 if pause > 0:
                     await asyncio.sleep(pause)
+                await _older_answered(lane)  # here too, so that no permit is held while the broker is away
                 return await self._leased_turn(lane, calls)
             finally:
                 lane.changed = None
@@ -164,6 +185,7 @@ class Executor:
     async def _use(self, turn: Turn | None, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Outcome | Refusal:
         command = incoming.command
         credentials = self._accounts.credentials(incoming.venue, command.account)
+        await _older_answered(lane)
         if turn is None or self._is_expired(incoming):
             return self._late(incoming, calls, turn)
         if isinstance(credentials, Refusal):
@@ -196,24 +218,6 @@ class Executor:
         if isinstance(outcome, ClockSkewed):
             await self._measure_clock(calls)
         return outcome
-
-    def _answer_overtaken(self, lane: Lane, attempt: Attempt, found: Applied | None) -> None:
-        """Say of commands that a predecessor may have sent what the newest's outcome and the venue's value tell.
-
-        Superseded, if the newest was applied or the venue has another value; changed, if it has theirs.
-        """
-        newer, result = attempt
-        effective, unknown = isinstance(result, Applied), found is None and not isinstance(result, Applied)
-        told: list[Answer] = []
-        for command in reversed(lane.overtaken):
-            if found is not None and not effective and found.leverage == command.leverage:
-                told.append(answers.changed(command, found, topic=self._topic, now=self._clock.wall()))
-                newer, effective = command, True
-            else:
-                told.append(self._superseded(command, newer, unknown=unknown))
-        lane.overtaken.clear()
-        for answer in reversed(told):
-            self._settle(answer)
 
     async def _measure_clock(self, calls: VenueCalls) -> None:
         try:
@@ -258,18 +262,6 @@ class Executor:
             result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)
         return self._refused(incoming, result)
 
-    def _superseded(self, older: Incoming, newer: Incoming, *, unknown: bool = False) -> Answer:
-        message = f"a newer command for {older.command.target.lane} came before this one was sent"
-        if unknown:
-            message += ", unless an earlier owner of the partition sent it"
-        refusal = Refusal(
-            reason="outcome_unknown" if unknown else "superseded",
-            message=message,
-            superseded_by=newer.command.command_id,
-        )
-        now = self._clock.wall()
-        return answers.refused(older, refusal, topic=self._topic, now=now, dead_letter=False)  # nobody wants it again
-
     def _refused(self, incoming: Incoming, refusal: Refusal) -> Answer:
         return answers.refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
@@ -305,6 +297,16 @@ class Executor:
             self._observer.retried(incoming, result, state.upcoming_sleep)
         lane.put_back()
         self.supersede(lane)
+
+
+async def _older_answered(lane: Lane) -> None:
+    if lane.answered is not None:
+        await asyncio.wait([lane.answered])  # unlike awaiting it, this does not cancel it
+
+
+def _superseded(lane: Lane) -> Refusal:
+    message = f"a newer command for {lane.key[2]} came before this one was sent"
+    return Refusal(reason="superseded", message=message, superseded_by=lane.waiting[-1].command.command_id)
 
 
 def _head(lane: Lane) -> Incoming:

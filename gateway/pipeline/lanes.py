@@ -19,19 +19,19 @@ class Lane:
     Attributes:
         running: the command at the venue now, or whose answer is being committed.
         waiting: those that come after it, oldest first.
-        overtaken: older ones without an answer, which a predecessor may have sent.
+        answered: done when the last one that needed no turn, refused or superseded, has its committed answer.
         not_before: monotonic seconds until which an earlier call may still take effect.
         changed: told when another command goes next.
         server: the task that serves it.
     """
 
-    __slots__ = ("changed", "key", "not_before", "overtaken", "running", "server", "waiting")
+    __slots__ = ("answered", "changed", "key", "not_before", "running", "server", "waiting")
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
         self.running: Incoming | None = None
         self.waiting: deque[Incoming] = deque()
-        self.overtaken: list[Incoming] = []
+        self.answered: asyncio.Future[None] | None = None
         self.not_before = float("-inf")
         self.changed: Callable[[], None] | None = None
         self.server: asyncio.Task[None] | None = None
@@ -58,8 +58,14 @@ class Lane:
 
     def is_settled(self, now: float) -> bool:
         """Whether no call of it is under way, or of unknown outcome."""
-        doubtful = self.overtaken or any(command.doubtful for command in self.waiting)
+        doubtful = any(command.doubtful for command in self.waiting)
         return self.running is None and self.not_before <= now and not doubtful
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether a newer command waits behind one that a predecessor may have sent, and the venue can be asked."""
+        head = self.head
+        return head is not None and len(self.waiting) > 1 and head.doubtful and not (head.attempts or head.asked)
 
     def take(self) -> Incoming:
         """Start the head: from here on it cannot be superseded."""
@@ -84,15 +90,12 @@ class Lane:
     def supersede(self) -> list[Incoming]:
         """Let only the newest wait; the others, oldest first, are returned for their answer.
 
-        Two kinds are not: a command that was sent here and may have been applied stays in front, and those that a
-        predecessor may have sent are `overtaken`: what became of them depends on what becomes of the newest.
+        One that may have been applied stays in front: what became of it is not known yet.
         """
         if len(self.waiting) <= 1:
             return []
         *older, newest = self.waiting
-        staying = [command for command in older if command.doubtful and command.attempts]
-        self.overtaken += [command for command in older if command.doubtful and not command.attempts]
-        self.waiting = deque([*staying, newest])
+        self.waiting = deque([*(command for command in older if command.doubtful), newest])
         if self.changed:
             self.changed()
         return [command for command in older if not command.doubtful]
@@ -103,6 +106,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[LaneKey, Lane] = {}
+        self._refused: dict[LaneKey, asyncio.Future[None]] = {}
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -116,8 +120,16 @@ class Lanes:
         new = lane is None
         if lane is None:
             lane = self._lanes[command.lane] = Lane(command.lane)
+            lane.answered = self._refused.get(command.lane)
         lane.waiting.append(command)
         return lane, new
+
+    def refuse(self, key: LaneKey, answered: asyncio.Future[None]) -> None:
+        """A command of this lane got an answer at once: those that come later wait until it is committed."""
+        if key in self._lanes:
+            self._lanes[key].answered = answered
+        self._refused[key] = answered
+        answered.add_done_callback(lambda _: self._refused.pop(key) if self._refused.get(key) is answered else None)
 
     def forget(self, lane: Lane) -> None:
         """Drop an idle lane."""

@@ -215,7 +215,9 @@ class Partition:
         if incoming is not None and self._is_repeat(incoming):
             return None
         if isinstance(read, Answer):
-            self._settle(read)
+            answered = self._settle(read)
+            if incoming is not None:
+                self._lanes.refuse(incoming.lane, answered)
             return None
         return self._admit(read)
 
@@ -231,7 +233,7 @@ class Partition:
 
     def _admit(self, incoming: Incoming) -> Lane | None:
         lane, new = self._lanes.admit(incoming)
-        if incoming.offset < self._quarantined_below:
+        if new and incoming.offset < self._quarantined_below:  # newer ones are not sent before it is answered
             incoming.doubtful = True
             lane.not_before = max(lane.not_before, self._quarantine_ends)
         if self._predecessor and (lane.venue, lane.account) not in self._met:

@@ -28,9 +28,11 @@ class Incoming:
         deadline: monotonic seconds after which no call may start.
         attempts: calls made to the venue's leverage endpoint.
         doubtful: a call for it may have been applied, ours or a predecessor's, and nothing since has cleared it.
+        asked: the venue was asked, and did not tell.
     """
 
     __slots__ = (
+        "asked",
         "attempts",
         "command",
         "content_type",
@@ -60,6 +62,7 @@ class Incoming:
         self.venue: VenueName = venue_of(command.target)
         self.attempts = 0
         self.doubtful = False
+        self.asked = False
 
     @property
     def offset(self) -> int:

@@ -1,5 +1,7 @@
 """The order of a lane, and who is superseded."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,14 +54,34 @@ def test_a_command_that_was_sent_and_may_have_been_applied_is_not_superseded():
     assert ids(lane.waiting) == ["c1", "c3"]
 
 
-def test_commands_that_a_predecessor_may_have_sent_are_overtaken_without_an_answer():
-    first, second = incoming(1), incoming(2)
-    first.doubtful = second.doubtful = True
-    lane = lane_of(first, second, incoming(3), incoming(4))
-    assert ids(lane.supersede()) == ["c3"]
-    assert ids(lane.overtaken) == ["c1", "c2"]
-    assert ids(lane.waiting) == ["c4"]
+def test_a_command_that_a_predecessor_may_have_sent_stays_in_front_and_is_overtaken():
+    first = incoming(1)
+    first.doubtful = True
+    lane = lane_of(first)
+    assert not lane.is_overtaken
+    lane = lane_of(first, incoming(2), incoming(3))
+    assert ids(lane.supersede()) == ["c2"]
+    assert ids(lane.waiting) == ["c1", "c3"]
+    assert lane.is_overtaken
     assert not lane.is_settled(0.0)
+    first.asked = True
+    assert not lane.is_overtaken
+
+
+async def test_who_comes_after_a_refused_command_waits_for_its_answer():
+    lanes, loop = Lanes(), asyncio.get_running_loop()
+    before, later = loop.create_future(), loop.create_future()
+    lanes.refuse(incoming(1).lane, before)
+    lane, _ = lanes.admit(incoming(2))
+    assert lane.answered is before
+    lanes.refuse(lane.key, later)
+    assert lane.answered is later
+    later.set_result(None)
+    await asyncio.sleep(0)
+    lane.take()
+    lane.finish()
+    lanes.forget(lane)
+    assert lanes.admit(incoming(3))[0].answered is None
 
 
 def test_who_waits_for_the_next_is_told_when_it_is_another():

@@ -27,6 +27,7 @@ from tests.simulation.broker import Broker, Entry, command_offset
 from tests.simulation.loop import running_process
 
 RETRY = 0.1  # seconds
+FETCHES = ((500, 0.0), (2, 0.0), (2, 0.4))  # how many records at most, and after how many seconds
 
 
 class Fetched(NamedTuple):
@@ -68,6 +69,7 @@ class SimulatedConsumer:
         self._tasks: list[asyncio.Task[None]] = []
         self._topic = ""
         self._listener: Any = None
+        self._fetch = broker.world.random.choice(FETCHES)
         broker.arrivals[running_process()] = self._arrived.set
 
     def subscribe(self, topics: list[str], listener: Any) -> None:
@@ -114,8 +116,9 @@ class SimulatedConsumer:
             self._positions[tp] = offset
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Fetched]]:
-        await asyncio.sleep(0)
-        batches = self._take(max_records)
+        most, pause = self._fetch
+        await asyncio.sleep(pause)
+        batches = self._take(min(most, max_records))
         if batches:
             return batches
         self._arrived.clear()
@@ -124,7 +127,7 @@ class SimulatedConsumer:
                 await self._arrived.wait()
         except TimeoutError:
             return {}
-        return self._take(max_records)
+        return self._take(min(most, max_records))
 
     def _take(self, max_records: int) -> dict[TopicPartition, list[Fetched]]:
         batches: dict[TopicPartition, list[Fetched]] = {}

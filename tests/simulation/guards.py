@@ -79,6 +79,17 @@ def the_wait_for_the_commit():
 
 
 @contextmanager
+def the_wait_for_older_answers():
+    """A command is sent while the answers of those that it superseded are on their way."""
+
+    async def at_once(lane):
+        return None
+
+    with patch.object(execute, "_older_answered", at_once):
+        yield
+
+
+@contextmanager
 def the_lanes_order():
     """Every command has a lane of its own."""
 
