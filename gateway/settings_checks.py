@@ -111,9 +111,11 @@ def _times(settings: Settings) -> Iterator[Finding]:
         both = f"venues.{slowest[0]}.call_timeout and kafka.commit_interval together"
         remedy = f"must be more than {needed * 1000:.0f}, {both}: no call may outlive the session it starts in"
         yield ("kafka", "session_timeout_ms"), remedy
-    if kafka.rebalance_timeout_ms / 1000 <= settings.pipeline.drain_timeout:
-        needed_ms = settings.pipeline.drain_timeout * 1000
-        yield ("kafka", "rebalance_timeout_ms"), f"must be more than pipeline.drain_timeout, {needed_ms:.0f} ms"
+    needed_ms = settings.pipeline.drain_timeout * 1000 + kafka.session_timeout_ms
+    if kafka.rebalance_timeout_ms < needed_ms:
+        both = "pipeline.drain_timeout and kafka.session_timeout_ms together"
+        remedy = f"must be at least {needed_ms:.0f}, {both}: who commits as it drains may call for a session more"
+        yield ("kafka", "rebalance_timeout_ms"), remedy
 
 
 def _listen(settings: Settings) -> Iterator[Finding]:

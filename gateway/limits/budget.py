@@ -258,7 +258,7 @@ class Budget:
         spent = (not counted and not is_shared) if assume is None else assume
         lease = Lease(self._share, self._call_timeout) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
-        bucket = Bucket(
+        return Bucket(
             limit.capacity,
             limit.window,
             counted=counted,
@@ -266,8 +266,6 @@ class Budget:
             spent_at=spent_at,
             lease=lease,
         )
-        bucket.fall_back(self._started)  # until the store of a shared one is heard
-        return bucket
 
     def line_of(self, request: Request) -> Line:
         """Those who wait for the same buckets as this one, itself among them."""

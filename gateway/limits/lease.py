@@ -14,7 +14,8 @@ class Lease:
     """What may be granted of one shared bucket without asking again.
 
     Attributes:
-        is_open: the store answers and governs; otherwise the ration does.
+        is_open: the store answers and governs.
+        is_alone: it does not, and the ration does. Before it was heard or lost neither governs, and nothing is granted.
         until: when the store's last word loses its force (monotonic).
         allowance: weight that the store has granted and no call holds yet.
         ended: weight of calls that have ended, which the store does not know yet.
@@ -31,6 +32,7 @@ class Lease:
         "call_timeout",
         "ended",
         "frozen_until",
+        "is_alone",
         "is_open",
         "paused",
         "ration",
@@ -43,6 +45,7 @@ class Lease:
         self._grows_at = 0.0
         self.call_timeout = call_timeout
         self.is_open = False
+        self.is_alone = False
         self.until = 0.0
         self.allowance = 0
         self.ended = 0
@@ -69,7 +72,7 @@ class Lease:
         """The store governs, and what it grants is good until then."""
         self.until = until
         if not self.is_open:
-            self.is_open = True
+            self.is_open, self.is_alone = True, False
             self.allowance = 0
             self.ration, self.stretch = None, 1.0
 
@@ -82,7 +85,7 @@ class Lease:
             counted: a usage header tells what others spend.
             until: when all that others may have spent has left every window.
         """
-        self.is_open = False
+        self.is_open, self.is_alone = False, True
         self.allowance = 0
         self._grows_at = 0.0 if counted else until
         share = max(1, floor(self._share * capacity))

@@ -254,7 +254,7 @@ class Shared:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
-            if lease.is_open:
+            if not lease.is_alone:
                 scope.bucket.fall_back(left_to_us)
         party.beat_at = party.lost_until = self._clock.monotonic() + HEARTBEAT
 
@@ -309,7 +309,7 @@ def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float) -> Non
     """Let the store govern, or not while it has forgotten."""
     if answered.closed_ms == 0:
         lease.open(now + LEASE)
-    elif lease.is_open:
+    elif not lease.is_alone:
         scope.bucket.fall_back(now)
 
 

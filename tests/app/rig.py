@@ -100,7 +100,7 @@ class Rig:
             "topics": self.topics,
             "partitions": self.partitions,
             "session_timeout_ms": 6_000,
-            "rebalance_timeout_ms": 8_000,
+            "rebalance_timeout_ms": 11_000,
             "request_timeout_ms": 5_000,
             "transaction_timeout_ms": 10_000,
             "commit_interval": 0.2,

@@ -1,7 +1,7 @@
 """Replicas that share a budget keep it whatever becomes of the store: the real script, on simulated time."""
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -18,43 +18,51 @@ CALL_TIMEOUT = 1.0
 
 
 class SlidingVenue:
-    """Counts in every window of its length."""
+    """Counts in every window of its length, for the address and for each account."""
 
-    def __init__(self, loop: SimulatedLoop, capacity: int, window: float) -> None:
-        self.capacity = capacity
+    def __init__(self, loop: SimulatedLoop, capacity: int, window: float, *, by_address: bool) -> None:
         self.window = window
+        self.limits = [Limit(name="uid_calls", scope="account", capacity=capacity, window=window)]
+        if by_address:
+            self.limits.append(Limit(name="ip_calls", scope="ip", capacity=capacity + 1, window=window))
         self.total = 0
         self.over: list[tuple[float, str, int]] = []
         self._loop = loop
-        self._calls: deque[float] = deque()
+        self._calls: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def count(self, replica: str) -> None:
+    def count(self, replica: str, account: str) -> None:
         now = self._loop.time()
-        self._calls.append(now)
         self.total += 1
-        while self._calls[0] <= now - self.window:
-            self._calls.popleft()
-        if len(self._calls) > self.capacity:
-            self.over.append((now, replica, len(self._calls)))
+        for limit in self.limits:
+            calls = self._calls[account if limit.scope == "account" else ""]
+            calls.append(now)
+            while calls[0] <= now - self.window:
+                calls.popleft()
+            if len(calls) > limit.capacity:
+                self.over.append((now, f"{replica} {account}", len(calls)))
 
 
 class Replica:
-    """One gateway's permits, and callers that want one more whenever their desk is busy."""
+    """One gateway's permits, and callers that want one more whenever their desk is busy.
 
-    def __init__(self, name: str, server: ScriptedServer, venue: SlidingVenue, share: float) -> None:
-        self.name = name
+    They call for one account after the other, the same as other replicas a little earlier or later.
+    """
+
+    def __init__(self, number: int, server: ScriptedServer, venue: SlidingVenue, share: float) -> None:
+        self.name = f"replica-{number}"
         self.store = ScriptedStore(server)
         self.busy = asyncio.Event()
         self.calls = 0
         self.slowness = (0.05, 1.0)
         self._random = server.random
         self._venue = venue
-        limit = Limit(name="ip_calls", scope="ip", capacity=venue.capacity, window=venue.window)
-        self._costs = [Cost(limit.name, 1)]
-        self._shared = Shared(self.store, replica=name, share=share, clock=server.loop)
+        self._loop = server.loop
+        self._ahead = 3.0 * number
+        self._costs = [Cost(limit.name, 1) for limit in venue.limits]
+        self._shared = Shared(self.store, replica=self.name, share=share, clock=server.loop)
         self.permits = Permits(server.loop, self._shared)
-        overrides = {limit.name: LimitSettings(shared=True)}
-        self.permits.register("ztdx", [limit], overrides, call_timeout=CALL_TIMEOUT)
+        overrides = {limit.name: LimitSettings(shared=True) for limit in venue.limits}
+        self.permits.register("ztdx", venue.limits, overrides, call_timeout=CALL_TIMEOUT)
 
     async def run(self, callers: int) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -66,7 +74,8 @@ class Replica:
         random = self._random
         while True:
             await self.busy.wait()
-            permit = await self.permits.acquire("ztdx", "", self._costs)
+            account = "abc"[int((self._loop.time() + self._ahead) / 10) % 3]
+            permit = await self.permits.acquire("ztdx", account, self._costs)
             if random.random() < 0.05:
                 permit.unused()
                 await asyncio.sleep(0.01)
@@ -74,7 +83,7 @@ class Replica:
             there, back = (random.expovariate(1 / random.choice(self.slowness)) for _ in range(2))
             there = min(there, CALL_TIMEOUT)
             await asyncio.sleep(there)
-            self._venue.count(self.name)
+            self._venue.count(self.name, account)
             self.calls += 1
             await asyncio.sleep(min(back, CALL_TIMEOUT - there))
             permit.ended()
@@ -86,9 +95,10 @@ class World:
     def __init__(self, loop: SimulatedLoop, seed: int) -> None:
         self.random = Random(seed)
         self.server = ScriptedServer(loop, self.random)
-        self.venue = SlidingVenue(loop, self.random.choice((5, 20, 80)), self.random.choice((0.5, 2.0, 10.0)))
+        self.capacity, window = self.random.choice((5, 20, 80)), self.random.choice((0.5, 2.0, 10.0))
+        self.venue = SlidingVenue(loop, self.capacity, window, by_address=self.random.random() < 0.5)
         count = self.random.choice((2, 2, 3))
-        self.replicas = [Replica(f"replica-{number}", self.server, self.venue, 1 / count) for number in range(count)]
+        self.replicas = [Replica(number, self.server, self.venue, 1 / count) for number in range(count)]
 
     async def suffer(self) -> None:
         """One fault after the other, healed by the end."""
@@ -126,14 +136,14 @@ class World:
         async with AsyncExitStack() as stack:
             for replica in self.replicas:
                 replica.busy.set()
-                stack.push_async_callback(_ended, asyncio.create_task(replica.run(self.venue.capacity)))
+                stack.push_async_callback(_ended, asyncio.create_task(replica.run(self.capacity)))
             await self.suffer()
             for replica in self.replicas:
                 replica.slowness = (0.001,)
             await asyncio.sleep(2 * (self.venue.window + CALL_TIMEOUT + LEASE))
             before = self.venue.total
             await asyncio.sleep(8 * self.venue.window)
-            return (self.venue.total - before) / (8 * self.venue.capacity)
+            return (self.venue.total - before) / (8 * self.capacity)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

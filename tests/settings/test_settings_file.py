@@ -245,10 +245,10 @@ WRONG = {
         "kafka.session_timeout_ms",
         "must be more than 6000",
     ),
-    "rebalance shorter than the drain": (
-        ACCOUNT + "[pipeline]\ndrain_timeout = 45.0",
+    "rebalance shorter than the drain and the lease after it": (
+        ACCOUNT + "[pipeline]\ndrain_timeout = 15.1",
         "kafka.rebalance_timeout_ms",
-        "pipeline.drain_timeout",
+        "must be at least 45100",
     ),
     "listen without port": (ACCOUNT + '[http]\nlisten = "127.0.0.1"', "http.listen", '"host:port"'),
     "listen on a wrong port": (ACCOUNT + '[http]\nlisten = "127.0.0.1:70000"', "http.listen", "0 to 65535"),
