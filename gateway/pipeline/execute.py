@@ -87,7 +87,7 @@ class Executor:
         lane.finish()
 
     def supersede(self, lane: Lane) -> None:
-        """Where latest wins, answer all that wait behind a newer command: without a call, and nothing waits for it."""
+        """Where latest wins, answer all that wait behind a newer command, without a call."""
         if not self._calls[lane.venue].settings.latest_wins:
             return
         for older in lane.supersede():
