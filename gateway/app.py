@@ -26,6 +26,7 @@ from gateway.limits.permits import Permits
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
+from gateway.pipeline.lease import quarantine
 from gateway.pipeline.partition import PartitionPolicy, Parts
 from gateway.pipeline.published_limits import PublishedLimits
 from gateway.pipeline.repeats import RepeatWindow
@@ -190,13 +191,15 @@ class Gateway:
     def _parts(self, clock: Clock, telemetry: Telemetry) -> Parts:
         settings, pipeline = self._settings, self._settings.pipeline
         by_venue: dict[VenueName, VenueSettings] = {name: self._venue_settings(name) for name in VENUES}
+        slowest = max((calls.settings.call_timeout for calls in self.calls.values()), default=0.0)
+        static = settings.kafka.group_instance_id is not None
         return Parts(
             policy=PartitionPolicy(
                 topic=settings.kafka.topics.commands,
                 group=settings.kafka.group_id,
                 collect=pipeline.collect_ms / 1000,
                 transaction_patience=settings.kafka.request_timeout_ms / 1000,
-                quarantine=max((calls.settings.call_timeout for calls in self.calls.values()), default=0.0),
+                quarantine=quarantine(slowest, settings.kafka.session_timeout_ms / 1000, static=static),
                 max_incomplete=pipeline.max_incomplete,
                 max_lane_queue=pipeline.max_lane_queue,
                 repeat_window=RepeatWindow(pipeline.repeat_window_count, pipeline.repeat_window_age),

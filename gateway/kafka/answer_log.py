@@ -154,7 +154,8 @@ class KafkaAnswerLog:
         progressed = self._clock.monotonic()
         while (before := await self._position(consumer, tp)) < end:
             batches = await consumer.getmany(tp, timeout_ms=100)
-            answers += [found for batch in batches.values() for record in batch if (found := _answered(record))]
+            records = [record for batch in batches.values() for record in batch]
+            answers += [found for record in records if (found := _answered(record, is_event=tp == self._events))]
             if await self._position(consumer, tp) > before:
                 progressed = self._clock.monotonic()
             elif self._clock.monotonic() > progressed + self._patience:
@@ -174,14 +175,17 @@ class KafkaAnswerLog:
             return await consumer.position(tp)
 
 
-def _answered(record: "ConsumerRecord[bytes | None, bytes | None]") -> Answered | None:
+def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event: bool) -> Answered | None:
     offset = header(record.headers, COMMAND_OFFSET)
     if offset is None or not offset.isdecimal():
         return None  # not written by a gateway
+    unnamed = Answered(int(offset), None, None, record.timestamp / 1000)
+    if not is_event:
+        return unnamed  # a dead letter's bytes are anybody's, and may be made to look like an event
     try:
         event = decode_event(record.value or b"", content_type(record.headers))
     except DecodeError:
-        return Answered(int(offset), None, None, record.timestamp / 1000)
+        return unnamed
     return Answered(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
 
 

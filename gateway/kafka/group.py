@@ -86,6 +86,7 @@ class Group(ConsumerRebalanceListener):
         self._membership: Membership | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._draining = False
+        self._partition_count = settings.partitions
         self.lease = Lease(settings.session_timeout_ms / 1000)
         self.last_poll = clock.monotonic()
         self.joined = False
@@ -113,8 +114,9 @@ class Group(ConsumerRebalanceListener):
 
     def partition_of(self, key: bytes) -> int:
         """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
-        count = len(self.consumer.partitions_for_topic(self._settings.topics.commands) or (0,))
-        return (murmur2(key) & 0x7FFFFFFF) % count
+        known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
+        self._partition_count = len(known) if known else self._partition_count
+        return (murmur2(key) & 0x7FFFFFFF) % self._partition_count
 
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order."""

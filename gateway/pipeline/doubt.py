@@ -61,11 +61,13 @@ class Doubts:
 
     async def _look(self, incoming: Incoming, calls: VenueCalls) -> Applied | None:
         command = incoming.command
-        call = calls.venue.read_back(command)
         credentials = self._accounts.credentials(incoming.venue, command.account)
-        if call is None or isinstance(credentials, Refusal):
+        if isinstance(credentials, Refusal):
             return None
         try:
+            call = calls.venue.read_back(command)
+            if call is None:
+                return None
             found = await self._call(incoming, calls, call, credentials)
         except (TimeoutError, LimitLoweredError):
             return None

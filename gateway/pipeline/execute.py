@@ -26,6 +26,7 @@ from gateway.pipeline.record import Incoming
 from schemas import VenueName
 
 TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
+STALE_TURN = 1.0  # seconds; a commit takes a hundredth of it, unless the broker is in trouble
 SLOW_FACTOR = 10  # a venue that says "minutes" is asked ten times less often
 BUG = "an error inside the gateway; see its log"
 
@@ -83,6 +84,8 @@ class Executor:
             found = await self._doubts.look_when_settled(lane, attempt.incoming, self._calls[lane.venue])
             if found is not None:
                 attempt = Attempt(attempt.incoming, cleared(attempt.incoming, attempt.result, found))
+        # A call that was cut off may still arrive, and a later owner does not wait for those of answered commands.
+        await asyncio.sleep(lane.not_before - self._clock.monotonic())
         await self._settle(self._conclude(attempt))
         lane.finish()
 
@@ -112,19 +115,34 @@ class Executor:
             if self._is_overtaken(lane, calls) and (told := await self._ask_of_overtaken(lane, calls)):
                 return told
             turn = await self._turn(lane, calls)
-            if turn is not None and self._is_overtaken(lane, calls):  # by one that came while it waited
+            if turn is not None and not await self._is_still_next(lane, turn, calls):
                 turn.unused()
                 turn = None
                 return await self._attempt(lane, calls)
-            incoming = lane.take()
+            incoming = lane.running or lane.take()
             return Attempt(incoming, await self._use(turn, lane, incoming, calls))
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
             incoming = lane.running or lane.take()
-            incoming.doubtful = incoming.doubtful or incoming.attempts > 0
+            if incoming.attempts:
+                incoming.doubtful = True
+                lane.not_before = max(lane.not_before, self._clock.monotonic() + calls.settings.call_timeout)
             if turn is not None:
                 turn.unused()
             self._observer.failed(incoming, error)
             return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
+
+    async def _is_still_next(self, lane: Lane, turn: Turn, calls: VenueCalls) -> bool:
+        """Take the command whose turn it is, once all older ones have their answers; False where that took too long."""
+        if self._is_overtaken(lane, calls):  # by one that came while it waited
+            return False
+        lane.take()
+        begun = self._clock.monotonic()
+        await _older_answered(lane)
+        if self._clock.monotonic() - begun <= STALE_TURN and not turn.permit.is_frozen():
+            return True
+        lane.put_back()
+        self.supersede(lane)
+        return False
 
     def _is_overtaken(self, lane: Lane, calls: VenueCalls) -> bool:
         return calls.settings.latest_wins and lane.is_overtaken
@@ -185,7 +203,6 @@ class Executor:
     async def _use(self, turn: Turn | None, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Outcome | Refusal:
         command = incoming.command
         credentials = self._accounts.credentials(incoming.venue, command.account)
-        await _older_answered(lane)
         if turn is None or self._is_expired(incoming):
             return self._late(incoming, calls, turn)
         if isinstance(credentials, Refusal):

@@ -49,7 +49,8 @@ class Intake:
     def read(self, record: CommandRecord, *, suspect: bool = False) -> Incoming | Answer:
         """The command to carry out, or the answer to give instead.
 
-        `suspect`: a predecessor may have sent it, so it cannot be called expired without asking the venue.
+        `suspect`: a predecessor may have sent it. So it cannot be called expired without asking the venue, and whose
+        account that one knew and we do not is of unknown outcome.
         """
         try:
             incoming = self._decode(record)
@@ -58,6 +59,9 @@ class Intake:
         refusal = self._refusal(incoming)
         if refusal is None or (suspect and refusal.reason == "expired"):
             return incoming
+        if suspect and refusal.reason == "unknown_account":
+            message = f"{refusal.message}; an earlier owner of the partition may have sent it"
+            refusal = Refusal(reason="outcome_unknown", message=message)
         return refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
     def _decode(self, record: CommandRecord) -> Incoming:

@@ -2,8 +2,14 @@
 
 An offset commit that the group's coordinator accepts proves ownership, and the coordinator gives the partition to
 nobody else before one session timeout has passed since. A call that starts early enough to end within it can therefore
-never overlap a call of the next owner, not even when this process is stopped for a while and wakes up.
+never overlap a call of the next owner, not even when this process is stopped for a while and wakes up. To a process
+with the same instance id (static membership, KIP-345) the partition goes at once; so that one waits instead.
 """
+
+
+def quarantine(call_timeout: float, session_timeout: float, *, static: bool) -> float:
+    """Seconds after a takeover from an owner that did not leave in order, until none of its calls can be under way."""
+    return max(call_timeout, session_timeout) if static else call_timeout
 
 
 class Lease:

@@ -1,20 +1,24 @@
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
 
+import schemas
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.pipeline.ledger import Mark
 from gateway.pipeline.ports import OutRecord
 from gateway.pipeline.repeats import RepeatWindow
+from schemas import decode_event
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
 
 START = Mark(0, 0)
+EVENT = Path(schemas.__file__).parent / "generated" / "examples" / "leverage-rejected.expired.json"
 
 
 @pytest.fixture
@@ -59,6 +63,16 @@ async def test_what_was_committed_is_read_back_to_the_end(open_log):
     assert [answered.command_offset for answered in tail.answers] == [5, 6, 7, 8]
     assert tail.end == Mark(5, 2)
     assert await offsets(log, second) == []
+
+
+async def test_a_dead_letter_that_looks_like_an_event_names_no_command(open_log):
+    log = open_log()
+    await log.fence()
+    event = EVENT.read_bytes()
+    command_id = decode_event(event).command_id
+    headers = [(COMMAND_OFFSET, b"5")]
+    await log.write([OutRecord(topic, b"k", event, headers) for topic in ("events", "dead_letters")])
+    assert [answered.command_id for answered in (await log.read(START)).answers] == [command_id, None]
 
 
 async def test_reading_an_empty_partition_ends_at_once(open_log):

@@ -127,7 +127,7 @@ class Bench:
         self.answers: list[Answer] = []
         self.failures: list[BaseException] = []
         self.measured = 0
-        permits = Permits(self.clock)
+        permits = self.permits = Permits(self.clock)
         self.venue = PaperVenue("binance_usdm", capacity, reads_back=reads_back)
         permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitSettings(assume_spent_at_start=False)})
         self.calls = VenueCalls(

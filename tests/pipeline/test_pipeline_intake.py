@@ -134,6 +134,14 @@ def test_what_a_predecessor_may_have_sent_is_not_called_expired():
     assert isinstance(intake().read(record(command(leverage=0, expires_in=-0.5)), suspect=True), Answer)
 
 
+def test_what_a_predecessor_may_have_sent_for_an_account_unknown_here_is_of_unknown_outcome():
+    answer = intake().read(record(command(account="nobody")), suspect=True)
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.event, LeverageRejected)
+    assert answer.event.reason == "outcome_unknown"
+    assert "accounts.nobody.binance_usdm" in answer.event.message
+
+
 @given(
     st.one_of(st.none(), st.binary(max_size=300), st.sampled_from([GOOD.value, encode(command(), MSGPACK)])),
     st.one_of(st.none(), st.binary(max_size=20)),

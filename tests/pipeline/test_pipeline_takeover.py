@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.outcomes import Ambiguous
+from gateway.pipeline.lease import quarantine
 from schemas import BinanceUsdm
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
 
@@ -59,14 +61,20 @@ def test_where_the_venue_does_not_tell_it_is_sent_again_after_one_look():
     assert requests(bench) == [LOOK, SET + "1", SET + "2"]
 
 
+async def slot_taken(bench):
+    """Somebody else has the venue's only slot, for a second."""
+    other = bench.admit(incoming(9, target=BinanceUsdm(symbol="ETHUSDT")))
+    busy = asyncio.create_task(bench.executor.answer_next(other))
+    await asyncio.sleep(0.1)
+    return busy
+
+
 def test_what_is_overtaken_while_it_waits_for_its_turn_gives_the_turn_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9"), (200, "7")), slots=1)
         first = incoming(1)
         first.doubtful = True
-        other = bench.admit(incoming(9, target=BinanceUsdm(symbol="ETHUSDT")))
-        busy = asyncio.create_task(bench.executor.answer_next(other))
-        await asyncio.sleep(0.1)
+        busy = await slot_taken(bench)
         lane = bench.admit(first)
         waiting = asyncio.create_task(bench.executor.answer_next(lane))
         await asyncio.sleep(0.1)
@@ -93,3 +101,78 @@ def test_a_command_is_not_sent_before_older_ones_of_its_lane_have_their_committe
         assert requests(bench) == [SET + "1"]
 
     on_virtual_time(main)
+
+
+def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one():
+    async def main(world):
+        bench = Bench(world, Script(1.0, (200, "9")), slots=1)
+        committed = asyncio.get_running_loop().create_future()
+        busy = await slot_taken(bench)
+        lane = bench.admit(incoming(1))
+        waiting = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(0.1)
+        lane.answered = committed  # an older one was superseded while this one waited for the slot
+        await asyncio.sleep(2.0)
+        bench.admit(incoming(2))
+        lane.answered = committed
+        await asyncio.sleep(2.0)
+        committed.set_result(None)
+        await asyncio.gather(busy, waiting)
+        assert bench.told == [("c9", "changed"), ("c1", "superseded"), ("c2", "changed")]
+        assert requests(bench)[1:] == [SET + "2"]
+
+    on_virtual_time(main)
+
+
+def test_a_turn_whose_scope_froze_while_an_older_answer_was_on_its_way_is_given_back():
+    async def main(world):
+        bench = Bench(world, Script(1.0, (200, "9")), slots=1)
+        committed = asyncio.get_running_loop().create_future()
+        busy = await slot_taken(bench)
+        lane = bench.admit(incoming(1))
+        waiting = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(0.1)
+        lane.answered = committed
+        await asyncio.sleep(1.0)
+        bench.permits.throttle("binance_usdm", "a", None, bench.clock.monotonic() + 30.0)
+        committed.set_result(None)
+        await asyncio.gather(busy, waiting)
+        assert bench.script.sent[1][0] >= 30.0
+
+    on_virtual_time(main)
+
+
+def test_an_answer_is_told_when_a_call_that_was_cut_off_can_no_longer_arrive():
+    async def main(world):
+        bench = Bench(world, Script(Ambiguous(message="reset"), (200, "1")))
+        await bench.answer(incoming(1))
+        assert bench.told == [("c1", "changed")]
+        assert world.now >= 1.0
+
+    on_virtual_time(main)
+
+
+def test_after_an_error_in_the_middle_of_a_call_the_lane_waits_until_it_can_no_longer_take_effect():
+    async def main(world):
+        bench = Bench(world, Script(), latest_wins=False, reads_back=False)
+        send, times = bench.script.send, []
+
+        async def broken(request):
+            times.append(world.now)
+            if len(times) == 1:
+                raise ValueError("the parser broke after the bytes were sent")
+            return await send(request)
+
+        bench.script.send = broken
+        lane = bench.admit(incoming(1), incoming(2))
+        await bench.executor.answer_next(lane)
+        await bench.executor.answer_next(lane)
+        assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
+        assert times[1] >= times[0] + 1.0
+
+    on_virtual_time(main)
+
+
+@pytest.mark.parametrize(("static", "seconds"), [(False, 5.0), (True, 30.0)])
+def test_a_process_that_gets_the_partition_at_once_waits_until_its_predecessors_lease_has_ended(static, seconds):
+    assert quarantine(5.0, 30.0, static=static) == seconds

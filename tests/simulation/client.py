@@ -20,7 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 from gateway.pipeline.ledger import Mark
 from gateway.pipeline.ports import Answered, OutRecord, Tail
 from gateway.pipeline.repeats import RepeatWindow
-from schemas import DecodeError, decode_event
+from schemas import decode_event
 from schemas.headers import content_type
 from tests.clocks import NOON
 from tests.simulation.broker import Broker, Entry, command_offset
@@ -235,19 +235,20 @@ class SimulatedAnswerLog:
         broker = self._broker
         end = Mark(broker.stable_end(self._partition, "events"), broker.stable_end(self._partition, "dead_letters"))
         since = start.events if window is None else min(start.events, max(0, end.events - window.count))
-        found = broker.read(self._partition, "events", since, end.events)
-        found += broker.read(self._partition, "dead_letters", start.dead_letters, end.dead_letters)
-        return [_answered(entry) for entry in found], end
+        events = broker.read(self._partition, "events", since, end.events)
+        letters = broker.read(self._partition, "dead_letters", start.dead_letters, end.dead_letters)
+        return [*map(_told, events), *map(_dead_lettered, letters)], end
 
 
-def _answered(entry: Entry) -> Answered:
+def _told(entry: Entry) -> Answered:
     assert entry.record is not None
-    offset = command_offset(entry.record)
-    try:
-        event = decode_event(entry.record.value or b"", content_type(entry.record.headers))
-    except DecodeError:
-        return Answered(offset, None, None, NOON + entry.at)
-    return Answered(offset, event.key, event.command_id, event.occurred_at.timestamp())
+    event = decode_event(entry.record.value or b"", content_type(entry.record.headers))
+    return Answered(command_offset(entry.record), event.key, event.command_id, event.occurred_at.timestamp())
+
+
+def _dead_lettered(entry: Entry) -> Answered:
+    assert entry.record is not None
+    return Answered(command_offset(entry.record), None, None, NOON + entry.at)
 
 
 def committed_of(entries: Iterable[Entry]) -> list[tuple[int, Entry]]:

@@ -14,6 +14,7 @@ from gateway.limits.permits import Permits
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
+from gateway.pipeline.lease import quarantine
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
 from gateway.pipeline.record import CommandRecord, Incoming
 from gateway.pipeline.repeats import RepeatWindow
@@ -33,7 +34,6 @@ KAFKA = KafkaSettings(
     request_timeout_ms=1_000,
     commit_interval=0.5,
 )
-QUARANTINE = RECEIVE_WINDOW
 FEED = Partition.feed
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
@@ -180,7 +180,9 @@ class Gateway:
                 group=KAFKA.group_id,
                 collect=0.005,
                 transaction_patience=KAFKA.request_timeout_ms / 1000,
-                quarantine=QUARANTINE,
+                quarantine=quarantine(
+                    RECEIVE_WINDOW, KAFKA.session_timeout_ms / 1000, static=self.instance_id is not None
+                ),
                 max_incomplete=20,
                 max_lane_queue=3,
                 repeat_window=RepeatWindow(1_000, 600.0),

@@ -47,7 +47,7 @@ def lease_and_epoch_check():
 
 def the_quarantine() -> AbstractContextManager[Any]:
     """A new owner calls at once."""
-    return patch.object(simulated, "QUARANTINE", 0.0)
+    return patch.object(simulated, "quarantine", lambda *_, **_more: 0.0)
 
 
 @contextmanager

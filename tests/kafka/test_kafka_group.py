@@ -1,0 +1,38 @@
+"""What the group says without a broker."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiokafka.cluster import ClusterMetadata
+
+from gateway.kafka.group import Group
+from gateway.settings import KafkaSettings
+from tests.clocks import FakeClock
+
+NONE: Any = None
+
+
+def metadata(error: int, partitions: int) -> Any:
+    rows = [(0, number, 1, [1], [1]) for number in range(partitions)]
+    topics = [(error, KafkaSettings().topics.commands, False, rows)]
+    return SimpleNamespace(API_VERSION=1, controller_id=1, brokers=[(1, "host", 9092, None)], topics=topics)
+
+
+def test_a_key_stays_on_its_partition_while_the_metadata_is_in_error():
+    cluster = ClusterMetadata()
+    group = Group(
+        KafkaSettings(),
+        parts=NONE,
+        options={},
+        consumer_options={},
+        drain_timeout=1.0,
+        clock=FakeClock(),
+        observer=NONE,
+    )
+    group.consumer = cast("Any", SimpleNamespace(partitions_for_topic=cluster.partitions_for_topic))
+    cluster.update_metadata(metadata(0, 17))
+    before = group.partition_of(b"binance_usdm:a")
+    assert before > 0
+    cluster.update_metadata(metadata(3, 0))  # UNKNOWN_TOPIC_OR_PARTITION, as while a broker starts
+    assert cluster.partitions_for_topic(KafkaSettings().topics.commands) is None
+    assert group.partition_of(b"binance_usdm:a") == before
