@@ -168,7 +168,8 @@ class KafkaAnswerLog:
         since_ms = int((self._clock.wall() - window.age) * 1000)
         found = await consumer.offsets_for_times({self._events: max(0, since_ms)})
         by_age = found[self._events]
-        return max(end - window.count, end if by_age is None else by_age.offset)
+        by_count = end - 2 * window.count  # each transaction ends with a marker, which takes an offset too
+        return max(by_count, end if by_age is None else by_age.offset)
 
     async def _position(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
         async with asyncio.timeout(self._patience):

@@ -118,7 +118,7 @@ async def test_the_repeat_window_reaches_back_before_the_mark(open_log):
         mark = await log.write([answer(offset)])
     assert await offsets(log, mark) == []
     assert await offsets(log, mark, RepeatWindow(count=1000, age=3600)) == [0, 1, 2, 3, 4, 5]
-    assert await offsets(log, mark, RepeatWindow(count=4, age=3600)) == [4, 5]
+    assert await offsets(log, mark, RepeatWindow(count=2, age=3600)) == [4, 5]
     assert await offsets(log, mark, RepeatWindow(count=1000, age=0)) == []
 
 
