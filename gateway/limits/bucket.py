@@ -153,6 +153,8 @@ class Bucket:
         self.capacity = capacity
         if self.others:
             self.others.capacity = capacity
+        if self.lease:
+            self.lease.resize(capacity)
 
     def ready_at(self, weight: int, now: float) -> float | None:
         """When to ask again whether `weight` fits, nobody else taking any; None if only the end of a call can help."""

@@ -4,7 +4,7 @@ Before it, `shared` talks to the store; after it, `bucket` grants no more than t
 good for a term after its word. From the end of the term on the replica lives on its share: at first, where no usage
 header tells what others spend, on those tokens of the share that it has out itself then, as the rest may be spent by
 others; on all of it once their last calls have ended and left every window. So shares that add up to no more than one
-keep every window.
+keep every window; not a share of less than one token, which is one token that stays away for longer.
 """
 
 from math import floor
@@ -16,7 +16,8 @@ class Lease:
     Attributes:
         is_open: the store answers and governs.
         is_alone: it does not, and the ration does. Before it was heard or lost neither governs, and nothing is granted.
-        until: when the store's last word loses its force (monotonic).
+        is_known: the store has heard of it from this process.
+        until: when the store's last word loses its force, or our last failure to hear one (monotonic).
         allowance: weight that the store has granted and no call holds yet.
         ended: weight of calls that have ended, which the store does not know yet.
         frozen_until: a freeze that the store does not know yet (monotonic), or 0.
@@ -33,6 +34,7 @@ class Lease:
         "ended",
         "frozen_until",
         "is_alone",
+        "is_known",
         "is_open",
         "paused",
         "ration",
@@ -46,6 +48,7 @@ class Lease:
         self.call_timeout = call_timeout
         self.is_open = False
         self.is_alone = False
+        self.is_known = False
         self.until = 0.0
         self.allowance = 0
         self.ended = 0
@@ -56,7 +59,7 @@ class Lease:
 
     def covers(self, weight: int, now: float) -> bool:
         """Whether the store need not be asked first."""
-        return self.allowance >= weight and now < self.until if self.is_open else not self.paused
+        return now < self.until and (self.allowance >= weight if self.is_open else not self.paused)
 
     def take(self, weight: int) -> None:
         """A call holds it now."""
@@ -88,8 +91,15 @@ class Lease:
         self.is_open, self.is_alone = False, True
         self.allowance = 0
         self._grows_at = 0.0 if counted else until
+        self.ration = own
+        self.resize(capacity)
+
+    def resize(self, capacity: int) -> None:
+        """The limit is another from now on, and so is our share of it."""
+        if self.ration is None or not self.is_alone:
+            return
         share = max(1, floor(self._share * capacity))
-        self.ration = share if counted else min(share, own)
+        self.ration = min(share, self.ration) if self._grows_at else share
         self.stretch = max(1.0, share / (self._share * capacity))
 
     def grow(self, capacity: int, now: float) -> bool:
@@ -97,5 +107,5 @@ class Lease:
         if self.is_open or self._grows_at == 0.0 or now < self._grows_at:
             return False
         self._grows_at = 0.0
-        self.ration = max(1, floor(self._share * capacity))
+        self.resize(capacity)
         return True

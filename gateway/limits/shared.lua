@@ -2,7 +2,8 @@
 -- for tokens of several scopes, all or nothing. Times are the server's, in milliseconds.
 -- KEYS: for each scope a hash and a sorted set. ARGV[1]: gateway.limits.shared.Ask as JSON. Returns Reply as JSON.
 --
--- hash:  run, closed, frozen, spent, last, held:<replica>, seen:<replica>, alone:<replica>, claim, claimed, claim_until
+-- hash:  run, closed, frozen, spent, last, held:<replica>, seen:<replica>, alone:<replica>, share:<replica>, and
+--        claim:<replica>, "<number>:<until>:<weight>"
 -- zset:  "<number>:<weight>" by the instant at which these tokens come back
 local ask = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
@@ -28,10 +29,12 @@ local function read(hash)
   return fields
 end
 
--- A server that was restarted may have forgotten calls: nothing is granted until they have left every window.
-local function recognise(hash, scope)
+-- A server that was restarted may have forgotten calls: nothing is granted until they have left every window, and with
+-- them those that it remembers.
+local function recognise(hash, zset, scope)
   if redis.call('HGET', hash, 'run') ~= run then
-    redis.call('HSET', hash, 'run', run, 'closed', now + scope.window_ms + ask.timeout_ms)
+    redis.call('DEL', zset)
+    redis.call('HSET', hash, 'run', run, 'spent', 0, 'closed', now + scope.window_ms + ask.timeout_ms)
   end
 end
 
@@ -42,11 +45,16 @@ local function take_back(hash, zset)
   redis.call('ZREMRANGEBYSCORE', zset, '-inf', now)
 end
 
+local function forget(hash, replica)
+  redis.call('HDEL', hash, 'held:' .. replica, 'seen:' .. replica, 'alone:' .. replica)
+  redis.call('HDEL', hash, 'share:' .. replica, 'claim:' .. replica)
+end
+
 -- What all replicas hold. One that fell silent may be gone: what it held comes back a call's timeout and a window later.
 -- Or only its way to this server is gone, and it lives on its fallback share, as one does that says it is alone: that is
 -- left to it.
 local function others(hash, zset, scope)
-  local held, astray, fields = 0, 0, read(hash)
+  local held, left, fields = 0, 0, read(hash)
   for field, value in pairs(fields) do
     local replica = string.match(field, '^seen:(.*)$')
     if replica and replica ~= ask.replica then
@@ -55,27 +63,30 @@ local function others(hash, zset, scope)
       if silent > ask.lease_ms then
         spend(hash, zset, holds, now + ask.timeout_ms + scope.window_ms)
         redis.call('HSET', hash, 'held:' .. replica, 0)
-        if silent > ask.forget_ms then redis.call('HDEL', hash, 'held:' .. replica, 'alone:' .. replica, field) end
+        if silent > ask.forget_ms then forget(hash, replica) end
       else
         held = held + holds
       end
-      if silent > ask.lease_ms or fields['alone:' .. replica] == '1' then astray = astray + 1 end
+      if silent > ask.lease_ms or fields['alone:' .. replica] == '1' then
+        left = left + tonumber(fields['share:' .. replica] or ask.share)
+      end
     end
   end
-  return held, math.min(astray * ask.share, 1 - ask.share)
+  return held, math.min(left, 1 - ask.share)
 end
 
 local function register(hash, zset, scope)
-  if ask.fresh then
+  if scope.fresh then
     local before = tonumber(redis.call('HGET', hash, 'held:' .. ask.replica) or '0')
     spend(hash, zset, before, now + ask.timeout_ms + scope.window_ms)
   end
   if ask.leaving then
     spend(hash, zset, scope.held, now + ask.timeout_ms + scope.window_ms)
-    redis.call('HDEL', hash, 'held:' .. ask.replica, 'seen:' .. ask.replica, 'alone:' .. ask.replica)
+    forget(hash, ask.replica)
   else
     local alone = scope.alone and '1' or '0'
-    redis.call('HSET', hash, 'held:' .. ask.replica, scope.held, 'seen:' .. ask.replica, now, 'alone:' .. ask.replica, alone)
+    redis.call('HSET', hash, 'held:' .. ask.replica, scope.held, 'seen:' .. ask.replica, now)
+    redis.call('HSET', hash, 'alone:' .. ask.replica, alone, 'share:' .. ask.replica, ask.share)
   end
   spend(hash, zset, scope.ended, now + scope.window_ms)
   if scope.freeze_ms > 0 then
@@ -84,25 +95,33 @@ local function register(hash, zset, scope)
   end
 end
 
--- A replica that found a scope short has claimed what comes back first, for a while: none is starved by the others.
-local function claimed_by_another(fields)
-  if fields.claim and fields.claim ~= ask.replica and tonumber(fields.claim_until) > now then
-    return tonumber(fields.claimed)
-  end
-  return 0
+-- A replica that found a scope short has claimed what comes back, before all that come later and until some while after
+-- it was told to ask again: none is starved by others, be they nearer or lighter.
+local function read_claim(fields, replica)
+  local number, ends, weight = string.match(fields['claim:' .. replica] or '', '^(%d+):(%d+):(%d+)$')
+  if number and tonumber(ends) > now then return tonumber(number), tonumber(weight) end
 end
 
-local function claim(hash, fields, weight)
-  if claimed_by_another(fields) == 0 then
-    redis.call('HSET', hash, 'claim', ask.replica, 'claimed', weight, 'claim_until', now + ask.lease_ms)
+local function claimed_before(fields)
+  local claimed, mine = 0, read_claim(fields, ask.replica) or math.huge
+  for field in pairs(fields) do
+    local replica = string.match(field, '^claim:(.*)$')
+    local number, weight = read_claim(fields, replica or '')
+    if number and number < mine then claimed = claimed + weight end
   end
+  return claimed
+end
+
+local function claim(hash, fields, weight, wait)
+  local number = read_claim(fields, ask.replica) or redis.call('HINCRBY', hash, 'last', 1)
+  redis.call('HSET', hash, 'claim:' .. ask.replica, number .. ':' .. now + wait + ask.lease_ms .. ':' .. weight)
 end
 
 local granted, wait_ms = ask.count, 0
 local replies, short = {}, {}
 for i, scope in ipairs(ask.scopes) do
   local hash, zset = KEYS[2 * i - 1], KEYS[2 * i]
-  recognise(hash, scope)
+  recognise(hash, zset, scope)
   take_back(hash, zset)
   register(hash, zset, scope)
   local held, lost = others(hash, zset, scope)
@@ -113,15 +132,19 @@ for i, scope in ipairs(ask.scopes) do
   local free = capacity - tonumber(fields.spent or '0') - held - (ask.leaving and 0 or scope.held)
   replies[i] = { closed_ms = closed, frozen_ms = frozen }
   if scope.weight > 0 and ask.count > 0 then
-    local fits = math.floor((free - claimed_by_another(fields)) / scope.weight)
+    local fits = math.floor((free - claimed_before(fields)) / scope.weight)
     if closed > 0 or frozen > 0 then
       fits = 0
       wait_ms = math.max(wait_ms, closed, frozen)
+    elseif scope.weight > capacity then -- it does not fit beside what is left to others, and claims nothing meanwhile
+      fits = 0
+      wait_ms = math.max(wait_ms, ask.lease_ms)
     elseif fits < 1 then
       fits = 0
       local first = redis.call('ZRANGE', zset, 0, 0, 'WITHSCORES')[2]
-      wait_ms = math.max(wait_ms, first and tonumber(first) - now or 0)
-      short[#short + 1] = { hash, fields, scope.weight }
+      local wait = math.max(0, first and tonumber(first) - now or 0)
+      wait_ms = math.max(wait_ms, wait)
+      short[#short + 1] = { hash, fields, scope.weight, wait }
     end
     granted = math.min(granted, fits)
   end
@@ -130,10 +153,8 @@ end
 for i, scope in ipairs(ask.scopes) do
   if granted > 0 and scope.weight > 0 then
     redis.call('HINCRBY', KEYS[2 * i - 1], 'held:' .. ask.replica, granted * scope.weight)
-    if redis.call('HGET', KEYS[2 * i - 1], 'claim') == ask.replica then
-      redis.call('HDEL', KEYS[2 * i - 1], 'claim', 'claimed', 'claim_until')
-    end
+    redis.call('HDEL', KEYS[2 * i - 1], 'claim:' .. ask.replica)
   end
 end
-for _, lack in ipairs(short) do claim(lack[1], lack[2], lack[3]) end
+for _, lack in ipairs(short) do claim(lack[1], lack[2], lack[3], lack[4]) end
 return cjson.encode({ now_ms = now, granted = granted, wait_ms = wait_ms, scopes = replies })

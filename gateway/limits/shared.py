@@ -10,9 +10,10 @@ report them.
 
 One replica alone that lost its way to the store keeps its share too: the others leave it to it from when it has been
 silent for a term, or says that it is alone, for `FORGET` seconds of its silence. It uses it from the end of that term,
-counted from when it may have been heard last. Not so where the store forgot and has not heard it since: two faults at
-once may cost a window its limit. The store's clock is the server's wall clock: stepped forward by hand, it gives tokens
-back that much too early.
+counted from when it may have been heard last. A share cannot be left to one that the store does not know: it forgot and
+has not heard it since, or never heard it of this bucket (a new name, a new account), or not for `FORGET` seconds.
+There a window may hold more than its limit. The store's clock is the server's wall clock: stepped forward by hand, it
+gives tokens back that much too early.
 """
 
 import asyncio
@@ -44,9 +45,11 @@ class ScopeAsk(Struct, frozen=True, kw_only=True):
 
     Attributes:
         alone: the replica lives on its share, which the others leave to it from now on, until it says otherwise.
+        fresh: this process says so for the first time; what one of the same name held before may be under way still.
     """
 
     alone: bool
+    fresh: bool
     capacity: int
     window_ms: int
     held: int
@@ -61,7 +64,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     Attributes:
         said_at_ms: the server's time when this was said, by its last word and our clock since, or earlier; 0: unknown.
         patience_ms: for how long an answer is waited for; what is heard later is void, as we have made other plans.
-        fresh: this process is new; what one of the same name held before may be under way still.
         leaving: the last word of this process.
     """
 
@@ -73,7 +75,6 @@ class Ask(Struct, frozen=True, kw_only=True):
     said_at_ms: int
     patience_ms: int
     count: int
-    fresh: bool
     leaving: bool
     scopes: tuple[ScopeAsk, ...]
 
@@ -214,7 +215,7 @@ class Shared:
         line = party.budget.line_of(wanted) if wanted else None
         for _, lease in shared:
             lease.paused = True
-            lease.allowance = lease.allowance if wanted else 0
+            lease.allowance = 0  # nobody in line had use for it, or it lost its force while we were stopped
         ask = self._ask(party, shared, wanted, now)
         try:
             async with asyncio.timeout(DEADLINE):
@@ -245,7 +246,6 @@ class Shared:
             said_at_ms=party.server_ms(now),
             patience_ms=floor(DEADLINE * 1000),
             count=_alike(party.budget, wanted, now) if wanted else 0,
-            fresh=party.heard is None,
             leaving=False,
             scopes=tuple(_said(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
         )
@@ -254,8 +254,9 @@ class Shared:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
-            if not lease.is_alone:
+            if not lease.is_alone or lease.until <= began:  # or we were stopped, and have asked nobody for a term
                 scope.bucket.fall_back(left_to_us)
+            lease.until = left_to_us
         party.beat_at = party.lost_until = self._clock.monotonic() + HEARTBEAT
 
     def _heard(self, party: _Party, shared: list[tuple[Scope, Lease]], said: tuple[Ask, Reply], began: float) -> None:
@@ -264,10 +265,11 @@ class Shared:
         party.beat_at = began + HEARTBEAT
         for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
             lease.ended -= asked.ended
-            lease.frozen_until = lease.frozen_until if asked.freeze_ms == 0 else 0.0
+            if lease.frozen_until <= began + (asked.freeze_ms + 1) / 1000:  # no longer one came meanwhile
+                lease.frozen_until = 0.0
             if answered.frozen_ms > 0:
                 scope.bucket.freeze(now + answered.frozen_ms / 1000)
-            _follow(scope, lease, answered, now)
+            _follow(scope, lease, answered, now, began + LEASE)
             if lease.is_open:
                 lease.allowance += reply.granted * asked.weight
 
@@ -296,6 +298,7 @@ def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
     lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
     return ScopeAsk(
         alone=not lease.is_open,
+        fresh=not lease.is_known,
         capacity=bucket.capacity,
         window_ms=floor(bucket.window * (1 + DRIFT) * 1000) + 1,
         held=bucket.held + lease.allowance,
@@ -305,10 +308,11 @@ def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
     )
 
 
-def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float) -> None:
+def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float, until: float) -> None:
     """Let the store govern, or not while it has forgotten."""
+    lease.is_known, lease.until = True, until
     if answered.closed_ms == 0:
-        lease.open(now + LEASE)
+        lease.open(until)
     elif not lease.is_alone:
         scope.bucket.fall_back(now)
 

@@ -49,6 +49,10 @@ class _Keys:
         for field in fields:
             self._hashes.get(key, {}).pop(field, None)
 
+    def _del(self, key: str) -> None:
+        self._hashes.pop(key, None)
+        self._sorted.pop(key, None)
+
     def _hincrby(self, key: str, field: str, by: str) -> int:
         number = int(self._hashes.get(key, {}).get(field, "0")) + int(by)
         self._hset(key, field, str(number))
@@ -119,12 +123,22 @@ class ScriptedServer:
 
 
 class ScriptedStore:
-    """One replica's way to the server; without `reach` nothing comes through any more, as behind a dead switch."""
+    """One replica's way to the server; without `reach` nothing comes through any more, as behind a dead switch.
+
+    Where it does not hear, only the answers are lost.
+    """
 
     def __init__(self, server: ScriptedServer) -> None:
         self._server = server
         self.reach = True
+        self.hears = True
         self._under_way: set[asyncio.Task[bytes]] = set()
+
+    async def lose(self, seconds: float, *, answers_only: bool) -> None:
+        """Let nothing through for so long, or only what we say."""
+        self.reach, self.hears = answers_only, False
+        await asyncio.sleep(seconds)
+        self.reach = self.hears = True
 
     async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
         """As `RedisStore` has it: what was sent is heard even where nobody waits for the answer any longer."""
@@ -134,7 +148,10 @@ class ScriptedStore:
         sent = asyncio.ensure_future(self._server.run(pairs, msgspec.json.encode(ask)))
         self._under_way.add(sent)
         sent.add_done_callback(self._forget)
-        return msgspec.json.decode(await asyncio.shield(sent), type=Reply)
+        reply = msgspec.json.decode(await asyncio.shield(sent), type=Reply)
+        if not self.hears:
+            await asyncio.Event().wait()
+        return reply
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -4,6 +4,7 @@ import asyncio
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
 from random import Random
 from typing import Any
 
@@ -41,8 +42,54 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return self.now + NOON - 500.0
 
 
-def simulate(main: Callable[[SimulatedLoop], Coroutine[Any, Any, None]]) -> None:
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+class Stop:
+    """Stops one process of the simulation: of the tasks made in its `process`, none runs meanwhile."""
+
+    current: ContextVar["Stop | None"] = ContextVar("current", default=None)
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+        self.missed: list[Callable[[], object]] = []
+        self.process = copy_context()
+        self.process.run(self.current.set, self)
+
+    def wake(self) -> None:
+        """Run all that was missed, and go on."""
+        self.is_stopped = False
+        missed, self.missed = self.missed, []
+        for run in missed:
+            run()
+
+
+class StoppingLoop(SimulatedLoop):
+    """Simulated time on which one of several processes may be stopped (`Stop`)."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        context = copy_context() if context is None else context
+        return super().call_soon(self._stoppable(callback, context), *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        context = copy_context() if context is None else context
+        return super().call_at(when, self._stoppable(callback, context), *args, context=context)
+
+    def _stoppable(self, callback: Callable[..., object], context: Context) -> Callable[..., object]:
+        stop = context.get(Stop.current)
+
+        def run(*args: Any) -> None:
+            if stop and stop.is_stopped:
+                stop.missed.append(lambda: self.call_soon(callback, *args, context=context))
+            else:
+                callback(*args)
+
+        return run if stop else callback
+
+
+def simulate(
+    main: Callable[[SimulatedLoop], Coroutine[Any, Any, None]], loop_factory: type[SimulatedLoop] = SimulatedLoop
+) -> None:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, SimulatedLoop)
         runner.run(main(loop))

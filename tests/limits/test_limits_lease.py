@@ -71,6 +71,24 @@ def test_a_share_of_less_than_one_token_comes_back_that_much_later():
     assert bucket.fits(1, START + 6.1)
 
 
+@pytest.mark.parametrize(("grown", "ration"), [(False, 3), (True, 5)])
+def test_alone_our_share_is_one_of_the_limit_as_it_is_now(grown: bool, ration: int):
+    bucket, lease = shared()
+    bucket.hold(3, START)
+    bucket.fall_back(START)
+    if grown:
+        lease.grow(40, GROWN)
+    bucket.resize(20)
+    assert lease.ration == ration
+
+
+def test_alone_and_stopped_for_a_term_we_grant_nothing_before_the_store_was_asked_again():
+    bucket, lease = shared(counted=True)
+    bucket.fall_back(START)
+    assert lease.covers(1, TERM - 0.001)
+    assert not lease.covers(1, TERM)
+
+
 def test_no_token_is_granted_alone_while_the_store_is_asked():
     bucket, lease = shared(counted=True)
     bucket.fall_back(START)

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.clock import SystemClock
 from gateway.limits.limit import Cost, Limit
@@ -91,9 +92,11 @@ def said(
     capacity: int = 10,
     window_ms: int = 60_000,
     alone: bool = False,
+    fresh: bool = False,
 ) -> ScopeAsk:
     return ScopeAsk(
         alone=alone,
+        fresh=fresh,
         capacity=capacity,
         window_ms=window_ms,
         held=held,
@@ -107,21 +110,20 @@ def ask(
     *scopes: ScopeAsk,
     replica: str = "a",
     count: int = 1,
-    fresh: bool = False,
+    share: float = 0.25,
     leaving: bool = False,
     lease_ms: int = 5000,
     said_at_ms: int = 0,
 ) -> Ask:
     return Ask(
         replica=replica,
-        share=0.25,
+        share=share,
         lease_ms=lease_ms,
         forget_ms=600_000,
         timeout_ms=0,
         said_at_ms=said_at_ms,
         patience_ms=500,
         count=count,
-        fresh=fresh,
         leaving=leaving,
         scopes=scopes,
     )
@@ -205,7 +207,7 @@ async def test_what_is_heard_after_its_sender_gave_up_is_void(store: RedisStore)
 async def test_a_new_process_of_the_same_name_does_not_free_what_the_old_one_held(store: RedisStore):
     keys = await opened(store, "x")
     await store.exchange(keys, ask(said(weight=10)))
-    assert (await store.exchange(keys, ask(said(weight=1), fresh=True))).granted == 0
+    assert (await store.exchange(keys, ask(said(weight=1, fresh=True)))).granted == 0
 
 
 async def test_who_leaves_keeps_nothing_but_what_was_under_way(store: RedisStore):
@@ -230,6 +232,52 @@ async def test_a_heavy_call_claims_what_comes_back_and_is_not_starved_by_other_r
     assert (await store.exchange(keys, ask(said(weight=1, held=5), count=5))).granted == 0
     assert (await store.exchange(keys, ask(said(weight=1, held=1), count=5))).granted == 1
     assert (await store.exchange(keys, ask(said(weight=8), replica="heavy"))).granted == 1
+
+
+async def test_who_was_short_first_is_served_before_who_is_nearer(store: RedisStore):
+    keys = await opened(store, "x")
+    near, far = said(weight=1, held=10), said(weight=1)
+    assert (await store.exchange(keys, ask(said(weight=1), count=10, replica="near"))).granted == 10
+    assert (await store.exchange(keys, ask(near, replica="near"))).granted == 0
+    assert (await store.exchange(keys, ask(far, replica="far"))).granted == 0
+    assert (await store.exchange(keys, ask(said(weight=1, held=9), replica="near"))).granted == 1
+    assert (await store.exchange(keys, ask(said(weight=1, held=9), replica="near"))).granted == 0
+    assert (await store.exchange(keys, ask(far, replica="far"))).granted == 1
+
+
+async def test_a_claim_lasts_until_its_owner_was_told_to_ask_again(store: RedisStore):
+    keys = await opened(store, "x")
+    spent = said(weight=1, ended=10, window_ms=100)
+    await store.exchange(keys, ask(said(weight=1), count=10))
+    await store.exchange(keys, ask(spent, count=0))
+    heavy = await store.exchange(keys, ask(said(weight=8), replica="heavy", lease_ms=100))
+    assert 0 < heavy.wait_ms <= 100
+    await asyncio.sleep(heavy.wait_ms / 1000 + 0.01)
+    assert (await store.exchange(keys, ask(said(weight=1), count=10))).granted == 2
+
+
+async def test_a_call_too_heavy_beside_a_lost_replicas_share_claims_nothing(store: RedisStore):
+    keys = await opened(store, "x")
+    await store.exchange(keys, ask(said(alone=True), count=0, replica="lost"))
+    heavy = await store.exchange(keys, ask(said(weight=8), replica="heavy"))
+    assert (heavy.granted, heavy.wait_ms) == (0, 5000)
+    assert (await store.exchange(keys, ask(said(weight=1), count=10))).granted == 10 - 3
+
+
+async def test_to_a_lost_replica_its_own_share_is_left_whatever_the_others_have(store: RedisStore):
+    keys = await opened(store, "x")
+    await store.exchange(keys, ask(said(alone=True), count=0, replica="lost", share=0.6))
+    assert (await store.exchange(keys, ask(said(weight=1), count=10))).granted == 10 - 6
+
+
+async def test_a_state_that_was_evicted_alone_gives_no_token_back_twice(server: Server, store: RedisStore):
+    keys = await opened(store, "x")
+    await store.exchange(keys, ask(said(ended=10, window_ms=100), count=0))
+    async with Redis.from_url(server.url) as redis:  # pyright: ignore[reportUnknownMemberType]
+        await redis.delete(f"{keys[0]}:state")
+    await store.exchange(keys, ask(said(window_ms=100), count=0))
+    await asyncio.sleep(0.12)
+    assert (await store.exchange(keys, ask(said(weight=1), count=20))).granted == 10
 
 
 async def test_a_server_that_is_gone_is_told_as_such(server: Server, store: RedisStore):

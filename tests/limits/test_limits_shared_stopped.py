@@ -1,0 +1,167 @@
+"""Replicas that share a budget, one of them stopped, restarted, far away or freezing it: simulated time."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+from gateway.limits.limit import Cost, Limit
+from gateway.limits.permits import Permit, Permits
+from gateway.limits.shared import LEASE, Ask, Reply, Shared
+from gateway.settings import LimitSettings
+from tests.limits.scripted_store import ScriptedServer, ScriptedStore
+from tests.limits.simulation import SimulatedLoop, Stop, StoppingLoop, simulate
+
+ADDRESS = Limit(name="ip_calls", scope="ip", capacity=10, window=1.0)
+ACCOUNT = Limit(name="uid_calls", scope="account", capacity=5, window=20.0)
+CALL_TIMEOUT = 1.0
+
+
+class DistantStore(ScriptedStore):
+    """A way to the server that always takes so long, and counts what goes along it."""
+
+    def __init__(self, server: ScriptedServer, distance: float) -> None:
+        super().__init__(server)
+        self.asked = 0
+        self._distance = distance
+
+    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+        self.asked += 1
+        await asyncio.sleep(self._distance)
+        return await super().exchange(keys, ask)
+
+
+class Process:
+    """One gateway, which may be stopped for a while or for ever."""
+
+    def __init__(self, name: str, server: ScriptedServer, distance: float = 0.0) -> None:
+        self.store = DistantStore(server, distance)
+        shared = Shared(self.store, replica=name, share=0.5, clock=server.loop)
+        self.permits = Permits(server.loop, shared)
+        overrides = {limit.name: LimitSettings(shared=True) for limit in (ADDRESS, ACCOUNT)}
+        self.permits.register("ztdx", [ADDRESS, ACCOUNT], overrides, call_timeout=CALL_TIMEOUT)
+        self.stop = Stop()
+        self.calls = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._loop = server.loop
+        self.start(shared.run())
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(self._loop.create_task(work, context=self.stop.process.copy()))
+
+    async def end(self) -> None:
+        self.stop.wake()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+    async def take(self, count: int, limit: Limit) -> list[Permit]:
+        costs = [Cost(limit.name, 1)]
+        return list(await asyncio.gather(*(self.permits.acquire("ztdx", "a", costs) for _ in range(count))))
+
+    async def call(self, limit: Limit = ADDRESS) -> None:
+        for permit in await self.take(1, limit):
+            self.calls += 1
+            permit.ended()
+
+    async def go_on_calling(self) -> None:
+        while True:
+            await self.call()
+
+    def freeze(self, seconds: float) -> None:
+        self.permits.throttle("ztdx", "", ADDRESS.name, self.permits.now() + seconds)
+
+
+@asynccontextmanager
+async def opened(loop: SimulatedLoop, *distances: float) -> AsyncGenerator[tuple[ScriptedServer, list[Process]]]:
+    """A server that knows these processes and both limits, of the one account, for longer than a window."""
+    server = ScriptedServer(loop, Random(1))
+    processes = [Process(f"replica-{number}", server, distance) for number, distance in enumerate(distances)]
+    for process in processes:
+        process.start(process.call(ACCOUNT))
+    await asyncio.sleep(2 * (ACCOUNT.window + CALL_TIMEOUT))
+    yield server, processes
+    for process in processes:
+        await process.end()
+
+
+def test_what_was_granted_before_a_process_was_stopped_is_not_used_after_it_woke():
+    async def main(loop: SimulatedLoop) -> None:
+        async with opened(loop, 0.0, 0.0) as (_, (stopped, other)):
+            for permit in await stopped.take(ADDRESS.capacity, ADDRESS):
+                permit.unused()
+            stopped.stop.is_stopped = True
+            await asyncio.sleep(LEASE + 2 * (CALL_TIMEOUT + ADDRESS.window))
+            other.calls = stopped.calls = 0
+            for process in (other, stopped):
+                for _ in range(ADDRESS.capacity):
+                    process.start(process.call())
+            await asyncio.sleep(ADDRESS.window / 2)
+            stopped.stop.wake()
+            await asyncio.sleep(ADDRESS.window / 4)
+            assert min(other.calls, stopped.calls) > 0
+            assert other.calls + stopped.calls <= ADDRESS.capacity
+
+    simulate(main, StoppingLoop)
+
+
+def test_what_a_process_held_when_it_died_is_not_granted_to_the_next_of_its_name():
+    async def main(loop: SimulatedLoop) -> None:
+        async with opened(loop, 0.0, 0.0) as (server, processes):
+            dead = processes[0]
+            await dead.take(ACCOUNT.capacity, ACCOUNT)
+            dead.stop.is_stopped = True
+            processes.append(successor := Process("replica-0", server))
+            await asyncio.sleep(LEASE / 2)  # it has spoken by now, but not of this account
+            successor.start(successor.call(ACCOUNT))
+            await asyncio.sleep(ACCOUNT.window)
+            assert successor.calls == 0
+            await asyncio.sleep(LEASE + CALL_TIMEOUT)
+            assert successor.calls == 1
+
+    simulate(main, StoppingLoop)
+
+
+def test_a_replica_far_from_the_store_is_not_starved_by_near_ones():
+    async def main(loop: SimulatedLoop) -> None:
+        async with opened(loop, 0.0, 0.0, 0.05) as (server, processes):
+            server.latency = 0.0001
+            for process in processes:
+                process.calls = 0
+                for _ in range(ADDRESS.capacity):
+                    process.start(process.go_on_calling())
+            await asyncio.sleep(30 * ADDRESS.window)
+            assert min(process.calls for process in processes) >= 30
+
+    simulate(main)
+
+
+def test_a_longer_freeze_that_comes_while_a_shorter_one_is_told_is_told_as_well():
+    async def main(loop: SimulatedLoop) -> None:
+        async with opened(loop, 0.1, 0.0) as (_, (far, other)):
+            far.freeze(0.5)
+            await asyncio.sleep(0.05)
+            far.freeze(30.0)
+            await asyncio.sleep(2.0)
+            other.calls = 0
+            other.start(other.call())
+            await asyncio.sleep(20.0)
+            assert other.calls == 0
+
+    simulate(main)
+
+
+def test_a_freeze_that_ended_while_the_store_was_gone_is_not_told_for_ever():
+    async def main(loop: SimulatedLoop) -> None:
+        async with opened(loop, 0.0) as (server, (replica,)):
+            server.kill()
+            replica.freeze(0.5)
+            await asyncio.sleep(2.0)
+            server.start()
+            await asyncio.sleep(2.0)
+            before = replica.store.asked
+            await asyncio.sleep(10.0)
+            assert replica.store.asked - before <= 30
+
+    simulate(main)
