@@ -140,7 +140,7 @@ class Bucket:
         # What is held may end and come back before that; the store leaves it to us, who fell silent holding it.
         own = self.held + sum(entry.weight for entry in self._returning if entry.due > alone_at)
         until = alone_at + self.lease.call_timeout + self._keep
-        self.lease.fall_back(self.capacity, own, counted=self.others is not None, until=until)
+        self.lease.fall_back(self.capacity, own, until=until)
 
     def assume_spent(self, now: float) -> None:
         """Somebody else may have spent all of it up to now: another instance had this account."""

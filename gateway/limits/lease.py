@@ -1,10 +1,10 @@
 """One replica's part of a bucket that several replicas share: what the store lets it have, or its fallback share.
 
 Before it, `shared` talks to the store; after it, `bucket` grants no more than this allows. What the store grants is
-good for a term after its word. From the end of the term on the replica lives on its share: at first, where no usage
-header tells what others spend, on those tokens of the share that it has out itself then, as the rest may be spent by
-others; on all of it once their last calls have ended and left every window. So shares that add up to no more than one
-keep every window; not a share of less than one token, which is one token that stays away for longer.
+good for a term after its word. From the end of the term on the replica lives on its share: at first on those tokens of
+it that it has out itself then, as the rest may be spent by others; on all of it once their last calls have ended and
+left every window. A usage header tells too late what others spend to take it sooner. So shares that add up to no more
+than one keep every window; not a share of less than one token, which is one token that stays away for longer.
 """
 
 from math import floor
@@ -79,18 +79,17 @@ class Lease:
             self.allowance = 0
             self.ration, self.stretch = None, 1.0
 
-    def fall_back(self, capacity: int, own: int, *, counted: bool, until: float) -> None:
+    def fall_back(self, capacity: int, own: int, *, until: float) -> None:
         """The store is gone.
 
         Args:
             capacity: the limit's, of which we have a share.
             own: what we have out of it when we begin to live on the share.
-            counted: a usage header tells what others spend.
             until: when all that others may have spent has left every window.
         """
         self.is_open, self.is_alone = False, True
         self.allowance = 0
-        self._grows_at = 0.0 if counted else until
+        self._grows_at = until
         self.ration = own
         self.resize(capacity)
 

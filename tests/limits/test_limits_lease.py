@@ -11,10 +11,10 @@ CALL_TIMEOUT = 0.5
 GROWN = START + 1.51  # a call's timeout and a window of one second later
 
 
-def shared(capacity: int = 40, share: float = 0.25, *, counted: bool = False) -> tuple[Bucket, Lease]:
+def shared(capacity: int = 40, share: float = 0.25) -> tuple[Bucket, Lease]:
     lease = Lease(share, call_timeout=CALL_TIMEOUT)
     lease.open(until=TERM)
-    return Bucket(capacity, 1.0, counted=counted, lease=lease), lease
+    return Bucket(capacity, 1.0, lease=lease), lease
 
 
 def test_while_the_store_governs_only_what_it_granted_may_go():
@@ -56,12 +56,6 @@ def test_before_the_share_is_left_to_us_nothing_is_granted_and_only_what_is_out_
     assert lease.ration == 4 + 2
 
 
-def test_where_headers_tell_what_others_spend_the_share_is_there_at_once():
-    bucket, lease = shared(counted=True)
-    bucket.fall_back(START)
-    assert lease.ration == 10
-
-
 def test_a_share_of_less_than_one_token_comes_back_that_much_later():
     bucket, lease = shared(capacity=1)
     bucket.fall_back(START)
@@ -83,14 +77,14 @@ def test_alone_our_share_is_one_of_the_limit_as_it_is_now(grown: bool, ration: i
 
 
 def test_alone_and_stopped_for_a_term_we_grant_nothing_before_the_store_was_asked_again():
-    bucket, lease = shared(counted=True)
+    bucket, lease = shared()
     bucket.fall_back(START)
     assert lease.covers(1, TERM - 0.001)
     assert not lease.covers(1, TERM)
 
 
 def test_no_token_is_granted_alone_while_the_store_is_asked():
-    bucket, lease = shared(counted=True)
+    bucket, lease = shared()
     bucket.fall_back(START)
     lease.paused = True
     assert not lease.covers(1, START)
