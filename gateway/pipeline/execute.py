@@ -9,6 +9,7 @@ the oldest may have been sent.
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
@@ -26,6 +27,7 @@ from gateway.pipeline.record import Incoming
 from schemas import VenueName
 
 TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
+GIVING_WAY = 0.05  # seconds; a few commits, so that a lane with a newer command every other moment is served too
 STALE_TURN = 1.0  # seconds; a commit takes a hundredth of it, unless the broker is in trouble
 SLOW_FACTOR = 10  # a venue that says "minutes" is asked ten times less often
 BUG = "an error inside the gateway; see its log"
@@ -132,11 +134,12 @@ class Executor:
             return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
 
     async def _is_still_next(self, lane: Lane, turn: Turn, calls: VenueCalls) -> bool:
-        """Take the command whose turn it is, once all older ones have their answers; False where that took too long."""
-        if self._is_overtaken(lane, calls):  # by one that came while it waited
+        """Take the command whose turn it is once all older ones have their answers; False where it must wait again."""
+        begun = self._clock.monotonic()
+        await _give_way(lane)
+        if self._is_overtaken(lane, calls):
             return False
         lane.take()
-        begun = self._clock.monotonic()
         await _older_answered(lane)
         if self._clock.monotonic() - begun <= STALE_TURN and not turn.permit.is_frozen():
             return True
@@ -317,8 +320,17 @@ class Executor:
 
 
 async def _older_answered(lane: Lane) -> None:
+    """Wait until all that were superseded or refused in the lane by now have their committed answers."""
     if lane.answered is not None:
         await asyncio.wait([lane.answered])  # unlike awaiting it, this does not cancel it
+
+
+async def _give_way(lane: Lane) -> None:
+    """Let newer commands take the place of the next while older answers are on their way, but not for ever."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GIVING_WAY):
+            while lane.answered is not None and not lane.answered.done():
+                await _older_answered(lane)
 
 
 def _superseded(lane: Lane) -> Refusal:

@@ -103,6 +103,34 @@ def test_a_command_is_not_sent_before_older_ones_of_its_lane_have_their_committe
     on_virtual_time(main)
 
 
+def test_one_whose_turn_came_still_gives_way_until_older_answers_are_committed_but_not_for_ever():
+    async def main(world):
+        bench, loop = Bench(world, Script()), asyncio.get_running_loop()
+
+        def commit_in_ten_milliseconds(answer):
+            bench.settle(answer)
+            committed = loop.create_future()
+            loop.call_later(0.01, committed.set_result, None)
+            return committed
+
+        bench.executor._settle = commit_in_ten_milliseconds
+        bench.admit(incoming(1))
+        lane = bench.admit(incoming(2))
+        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(0.005)
+        bench.admit(incoming(3))
+        await serving
+        assert requests(bench) == [SET + "3"]
+        for number in range(4, 504):
+            bench.admit(incoming(number))
+            serving = asyncio.create_task(bench.executor.answer_next(lane)) if serving.done() else serving
+            await asyncio.sleep(0.004)
+        await serving
+        assert 20 <= len(requests(bench)) <= 40, "in two seconds"
+
+    on_virtual_time(main)
+
+
 def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)

@@ -82,7 +82,7 @@ def the_wait_for_the_commit():
 def the_wait_for_older_answers():
     """A command is sent while the answers of those that it superseded are on their way."""
 
-    async def at_once(lane):
+    async def at_once(*_, **_more):
         return None
 
     with patch.object(execute, "_older_answered", at_once):
