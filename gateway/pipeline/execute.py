@@ -123,6 +123,10 @@ class Executor:
                 return await self._attempt(lane, calls)
             incoming = lane.running or lane.take()
             return Attempt(incoming, await self._use(turn, lane, incoming, calls))
+        except asyncio.CancelledError:
+            if turn is not None:
+                turn.unused()
+            raise
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
             incoming = lane.running or lane.take()
             if incoming.attempts:

@@ -152,6 +152,26 @@ def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one()
     on_virtual_time(main)
 
 
+@pytest.mark.parametrize("after", [0.01, 0.5])
+def test_a_turn_that_is_held_when_its_partition_is_lost_is_given_back(after):
+    async def main(world):
+        bench = Bench(world, Script(1.0, (200, "9")), slots=1)
+        busy = await slot_taken(bench)
+        lane = bench.admit(incoming(1))
+        waiting = asyncio.create_task(bench.executor.answer_next(lane))
+        await asyncio.sleep(0.001)
+        lane.answered = asyncio.get_running_loop().create_future()
+        await busy
+        await asyncio.sleep(after)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        other = bench.admit(incoming(8, target=BinanceUsdm(symbol="ETHUSDT")))
+        await bench.executor.answer_next(other)
+        assert bench.told == [("c9", "changed"), ("c8", "changed")]
+
+    on_virtual_time(main)
+
+
 def test_a_turn_whose_scope_froze_while_an_older_answer_was_on_its_way_is_given_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
