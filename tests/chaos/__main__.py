@@ -28,7 +28,6 @@ def main() -> int:
     parser.add_argument("--without", action="append", default=[], choices=get_args(Fault), help="a fault to leave out")
     options = parser.parse_args()
     logging.disable()  # the clients' complaints about brokers that were killed
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # no process is left behind by either
     scheme = Scheme(
         seed=options.seed,
         kills=options.kills,
@@ -41,8 +40,16 @@ def main() -> int:
     with working_folder() as folder:
         begun = time.monotonic()
         chaos = Chaos(scheme, folder, lambda text: sys.stderr.write(f"{time.monotonic() - begun:7.1f} s  {text}\n"))
-        verdict = asyncio.run(chaos.run())
+        verdict = asyncio.run(judged(chaos))
         return tell(verdict, chaos.logs(), options.keep)
+
+
+async def judged(chaos: Chaos) -> Verdict:
+    """Run, also to the end of a SIGTERM: no process is left behind."""
+    running = asyncio.current_task()
+    if running is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    return await chaos.run()
 
 
 def tell(verdict: Verdict, logs: str, keep: Path | None) -> int:
