@@ -126,9 +126,8 @@ class _Party:
         self.budget = budget
         self.timeout = timeout
         self.serve = serve
-        self.heard: tuple[float, float] | None = (
-            None  # our time when the last word came, and the server's when it was said
-        )
+        # Our time when the store's last word came, and the server's when it was said.
+        self.heard: tuple[float, float] | None = None
         self.beat_at = -inf
         self.lost_until = -inf
         self.ask_at: dict[Line, float] = {}

@@ -69,6 +69,16 @@ async def slot_taken(bench):
     return busy
 
 
+async def held_turn(bench):
+    """A command whose turn comes with the slot, while an older one's answer is on its way: its lane, that, and tasks."""
+    busy = await slot_taken(bench)
+    lane = bench.admit(incoming(1))
+    waiting = asyncio.create_task(bench.executor.answer_next(lane))
+    await asyncio.sleep(0.1)
+    lane.answered = asyncio.get_running_loop().create_future()
+    return lane, lane.answered, busy, waiting
+
+
 def test_what_is_overtaken_while_it_waits_for_its_turn_gives_the_turn_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9"), (200, "7")), slots=1)
@@ -134,12 +144,7 @@ def test_one_whose_turn_came_still_gives_way_until_older_answers_are_committed_b
 def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        committed = asyncio.get_running_loop().create_future()
-        busy = await slot_taken(bench)
-        lane = bench.admit(incoming(1))
-        waiting = asyncio.create_task(bench.executor.answer_next(lane))
-        await asyncio.sleep(0.1)
-        lane.answered = committed  # an older one was superseded while this one waited for the slot
+        lane, committed, busy, waiting = await held_turn(bench)
         await asyncio.sleep(2.0)
         bench.admit(incoming(2))
         lane.answered = committed
@@ -156,11 +161,7 @@ def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one()
 def test_a_turn_that_is_held_when_its_partition_is_lost_is_given_back(after):
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        busy = await slot_taken(bench)
-        lane = bench.admit(incoming(1))
-        waiting = asyncio.create_task(bench.executor.answer_next(lane))
-        await asyncio.sleep(0.001)
-        lane.answered = asyncio.get_running_loop().create_future()
+        _, _, busy, waiting = await held_turn(bench)
         await busy
         await asyncio.sleep(after)
         waiting.cancel()
@@ -175,12 +176,7 @@ def test_a_turn_that_is_held_when_its_partition_is_lost_is_given_back(after):
 def test_a_turn_whose_scope_froze_while_an_older_answer_was_on_its_way_is_given_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        committed = asyncio.get_running_loop().create_future()
-        busy = await slot_taken(bench)
-        lane = bench.admit(incoming(1))
-        waiting = asyncio.create_task(bench.executor.answer_next(lane))
-        await asyncio.sleep(0.1)
-        lane.answered = committed
+        _, committed, busy, waiting = await held_turn(bench)
         await asyncio.sleep(1.0)
         bench.permits.throttle("binance_usdm", "a", None, bench.clock.monotonic() + 30.0)
         committed.set_result(None)
