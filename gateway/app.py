@@ -15,28 +15,28 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from gateway.accounts import Accounts
+from gateway.calls.published_limits import PublishedLimits
+from gateway.calls.venue_caller import VenueCaller
+from gateway.calls.venue_clock import VenueClock
 from gateway.clock import Clock, SystemClock
-from gateway.health import GatewayHealth
 from gateway.kafka.connection import UnreachableError, client_options, unreachable
 from gateway.kafka.group import Group
 from gateway.kafka.topics import check_topics
 from gateway.limits.connection import shared_budget
 from gateway.limits.permits import Permits
+from gateway.ownership.lease import quarantine
+from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.call import VenueCalls
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.lease import quarantine
 from gateway.pipeline.partition import PartitionPolicy, Parts
-from gateway.pipeline.published_limits import PublishedLimits
-from gateway.pipeline.repeats import RepeatWindow
-from gateway.pipeline.venue_clock import VenueClock
-from gateway.settings import Settings, VenueSettings
+from gateway.settings.tree import Settings, VenueSettings
+from gateway.telemetry.health import GatewayHealth
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observer import Telemetry
 from gateway.telemetry.sampling import Sampler
 from gateway.telemetry.server import ObservabilityServer
 from gateway.transport.session import VenueSession
+from gateway.venues.accounts import Accounts
 from gateway.venues.catalogue import venues
 from gateway.venues.venue import Venue
 from schemas import VenueName
@@ -106,7 +106,7 @@ class Gateway:
         }
         self.shared = shared_budget(settings, base_dir, clock)
         self.permits = Permits(clock, self.shared)
-        self.calls: dict[VenueName, VenueCalls] = {
+        self.calls: dict[VenueName, VenueCaller] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
         self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
@@ -172,12 +172,12 @@ class Gateway:
         settings = self._venue_settings(venue.name)
         return VenueSession(settings.base_url or venue.base_url, call_timeout=settings.call_timeout)
 
-    def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCalls:
+    def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
         settings = self._venue_settings(venue.name)
         self.permits.register(venue.name, venue.limits, settings.limits, settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
         session = self._sessions[venue.name]
-        return VenueCalls(
+        return VenueCaller(
             venue,
             settings,
             sender=session,
@@ -233,7 +233,7 @@ class Gateway:
             error = KafkaError(f"no topic {', '.join(missing)}; `leverage-gateway topics create` makes them")
             raise unreachable(self._settings.kafka, error)
 
-    async def _measure_clock(self, calls: VenueCalls) -> None:
+    async def _measure_clock(self, calls: VenueCaller) -> None:
         try:
             async with asyncio.timeout(calls.settings.call_timeout):
                 measured = await calls.measure_clock()

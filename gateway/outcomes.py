@@ -2,7 +2,7 @@
 
 ```
 Applied        the venue has the value                     -> LeverageChanged
-Refused        terminal: asking again would not help       -> LeverageRejected venue_rejected
+Rejected       terminal: asking again would not help       -> LeverageRejected venue_rejected
 Throttled      a limit or a ban; nothing was applied       -> wait until it ends, again
 Unavailable    definitely not applied, and transient       -> back off, again
 Ambiguous      sent, and nobody knows                      -> read back, or again with the same value
@@ -15,10 +15,10 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from schemas import Certainty
+from schemas import Certainty, Reason
 
 
-class _Answered(Struct, frozen=True, kw_only=True):
+class _Reply(Struct, frozen=True, kw_only=True):
     """What the venue said, for the event: its own code, its text (never ours to trust), the HTTP status."""
 
     code: str | None = None
@@ -34,11 +34,11 @@ class Applied(Struct, frozen=True, kw_only=True):
     certainty: Certainty = "confirmed"
 
 
-class Refused(_Answered, frozen=True, kw_only=True):
+class Rejected(_Reply, frozen=True, kw_only=True):
     """The venue's rules or the account's state forbid it."""
 
 
-class Throttled(_Answered, frozen=True, kw_only=True):
+class Throttled(_Reply, frozen=True, kw_only=True):
     """A limit was met.
 
     Attributes:
@@ -54,23 +54,32 @@ class Throttled(_Answered, frozen=True, kw_only=True):
     banned: bool = False
 
 
-class Unavailable(_Answered, frozen=True, kw_only=True):
+class Unavailable(_Reply, frozen=True, kw_only=True):
     """The venue could not, or was not reached; slow: it will take minutes rather than seconds."""
 
     slow: bool = False
     retry_after: float | None = None
 
 
-class Ambiguous(_Answered, frozen=True, kw_only=True):
+class Ambiguous(_Reply, frozen=True, kw_only=True):
     """The call may have been applied."""
 
 
-class Unauthorised(_Answered, frozen=True, kw_only=True):
+class Unauthorised(_Reply, frozen=True, kw_only=True):
     """The venue does not accept this key for this."""
 
 
-class ClockSkewed(_Answered, frozen=True, kw_only=True):
+class ClockSkewed(_Reply, frozen=True, kw_only=True):
     """The venue's clock and ours differ by more than its window."""
 
 
-Outcome = Applied | Refused | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
+Outcome = Applied | Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The gateway's own no; times are wall seconds."""
+
+    reason: Reason
+    message: str
+    superseded_by: str | None = None
+    retry_at: float | None = None

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.kafka.broker import Cluster, KafkaMissingError
 from gateway.kafka.topics import create_topics
-from gateway.settings import KafkaSettings, Settings
+from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import Topics
 from tests.clocks import FakeClock
 

@@ -3,9 +3,9 @@
 from gateway.cli.exits import DONE, WRONG_USAGE
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_json, print_line, print_table
-from gateway.settings import Settings
-from gateway.settings_checks import credentials_of, readable_by_all
-from gateway.settings_file import SettingsError, base_dir_of
+from gateway.settings.checks import credentials_of, readable_by_all
+from gateway.settings.file import SettingsError, base_dir_of
+from gateway.settings.tree import Settings
 from gateway.venues.catalogue import venues
 
 

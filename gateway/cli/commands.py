@@ -17,9 +17,9 @@ from gateway.cli.send import send
 from gateway.cli.simulate import simulate
 from gateway.cli.topics import check, create
 from gateway.cli.watch import watch
-from gateway.release import version
-from gateway.settings import LoggingSettings
+from gateway.settings.tree import LoggingSettings
 from gateway.telemetry.logging import set_up_logging
+from gateway.version import version
 
 
 def make_app() -> App:

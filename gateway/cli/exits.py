@@ -12,8 +12,8 @@ from aiokafka.errors import KafkaError
 
 from gateway.client import MissingTopicError
 from gateway.kafka.connection import UnreachableError
-from gateway.kafka.tls import CertificateError
-from gateway.settings_file import SettingsError
+from gateway.settings.certificates import CertificateError
+from gateway.settings.file import SettingsError
 from gateway.telemetry.server import ListenError
 from gateway.venues.keys import CredentialError
 

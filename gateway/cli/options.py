@@ -11,9 +11,9 @@ from cyclopts import Parameter
 
 from gateway.client import LeverageClient
 from gateway.kafka.connection import client_options, unreachable
-from gateway.settings import Settings
-from gateway.settings_checks import credentials_of
-from gateway.settings_file import Problem, SettingsError, base_dir_of, load_settings
+from gateway.settings.checks import credentials_of
+from gateway.settings.file import Problem, SettingsError, base_dir_of, load_settings
+from gateway.settings.tree import Settings
 from gateway.venues.catalogue import venues
 from gateway.venues.keys import CredentialError, load_credentials
 

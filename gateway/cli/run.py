@@ -9,10 +9,10 @@ import uvloop
 
 from gateway.cli.exits import DONE
 from gateway.cli.options import ConfigOption, read_settings
-from gateway.release import version
-from gateway.settings_checks import readable_by_all, secret_texts
-from gateway.settings_file import base_dir_of
+from gateway.settings.checks import readable_by_all, secret_texts
+from gateway.settings.file import base_dir_of
 from gateway.telemetry.logging import set_up_logging
+from gateway.version import version
 
 
 def run(*, config: ConfigOption = None) -> int:

@@ -16,7 +16,7 @@ from gateway.cli.options import ConfigOption, JsonOption, connected, read_settin
 from gateway.cli.printing import console, event_line, print_json, print_line
 from gateway.client import CommandIds, SentCommand
 from gateway.kafka.connection import UnreachableError
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from schemas import (
     DecodeError,
     Event,

@@ -8,11 +8,11 @@ from typing import Annotated
 import uvloop
 from cyclopts import Parameter
 
-from gateway.addresses import parse_listen
 from gateway.cli.exits import DONE, UsageError
 from gateway.cli.options import JsonOption
 from gateway.cli.printing import print_json, print_table
 from gateway.clock import SystemClock
+from gateway.settings.addresses import parse_listen
 from gateway.telemetry.metrics import VENUES
 from gateway.telemetry.server import ListenError
 

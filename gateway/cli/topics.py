@@ -4,7 +4,7 @@ from gateway.cli.exits import DONE, NO
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_json, print_line, print_table
 from gateway.kafka.topics import check_topics, create_topics
-from gateway.settings_file import base_dir_of
+from gateway.settings.file import base_dir_of
 
 
 async def create(*, config: ConfigOption = None, json: JsonOption = False) -> int:

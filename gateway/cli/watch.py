@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from gateway.cli.exits import DONE
 from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
 from gateway.cli.printing import console, event_line
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from schemas import encode
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from gateway.demo.embedded import EmbeddedMissingError
 from gateway.demo.play import play
 from gateway.demo.report import print_report
-from gateway.settings import LoggingSettings
+from gateway.settings.tree import LoggingSettings
 from gateway.telemetry.logging import set_up_logging
 
 _PIPE_WIDTH = 160

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from gateway.client import LeverageClient, SentCommand
-from gateway.demo.report import Answered
+from gateway.demo.report import SampleResult
 from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, SLOW, TROUBLE, Sample
 from gateway.demo.stage import Stage, staged
 from gateway.simulator import Fault
@@ -41,16 +41,16 @@ class Answers:
                 self._seen[event.command_id] = event
                 self._changed.notify_all()
 
-    async def wait(self, sent: Sequence[_Sent]) -> list[Answered]:
+    async def wait(self, sent: Sequence[_Sent]) -> list[SampleResult]:
         """The answers to these, in their order; what has none in time has none."""
         wanted = {one.command.command.command_id for one in sent}
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE), self._changed:
                 await self._changed.wait_for(lambda: wanted <= self._seen.keys())
-        return [Answered(*one, self._seen.get(one.command.command.command_id)) for one in sent]
+        return [SampleResult(*one, self._seen.get(one.command.command.command_id)) for one in sent]
 
 
-async def play(console: Console) -> list[Answered]:
+async def play(console: Console) -> list[SampleResult]:
     """Run the demo; EmbeddedMissingError without the extra `embedded`."""
     console.print("Starting an embedded broker, the simulated venues and the gateway", highlight=False)
     async with staged() as stage:
@@ -64,7 +64,7 @@ async def play(console: Console) -> list[Answered]:
                 following.cancel()
 
 
-async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> list[Answered]:
+async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> list[SampleResult]:
     """Each act when the one before has come far enough for its point."""
     answered = await answers.wait(await _send(EACH_VENUE, stage, client))
     trouble = await _send(TROUBLE, stage, client)

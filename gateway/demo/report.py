@@ -25,7 +25,7 @@ Where to look next
   schemas/                       every message, its JSON Schema and examples"""
 
 
-class Answered(NamedTuple):
+class SampleResult(NamedTuple):
     """A sample, its command as sent, and its event if one came in time."""
 
     sample: Sample
@@ -40,7 +40,7 @@ class Answered(NamedTuple):
         return self.event.occurred_at.timestamp() - self.event.issued_at.timestamp()
 
 
-def print_report(answered: Sequence[Answered], console: Console) -> None:
+def print_report(answered: Sequence[SampleResult], console: Console) -> None:
     """Print all of it."""
     shown = len(_COLUMNS) if console.width >= _ROOM_FOR_WORDS else len(_COLUMNS) - 1
     table = Table(box=box.SIMPLE, title="What became of each command", title_justify="left", padding=(0, 1, 0, 0))
@@ -56,7 +56,7 @@ def print_report(answered: Sequence[Answered], console: Console) -> None:
     console.print(Text(f"\n{NEXT}"))
 
 
-def _row(number: int, one: Answered) -> list[Text]:
+def _row(number: int, one: SampleResult) -> list[Text]:
     command, event = one.sent.command, one.event
     asked = f"{venue_of(command.target)} {command.target.lane} {command.leverage}x"
     row = [Text(str(number)), Text(asked), Text(one.sample.shows)]

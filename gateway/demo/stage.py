@@ -15,7 +15,7 @@ from gateway.app import VENUES, Gateway
 from gateway.clock import SystemClock
 from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
 from gateway.demo.scenario import ACCOUNT
-from gateway.settings import (
+from gateway.settings.tree import (
     HttpSettings,
     KafkaSettings,
     LimitSettings,

@@ -1,1 +1,1 @@
-"""The only room that imports aiokafka: `connection`, `topics`, `group` (what is owned), `claim`, `answer_log`."""
+"""Kafka with group and transactions: `connection`, `topics`, `membership`, `group` (what is owned), `answer_log`."""

@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaError
 
 from gateway.clock import Clock
-from gateway.pipeline.ledger import Mark
-from gateway.pipeline.ports import Answered, AnswerTopic, OutRecord, Tail
-from gateway.pipeline.repeats import RepeatWindow
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, Tail
+from gateway.ownership.repeats import RepeatWindow
 from schemas import DecodeError, decode_event
 from schemas.headers import COMMAND_OFFSET, content_type, header
 from schemas.topics import Topics
@@ -57,7 +57,7 @@ class KafkaAnswerLog:
         self._events = TopicPartition(topics.events, partition)
         self._dead_letters = TopicPartition(topics.dead_letters, partition)
         self._producer: AIOKafkaProducer | None = None
-        self._end = Mark(0, 0)
+        self._end = LogPosition(0, 0)
 
     async def fence(self) -> None:
         """Start a new producer under the partition's transactional id, and discard the one before it."""
@@ -78,7 +78,7 @@ class KafkaAnswerLog:
             raise
         self._producer = producer
 
-    async def write(self, records: Sequence[OutRecord]) -> Mark:
+    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
         """Commit all records in one transaction; after an exception its outcome is unknown and the producer gone."""
         producer, self._producer = self._producer, None
         if producer is None:
@@ -91,7 +91,7 @@ class KafkaAnswerLog:
         self._producer = producer
         return mark
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
         """Read what is committed, up to the last stable offset; after `fence` nothing of ours is open below it."""
         consumer = AIOKafkaConsumer(
             **self._options,
@@ -114,7 +114,7 @@ class KafkaAnswerLog:
         if producer is not None:
             await _stop(producer)
 
-    async def _transaction(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> Mark:
+    async def _transaction(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> LogPosition:
         await producer.begin_transaction()
         sent = [
             await producer.send(
@@ -135,7 +135,7 @@ class KafkaAnswerLog:
                 self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
         return self._end
 
-    async def _read(self, consumer: AIOKafkaConsumer, start: Mark, window: RepeatWindow | None) -> Tail:
+    async def _read(self, consumer: AIOKafkaConsumer, start: LogPosition, window: RepeatWindow | None) -> Tail:
         both = [self._events, self._dead_letters]
         consumer.assign(both)
         async with asyncio.timeout(self._patience):
@@ -143,14 +143,14 @@ class KafkaAnswerLog:
             since = min(start.events, await self._window_start(consumer, window, ends[self._events]))
         consumer.seek(self._events, min(since, ends[self._events]))
         consumer.seek(self._dead_letters, min(start.dead_letters, ends[self._dead_letters]))
-        answers: list[Answered] = []
+        answers: list[LoggedAnswer] = []
         for tp in both:
             answers += await self._read_to(consumer, tp, ends[tp])
-        self._end = self._end.after(Mark(ends[self._events], ends[self._dead_letters]))
+        self._end = self._end.after(LogPosition(ends[self._events], ends[self._dead_letters]))
         return Tail(answers, self._end)
 
-    async def _read_to(self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[Answered]:
-        answers: list[Answered] = []
+    async def _read_to(self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[LoggedAnswer]:
+        answers: list[LoggedAnswer] = []
         progressed = self._clock.monotonic()
         while (before := await self._position(consumer, tp)) < end:
             batches = await consumer.getmany(tp, timeout_ms=100)
@@ -176,18 +176,18 @@ class KafkaAnswerLog:
             return await consumer.position(tp)
 
 
-def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event: bool) -> Answered | None:
+def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event: bool) -> LoggedAnswer | None:
     offset = header(record.headers, COMMAND_OFFSET)
     if offset is None or not offset.isdecimal():
         return None  # not written by a gateway
-    unnamed = Answered(int(offset), None, None, record.timestamp / 1000)
+    unnamed = LoggedAnswer(int(offset), None, None, record.timestamp / 1000)
     if not is_event:
         return unnamed  # a dead letter's bytes are anybody's, and may be made to look like an event
     try:
         event = decode_event(record.value or b"", content_type(record.headers))
     except DecodeError:
         return unnamed
-    return Answered(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
+    return LoggedAnswer(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from gateway.kafka.tls import tls_context
-from gateway.settings import KafkaSettings
+from gateway.settings.certificates import tls_context
+from gateway.settings.tree import KafkaSettings
 
 
 class UnreachableError(Exception):

@@ -16,13 +16,13 @@ from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.kafka.claim import Claim, Membership
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint
+from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint
+from gateway.ownership.ports import NotOwnerError
+from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.partition import Partition, Parts
-from gateway.pipeline.ports import NotOwnerError
-from gateway.pipeline.record import CommandRecord
-from gateway.settings import KafkaSettings
+from gateway.settings.tree import KafkaSettings
 
 FETCH_RECORDS = 500
 FETCH_MS = 200
@@ -49,10 +49,10 @@ class GroupObserver(Protocol):
         ...
 
 
-class Owned:
+class Assignment:
     """A partition as long as one assignment lasts: its claim, its answer log, and the task that works for it."""
 
-    def __init__(self, claim: Claim, log: KafkaAnswerLog) -> None:
+    def __init__(self, claim: PartitionOwnership, log: KafkaAnswerLog) -> None:
         self.claim = claim
         self.log = log
         self.partition: Partition | None = None
@@ -82,7 +82,7 @@ class Group(ConsumerRebalanceListener):
         self._clock = clock
         self._observer = observer
         self._patience = settings.request_timeout_ms / 1000
-        self._owned: dict[TopicPartition, Owned] = {}
+        self._owned: dict[TopicPartition, Assignment] = {}
         self._membership: Membership | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._draining = False
@@ -188,10 +188,10 @@ class Group(ConsumerRebalanceListener):
             patience=self._patience,
             clock=self._clock,
         )
-        owned = self._owned[tp] = Owned(Claim(membership, tp), log)
+        owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp), log)
         owned.task = tasks.create_task(self._work(tp, owned), name=f"partition {tp.partition}")
 
-    async def _work(self, tp: TopicPartition, owned: Owned) -> None:
+    async def _work(self, tp: TopicPartition, owned: Assignment) -> None:
         """Run a partition; where Kafka fails while it is taken over, take it over again, for as long as it is ours."""
 
         def restored(offset: int) -> None:
@@ -293,7 +293,7 @@ class Group(ConsumerRebalanceListener):
             if owned.task is not None:
                 owned.task.cancel()
 
-    async def _close(self, owned: dict[TopicPartition, Owned]) -> None:
+    async def _close(self, owned: dict[TopicPartition, Assignment]) -> None:
         if owned:
             await asyncio.wait([one.task for one in owned.values() if one.task is not None])
             await asyncio.gather(*(one.log.close() for one in owned.values()))

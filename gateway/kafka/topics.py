@@ -16,7 +16,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyE
 from msgspec import Struct
 
 from gateway.kafka.connection import client_options, unreachable
-from gateway.settings import KafkaSettings, Settings
+from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import CLEANUP
 
 DEADLINE = 30.0

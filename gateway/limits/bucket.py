@@ -8,7 +8,7 @@ has then left every window that a call made with it again can be in.
 from collections import deque
 from typing import NamedTuple
 
-from gateway.limits.lease import Lease
+from gateway.limits.allotment import Allotment
 from gateway.limits.others import SLACK, Others, Spending
 
 DRIFT = 0.0005
@@ -59,7 +59,7 @@ class Bucket:
         counted: bool = False,
         clock_error: float = SLACK,
         spent_at: float | None = None,
-        lease: Lease | None = None,
+        lease: Allotment | None = None,
     ) -> None:
         self.capacity = capacity
         self.window = window
@@ -98,7 +98,7 @@ class Bucket:
             return room >= 0
         if self.others.expected(now) <= room:
             return True
-        if self.held == 0 and self.others.hopeful(now) <= room:
+        if self.held == 0 and self.others.optimistic(now) <= room:
             return True
         # A forecast alone must not starve a heavy call: after a window without any of ours only facts count.
         return self.held == self.spent == 0 and self.others.known(now) <= room
@@ -119,13 +119,13 @@ class Bucket:
     def ended(self, hold: Hold, now: float) -> None:
         """The call ended without a word on usage."""
         if self.others:
-            self.others.lost(hold.call, now)
+            self.others.unanswered(hold.call, now)
         self._end(hold, now)
 
     def answered(self, hold: Hold, used: int, now: float, venue_wall: float) -> None:
         """The call was answered, and the answer told what everybody has used (`Others.told`)."""
         if self.others:
-            self.others.told(hold.call, used, now, venue_wall)
+            self.others.observe(hold.call, used, now, venue_wall)
         self._end(hold, now)
 
     def freeze(self, until: float) -> None:
@@ -175,7 +175,7 @@ class Bucket:
     def supply_at(self, amount: int, now: float) -> float:
         """When `amount` more tokens have become free, each spent again as soon as it is: a forecast, no promise."""
         start = max(now, self.frozen_until)
-        expected = self.others.hopeful(start) if self.others else 0
+        expected = self.others.optimistic(start) if self.others else 0
         size = max(1, self.capacity - min(expected, self.capacity))
         size = size if self._ration is None else max(1, min(size, self._ration))
         cycles, rest = divmod(max(amount, 1) - 1, size)
@@ -189,12 +189,12 @@ class Bucket:
     def _hopeful_at(self, others: Others, weight: int, now: float, horizon: float) -> float:
         """The first instant up to the horizon at which a lone call may go, others having spent nothing more."""
         room = self.capacity - self.spent - weight
-        if self.held or others.hopeful(horizon) > room:
+        if self.held or others.optimistic(horizon) > room:
             return horizon
         early, late = now, horizon
         while late - early > TICK:
             middle = (early + late) / 2
-            early, late = (early, middle) if others.hopeful(middle) <= room else (middle, late)
+            early, late = (early, middle) if others.optimistic(middle) <= room else (middle, late)
         return late
 
     def _returned_at(self, missing: int) -> float | None:

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from gateway.limits.allotment import Allotment
 from gateway.limits.bucket import Bucket, Hold
-from gateway.limits.lease import Lease
 from gateway.limits.limit import Cost, Limit
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 
 
 class Key(NamedTuple):
@@ -256,7 +256,7 @@ class Budget:
         counted = limit.usage_header is not None
         is_shared = override is not None and override.shared and self._share is not None
         spent = (not counted and not is_shared) if assume is None else assume
-        lease = Lease(self._share, self._call_timeout) if self._share is not None and is_shared else None
+        lease = Allotment(self._share, self._call_timeout) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
         return Bucket(
             limit.capacity,

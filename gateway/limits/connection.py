@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.clock import Clock
 from gateway.limits.shared import Shared
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 
 class RedisMissingError(Exception):

@@ -18,7 +18,7 @@ SAMPLES = 60
 """How often a window what others have spent is sampled, to learn how unevenly they spend."""
 
 
-class Mark(NamedTuple):
+class Seen(NamedTuple):
     """What was known when a call began: the number of the venue's window and the highest count seen in it."""
 
     number: int
@@ -30,11 +30,11 @@ class Spending(NamedTuple):
 
     weight: int
     since: float
-    mark: Mark | None
+    mark: Seen | None
 
 
 class _Tally:
-    """One window of the venue's clock as its headers told it, and how others' spending grew from sample to sample."""
+    """One window of the venue's clock as its headers tell it, and how others' spending grew from sample to sample."""
 
     __slots__ = ("began_at", "grown", "number", "ours", "sampled", "sampled_at", "samples", "seen_at", "squares", "top")
 
@@ -118,7 +118,7 @@ class Others:
             return 0 if self._blind(now) else self.capacity
         return self._forecast(self._now, self._ends_at - self._now.seen_at)
 
-    def hopeful(self, at: float) -> int:
+    def optimistic(self, at: float) -> int:
         """The same if they have spent nothing since the last answer: enough to let one call go alone and find out."""
         return self._forecast(self._now, max(0.0, self._ends_at - at)) if self._now else 0
 
@@ -127,15 +127,15 @@ class Others:
         self._roll(now)
         return self._ends_at if self._now else self._blind_at
 
-    def mark(self, now: float) -> Mark | None:
+    def mark(self, now: float) -> Seen | None:
         """What is known as a call begins; hand it back with the call's answer."""
         self._roll(now)
         if self._now is None:
             self._blind_at = now + self.window if self._blind_at is None else self._blind_at
             return None
-        return Mark(self._now.number, self._now.top)
+        return Seen(self._now.number, self._now.top)
 
-    def told(self, call: Spending, used: int, now: float, venue_wall: float) -> None:
+    def observe(self, call: Spending, used: int, now: float, venue_wall: float) -> None:
         """Take in an answer's count.
 
         Args:
@@ -154,7 +154,7 @@ class Others:
         if tally and tally.number == number:
             self._count(tally, call, used)
 
-    def lost(self, call: Spending, now: float) -> None:
+    def unanswered(self, call: Spending, now: float) -> None:
         """A call ended without a count: it is ours, should the count of a later call include it."""
         self._roll(now)
         if self._now and call.since >= self._ends_at - self.window:
@@ -168,7 +168,7 @@ class Others:
             self._lost = 0
         self._learn()
 
-    def _window_of(self, used: int, began: float, ended: float, mark: Mark | None) -> int | None:
+    def _window_of(self, used: int, began: float, ended: float, mark: Seen | None) -> int | None:
         """The window in which the venue counted a call that began and ended at these times of its clock."""
         first, final = (
             floor((began - self._clock_error) / self.window),

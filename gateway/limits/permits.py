@@ -15,7 +15,7 @@ from gateway.limits.bucket import TICK
 from gateway.limits.budget import Budget, Request
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.limits.shared import Shared
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 from schemas import VenueName
 
 
@@ -44,7 +44,7 @@ class LimitLoweredError(Exception):
     """The venue lowered a limit below the weight of a waiting call."""
 
 
-class _Desk:
+class _VenueQueue:
     """One venue's budget and those who wait for it."""
 
     __slots__ = ("budget", "due", "serving", "shared", "waiters")
@@ -62,7 +62,7 @@ class Permit:
 
     __slots__ = ("_desk", "_permits", "_request")
 
-    def __init__(self, permits: "Permits", desk: _Desk, request: Request) -> None:
+    def __init__(self, permits: "Permits", desk: _VenueQueue, request: Request) -> None:
         self._permits = permits
         self._desk = desk
         self._request: Request | None = request
@@ -118,7 +118,7 @@ class Permits:
     def __init__(self, clock: Clock, shared: Shared | None = None) -> None:
         self._clock = clock
         self._shared = shared
-        self._desks: dict[str, _Desk] = {}
+        self._desks: dict[str, _VenueQueue] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
 
@@ -144,7 +144,7 @@ class Permits:
         share = self._shared.share if self._shared else None
         budget = Budget(limits, dict(overrides or {}), self.now(), share, call_timeout)
         shared = self._shared if any(override.shared for override in (overrides or {}).values()) else None
-        desk = self._desks[venue] = _Desk(budget, shared)
+        desk = self._desks[venue] = _VenueQueue(budget, shared)
         if shared:
             shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
 
@@ -220,7 +220,7 @@ class Permits:
             for scope in desk.budget.scopes
         )
 
-    def serve_soon(self, desk: _Desk) -> None:
+    def serve_soon(self, desk: _VenueQueue) -> None:
         """Serve those in line once the caller is done: a freeze that it adds then still counts."""
         if desk.shared:
             desk.shared.nudge()
@@ -228,7 +228,7 @@ class Permits:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
 
-    async def _wait(self, desk: _Desk, request: Request) -> None:
+    async def _wait(self, desk: _VenueQueue, request: Request) -> None:
         future = asyncio.get_running_loop().create_future()
         desk.waiters[request] = future
         try:
@@ -241,13 +241,13 @@ class Permits:
         finally:
             del desk.waiters[request]
 
-    def _abandon(self, desk: _Desk, request: Request, future: asyncio.Future[None]) -> None:
+    def _abandon(self, desk: _VenueQueue, request: Request, future: asyncio.Future[None]) -> None:
         lowered = future.done() and not future.cancelled() and future.exception() is not None
         if not lowered:
             desk.budget.cancel(request)
         self.serve_soon(desk)
 
-    def _serve(self, desk: _Desk) -> None:
+    def _serve(self, desk: _VenueQueue) -> None:
         desk.serving = False
         granted, desk.due = desk.budget.grant(self.now())
         for request in granted:

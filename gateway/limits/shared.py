@@ -24,9 +24,9 @@ from typing import Protocol
 from msgspec import Struct, structs
 
 from gateway.clock import Clock
+from gateway.limits.allotment import Allotment
 from gateway.limits.bucket import DRIFT
 from gateway.limits.budget import Budget, Line, Request, Scope
-from gateway.limits.lease import Lease
 
 HEARTBEAT = 0.5
 LEASE = 2.0
@@ -148,7 +148,7 @@ class _Party:
         """The server's time, or a little earlier; 0 if it was never heard."""
         return floor(self.heard[1] + (now - self.heard[0]) * 1000) if self.heard else 0
 
-    def shared(self) -> list[tuple[Scope, Lease]]:
+    def shared(self) -> list[tuple[Scope, Allotment]]:
         return [(scope, lease) for scope in self.budget.scopes if (lease := scope.bucket.lease)]
 
 
@@ -234,7 +234,7 @@ class Shared:
                 lease.paused = False
         party.serve()
 
-    def _ask(self, party: _Party, shared: list[tuple[Scope, Lease]], wanted: Request | None, now: float) -> Ask:
+    def _ask(self, party: _Party, shared: list[tuple[Scope, Allotment]], wanted: Request | None, now: float) -> Ask:
         weights = dict(wanted.needs) if wanted else {}
         return Ask(
             replica=self._replica,
@@ -249,7 +249,7 @@ class Shared:
             scopes=tuple(_said(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
         )
 
-    def _lost(self, party: _Party, shared: list[tuple[Scope, Lease]], began: float) -> None:
+    def _lost(self, party: _Party, shared: list[tuple[Scope, Allotment]], began: float) -> None:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
@@ -258,7 +258,9 @@ class Shared:
             lease.until = left_to_us
         party.beat_at = party.lost_until = self._clock.monotonic() + HEARTBEAT
 
-    def _heard(self, party: _Party, shared: list[tuple[Scope, Lease]], said: tuple[Ask, Reply], began: float) -> None:
+    def _heard(
+        self, party: _Party, shared: list[tuple[Scope, Allotment]], said: tuple[Ask, Reply], began: float
+    ) -> None:
         ask, reply = said
         now = self._clock.monotonic()
         party.beat_at = began + HEARTBEAT
@@ -291,7 +293,7 @@ class Shared:
         return f"leverage-gateway:{{{party.venue}}}:{scope.key.limit}:{scope.key.account}"
 
 
-def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
+def _said(scope: Scope, lease: Allotment, weight: int, now: float) -> ScopeAsk:
     bucket = scope.bucket
     bucket.own(now)
     lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
@@ -307,7 +309,7 @@ def _said(scope: Scope, lease: Lease, weight: int, now: float) -> ScopeAsk:
     )
 
 
-def _follow(scope: Scope, lease: Lease, answered: ScopeReply, now: float, until: float) -> None:
+def _follow(scope: Scope, lease: Allotment, answered: ScopeReply, now: float, until: float) -> None:
     """Let the store govern, or not while it has forgotten."""
     lease.is_known, lease.until = True, until
     if answered.closed_ms == 0:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refused, Throttled, Unauthorised, Unavailable
-from gateway.pipeline.ports import OutRecord
-from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
+from gateway.ownership.ports import OutRecord
+from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_PREFIX, TRACEPARENT
 
@@ -21,17 +21,8 @@ DEAD_LETTERED: frozenset[Reason] = frozenset(
 )
 
 
-NotApplied = Refused | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
+NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
-
-
-class Refusal(Struct, frozen=True, kw_only=True):
-    """The gateway's own no; times are wall seconds."""
-
-    reason: Reason
-    message: str
-    superseded_by: str | None = None
-    retry_at: float | None = None
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -48,7 +39,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """The one answer to one record: an event, a dead letter, or both."""
 
     record: CommandRecord
-    incoming: Incoming | None = None
+    incoming: Command | None = None
     event: Event | None = None
     dead_letter: DeadLetter | None = None
 
@@ -58,7 +49,7 @@ def event_id(topic: str, record: CommandRecord) -> str:
     return f"{topic}/{record.partition}/{record.offset}"
 
 
-def changed(incoming: Incoming, applied: Applied, *, topic: str, now: float) -> Answer:
+def changed(incoming: Command, applied: Applied, *, topic: str, now: float) -> Answer:
     """The venue has it."""
     event = LeverageChanged(
         **_common(incoming, topic, now),
@@ -70,14 +61,12 @@ def changed(incoming: Incoming, applied: Applied, *, topic: str, now: float) -> 
     return Answer(record=incoming.record, incoming=incoming, event=event)
 
 
-def refused(incoming: Incoming, refusal: Refusal, *, topic: str, now: float) -> Answer:
+def refused(incoming: Command, refusal: Refusal, *, topic: str, now: float) -> Answer:
     """The gateway says no, without or after calls."""
     return _rejected(incoming, refusal, None, topic=topic, now=now)
 
 
-def rejected(
-    incoming: Incoming, outcome: NotApplied, *, topic: str, now: float, free_at: float | None = None
-) -> Answer:
+def rejected(incoming: Command, outcome: NotApplied, *, topic: str, now: float, free_at: float | None = None) -> Answer:
     """The venue's last word, or the lack of one; `free_at`: when limits and breaker let the next call go."""
     reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
     retry_at = _retry_at(outcome, now)
@@ -96,7 +85,7 @@ def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
 def reason_of(outcome: NotApplied) -> Reason:
     """The contract's word for an outcome that ended a command's attempts."""
     match outcome:
-        case Refused():
+        case Rejected():
             return "venue_rejected"
         case Throttled():
             return "rate_limited"
@@ -141,7 +130,7 @@ def without_dead_letter(answer: Answer) -> Answer:
     return msgspec.structs.replace(answer, event=event, dead_letter=None)
 
 
-def _rejected(incoming: Incoming, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float) -> Answer:
+def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float) -> Answer:
     dead_letter = refusal.reason in DEAD_LETTERED
     event = LeverageRejected(
         **_common(incoming, topic, now),
@@ -164,7 +153,7 @@ def _rejected(incoming: Incoming, refusal: Refusal, answered: NotApplied | None,
     return Answer(record=incoming.record, incoming=incoming, event=event, dead_letter=letter if dead_letter else None)
 
 
-def _common(incoming: Incoming, topic: str, now: float) -> dict[str, Any]:
+def _common(incoming: Command, topic: str, now: float) -> dict[str, Any]:
     command = incoming.command
     return {
         "event_id": event_id(topic, incoming.record),

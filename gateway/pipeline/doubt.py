@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.calls.venue_caller import CallPermit, VenueCaller
 from gateway.clock import Clock
 from gateway.limits.permits import LimitLoweredError
-from gateway.outcomes import Ambiguous, Applied, Outcome, Unavailable
-from gateway.pipeline.answers import Refusal
-from gateway.pipeline.call import Turn, VenueCalls
+from gateway.outcomes import Ambiguous, Applied, Outcome, Refusal, Unavailable
+from gateway.pipeline.command import Command
 from gateway.pipeline.lanes import Lane
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.record import Incoming
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import VenueName
@@ -46,7 +45,7 @@ class Doubts:
         self._may_read = may_read
         self._observer = observer
 
-    async def read_back(self, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Applied | Unavailable | None:
+    async def read_back(self, lane: Lane, incoming: Command, calls: VenueCaller) -> Applied | Unavailable | None:
         """What reading the venue's value settles: it was applied, it was not; None where that stays open."""
         conclusive = lane.not_before <= self._clock.monotonic()  # else it may come true after the venue was asked
         found = await self._look(incoming, calls)
@@ -54,12 +53,12 @@ class Doubts:
             return None
         return found if _clear_doubt(incoming, found) else _not_applied(found)
 
-    async def look_when_settled(self, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Applied | None:
+    async def look_when_settled(self, lane: Lane, incoming: Command, calls: VenueCaller) -> Applied | None:
         """What the venue has when nothing can be under way any more; None where it does not tell."""
         await asyncio.sleep(lane.not_before - self._clock.monotonic())
         return await self._look(incoming, calls)
 
-    async def _look(self, incoming: Incoming, calls: VenueCalls) -> Applied | None:
+    async def _look(self, incoming: Command, calls: VenueCaller) -> Applied | None:
         command = incoming.command
         credentials = self._accounts.credentials(incoming.venue, command.account)
         if isinstance(credentials, Refusal):
@@ -77,7 +76,7 @@ class Doubts:
         return found if isinstance(found, Applied) else None
 
     async def _call(
-        self, incoming: Incoming, calls: VenueCalls, call: Call, credentials: Credentials
+        self, incoming: Command, calls: VenueCaller, call: Call, credentials: Credentials
     ) -> Outcome | None:
         command, call_timeout = incoming.command, calls.settings.call_timeout
         async with asyncio.timeout(max(call_timeout, incoming.deadline - self._clock.monotonic())):
@@ -91,7 +90,7 @@ class Doubts:
             may_send=lambda: self._may_read(call_timeout),
         )
 
-    async def _turn(self, account: str, call: Call, calls: VenueCalls) -> Turn:
+    async def _turn(self, account: str, call: Call, calls: VenueCaller) -> CallPermit:
         while True:
             turn = await calls.turn(account, call)
             if self._may_read(calls.settings.call_timeout):
@@ -100,14 +99,14 @@ class Doubts:
             await asyncio.sleep(NO_LEASE_PAUSE)
 
 
-def cleared(incoming: Incoming, result: Outcome | Refusal, found: Applied) -> Outcome | Refusal:
+def cleared(incoming: Command, result: Outcome | Refusal, found: Applied) -> Outcome | Refusal:
     """The result of a command's attempts, now that it is known what the venue has."""
     if _clear_doubt(incoming, found):
         return found
     return _not_applied(found) if isinstance(result, Ambiguous) else result
 
 
-def _clear_doubt(incoming: Incoming, found: Applied) -> bool:
+def _clear_doubt(incoming: Command, found: Applied) -> bool:
     """Whether the venue has the command's value; either way it is known now."""
     incoming.doubtful = False
     return found.leverage == incoming.leverage

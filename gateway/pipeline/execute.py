@@ -14,16 +14,16 @@ from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
+from gateway.calls.venue_caller import CallPermit, VenueCaller
 from gateway.clock import Clock
 from gateway.limits.permits import LimitLoweredError
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refusal, Throttled, Unauthorised, Unavailable
 from gateway.pipeline import answers
-from gateway.pipeline.answers import Answer, Refusal
-from gateway.pipeline.call import Turn, VenueCalls
+from gateway.pipeline.answers import Answer
+from gateway.pipeline.command import Command
 from gateway.pipeline.doubt import NO_LEASE_PAUSE, Accounts, Doubts, cleared
 from gateway.pipeline.lanes import Lane
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.record import Incoming
 from schemas import VenueName
 
 TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
@@ -36,7 +36,7 @@ BUG = "an error inside the gateway; see its log"
 class Attempt(NamedTuple):
     """What one turn of a lane came to, and for which command."""
 
-    incoming: Incoming
+    incoming: Command
     result: Outcome | Refusal
 
 
@@ -47,7 +47,7 @@ class Executor:
         self,
         *,
         topic: str,
-        calls: Mapping[VenueName, VenueCalls],
+        calls: Mapping[VenueName, VenueCaller],
         accounts: Accounts,
         clock: Clock,
         jitter: random.Random,
@@ -111,8 +111,8 @@ class Executor:
         )
         return await retrying(self._attempt, lane, calls)
 
-    async def _attempt(self, lane: Lane, calls: VenueCalls) -> Attempt:
-        turn: Turn | None = None
+    async def _attempt(self, lane: Lane, calls: VenueCaller) -> Attempt:
+        turn: CallPermit | None = None
         try:
             if self._is_overtaken(lane, calls) and (told := await self._ask_of_overtaken(lane, calls)):
                 return told
@@ -137,7 +137,7 @@ class Executor:
             self._observer.failed(incoming, error)
             return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
 
-    async def _is_still_next(self, lane: Lane, turn: Turn, calls: VenueCalls) -> bool:
+    async def _is_still_next(self, lane: Lane, turn: CallPermit, calls: VenueCaller) -> bool:
         """Take the command whose turn it is once all older ones have their answers; False where it must wait again."""
         begun = self._clock.monotonic()
         await _give_way(lane)
@@ -151,10 +151,10 @@ class Executor:
         self.supersede(lane)
         return False
 
-    def _is_overtaken(self, lane: Lane, calls: VenueCalls) -> bool:
+    def _is_overtaken(self, lane: Lane, calls: VenueCaller) -> bool:
         return calls.settings.latest_wins and lane.is_overtaken
 
-    async def _ask_of_overtaken(self, lane: Lane, calls: VenueCalls) -> Attempt | None:
+    async def _ask_of_overtaken(self, lane: Lane, calls: VenueCaller) -> Attempt | None:
         """What became of a command that a predecessor may have sent and nobody wants any more; None: send it again."""
         await asyncio.sleep(lane.not_before - self._clock.monotonic())  # before it runs: so whoever leaves can leave
         incoming = lane.take()
@@ -165,7 +165,7 @@ class Executor:
             return None
         return Attempt(incoming, cleared(incoming, _superseded(lane), found))
 
-    async def _turn(self, lane: Lane, calls: VenueCalls) -> Turn | None:
+    async def _turn(self, lane: Lane, calls: VenueCaller) -> CallPermit | None:
         """Wait for the lane's turn; None as soon as the command that would go cannot go in time."""
         while True:
             try:
@@ -176,7 +176,7 @@ class Executor:
                 if _head(lane).deadline <= self._clock.monotonic():  # else a newer one took its place just now
                     return None
 
-    async def _turn_in_time(self, lane: Lane, calls: VenueCalls) -> Turn | None:
+    async def _turn_in_time(self, lane: Lane, calls: VenueCaller) -> CallPermit | None:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as timeout:
 
@@ -195,7 +195,7 @@ class Executor:
             finally:
                 lane.changed = None
 
-    async def _leased_turn(self, lane: Lane, calls: VenueCalls) -> Turn | None:
+    async def _leased_turn(self, lane: Lane, calls: VenueCaller) -> CallPermit | None:
         while True:
             head = _head(lane)
             account, call = head.command.account, calls.venue.set_leverage(head.command)
@@ -207,7 +207,9 @@ class Executor:
             turn.unused()
             await asyncio.sleep(NO_LEASE_PAUSE)
 
-    async def _use(self, turn: Turn | None, lane: Lane, incoming: Incoming, calls: VenueCalls) -> Outcome | Refusal:
+    async def _use(
+        self, turn: CallPermit | None, lane: Lane, incoming: Command, calls: VenueCaller
+    ) -> Outcome | Refusal:
         command = incoming.command
         credentials = self._accounts.credentials(incoming.venue, command.account)
         if turn is None or self._is_expired(incoming):
@@ -234,7 +236,7 @@ class Executor:
             return await self._doubts.read_back(lane, incoming, calls) or outcome
         return await self._resolve(incoming, calls, outcome)
 
-    async def _resolve(self, incoming: Incoming, calls: VenueCalls, outcome: Outcome) -> Outcome:
+    async def _resolve(self, incoming: Command, calls: VenueCaller, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Applied):
             incoming.doubtful = False
         if isinstance(outcome, Unauthorised):
@@ -243,18 +245,18 @@ class Executor:
             await self._measure_clock(calls)
         return outcome
 
-    async def _measure_clock(self, calls: VenueCalls) -> None:
+    async def _measure_clock(self, calls: VenueCaller) -> None:
         try:
             async with asyncio.timeout(calls.settings.call_timeout):
                 await calls.measure_clock()
         except TimeoutError:
             return
 
-    def _is_expired(self, incoming: Incoming) -> bool:
+    def _is_expired(self, incoming: Command) -> bool:
         expires_at = incoming.command.expires_at
         return expires_at is not None and expires_at.timestamp() <= self._clock.wall()
 
-    def _late(self, incoming: Incoming, calls: VenueCalls, turn: Turn | None) -> Refusal:
+    def _late(self, incoming: Command, calls: VenueCaller, turn: CallPermit | None) -> Refusal:
         if turn is not None:
             turn.unused()
         command = incoming.command
@@ -266,7 +268,7 @@ class Executor:
             return Refusal(reason="venue_unavailable", message=message, retry_at=retry_at)
         return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
 
-    def _free_at(self, incoming: Incoming) -> float | None:
+    def _free_at(self, incoming: Command) -> float | None:
         """When limits and breaker would let a call like this one go, in wall seconds; None where no window holds it."""
         calls, command = self._calls[incoming.venue], incoming.command
         try:
@@ -286,17 +288,17 @@ class Executor:
             result = Refusal(reason="outcome_unknown", message=message, retry_at=result.retry_at)
         return self._refused(incoming, result)
 
-    def _refused(self, incoming: Incoming, refusal: Refusal) -> Answer:
+    def _refused(self, incoming: Command, refusal: Refusal) -> Answer:
         return answers.refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
-    def _is_last(self, calls: VenueCalls, state: RetryCallState) -> bool:
+    def _is_last(self, calls: VenueCaller, state: RetryCallState) -> bool:
         incoming = _attempt(state).incoming
         return (
             incoming.attempts >= calls.settings.max_attempts
             or self._clock.monotonic() + state.upcoming_sleep >= incoming.deadline
         )
 
-    def _back_off(self, calls: VenueCalls, state: RetryCallState) -> float:
+    def _back_off(self, calls: VenueCaller, state: RetryCallState) -> float:
         """Full jitter, the venue's own hint first; a limit's pause is waited for in the line for its permit."""
         settings = calls.settings
         slow = 1
@@ -342,7 +344,7 @@ def _superseded(lane: Lane) -> Refusal:
     return Refusal(reason="superseded", message=message, superseded_by=lane.waiting[-1].command.command_id)
 
 
-def _head(lane: Lane) -> Incoming:
+def _head(lane: Lane) -> Command:
     if lane.head is None:
         raise RuntimeError("a lane with nothing waiting has no turn")
     return lane.head

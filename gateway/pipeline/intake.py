@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.pipeline.answers import Answer, Refusal, refused, undecodable
-from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.outcomes import Refusal
+from gateway.pipeline.answers import Answer, refused, undecodable
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
 from schemas.headers import TRACEPARENT, content_type, header
@@ -46,7 +47,7 @@ class Intake:
         self._partition_of = partition_of
         self._clock = clock
 
-    def read(self, record: CommandRecord, *, suspect: bool = False) -> Incoming | Answer:
+    def read(self, record: CommandRecord, *, suspect: bool = False) -> Command | Answer:
         """The command to carry out, or the answer to give instead.
 
         `suspect`: a predecessor may have sent it. So it cannot be called expired without asking the venue, and whose
@@ -64,13 +65,13 @@ class Intake:
             refusal = Refusal(reason="outcome_unknown", message=message)
         return refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
-    def _decode(self, record: CommandRecord) -> Incoming:
+    def _decode(self, record: CommandRecord) -> Command:
         encoding = content_type(record.headers)
         if record.value is None:
             raise DecodeError("the record has no value; a command is a SetLeverage in JSON or MessagePack")
         command = decode_command(record.value, encoding)
         now = self._clock.monotonic()
-        incoming = Incoming(
+        incoming = Command(
             record, command, content_type=encoding, received_at=now, deadline=now + self._seconds_left(command)
         )
         traceparent = header(record.headers, TRACEPARENT)
@@ -82,7 +83,7 @@ class Intake:
             return self._deadlines[venue_of(command.target)]
         return command.expires_at.timestamp() - self._clock.wall()
 
-    def _refusal(self, incoming: Incoming) -> Refusal | None:
+    def _refusal(self, incoming: Command) -> Refusal | None:
         command = incoming.command
         misplaced = self._misplaced(incoming.record, command.key)
         if misplaced:

@@ -7,7 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from gateway.pipeline.record import Incoming
+from gateway.pipeline.command import Command
 from schemas import VenueName
 
 LaneKey = tuple[VenueName, str, str]
@@ -29,8 +29,8 @@ class Lane:
 
     def __init__(self, key: LaneKey) -> None:
         self.key = key
-        self.running: Incoming | None = None
-        self.waiting: deque[Incoming] = deque()
+        self.running: Command | None = None
+        self.waiting: deque[Command] = deque()
         self.answered: asyncio.Future[None] | None = None
         self.not_before = float("-inf")
         self.changed: Callable[[], None] | None = None
@@ -47,7 +47,7 @@ class Lane:
         return self.key[1]
 
     @property
-    def head(self) -> Incoming | None:
+    def head(self) -> Command | None:
         """The command that goes next."""
         return self.waiting[0] if self.waiting else None
 
@@ -67,27 +67,27 @@ class Lane:
         head = self.head
         return head is not None and len(self.waiting) > 1 and head.doubtful and not (head.attempts or head.asked)
 
-    def take(self) -> Incoming:
+    def take(self) -> Command:
         """Start the head: from here on it cannot be superseded."""
         if self.running is not None:
             raise RuntimeError(f"lane {self.key} is taken already")
         self.running = self.waiting.popleft()
         return self.running
 
-    def put_back(self) -> Incoming:
+    def put_back(self) -> Command:
         """The running command was certainly not applied: it waits again, in front."""
         command = self.finish()
         self.waiting.appendleft(command)
         return command
 
-    def finish(self) -> Incoming:
+    def finish(self) -> Command:
         """The running command has its answer."""
         if self.running is None:
             raise RuntimeError(f"lane {self.key} has nothing running")
         command, self.running = self.running, None
         return command
 
-    def supersede(self) -> list[Incoming]:
+    def supersede(self) -> list[Command]:
         """Let only the newest wait; the others, oldest first, are returned for their answer.
 
         One that may have been applied stays in front: what became of it is not known yet.
@@ -114,7 +114,7 @@ class Lanes:
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
 
-    def admit(self, command: Incoming) -> tuple[Lane, bool]:
+    def admit(self, command: Command) -> tuple[Lane, bool]:
         """Let a command wait in its lane; True where the lane is new and needs somebody to serve it."""
         lane = self._lanes.get(command.lane)
         new = lane is None

@@ -2,16 +2,16 @@
 
 from typing import Protocol
 
+from gateway.calls.observer import CallObserver
 from gateway.outcomes import Outcome
-from gateway.pipeline.record import CommandRecord, Incoming
-from gateway.venues.venue import Call
+from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, VenueName
 
 
-class Observer(Protocol):
-    """One method a thing that happens; none may raise or block."""
+class Observer(CallObserver, Protocol):
+    """One method a thing that happens to a command, beside those of its calls; none may raise or block."""
 
-    def answered(self, incoming: Incoming, event: Event, seconds: float) -> None:
+    def answered(self, incoming: Command, event: Event, seconds: float) -> None:
         """A command's answer is committed, `seconds` after the command was read."""
         ...
 
@@ -23,24 +23,12 @@ class Observer(Protocol):
         """A dead letter was left out because too many were written lately."""
         ...
 
-    def repeated(self, incoming: Incoming) -> None:
+    def repeated(self, incoming: Command) -> None:
         """A command id came again and was skipped."""
         ...
 
-    def called(self, venue: VenueName, call: Call, status: int | None, outcome: Outcome, seconds: float) -> None:
-        """A venue call ended, with an HTTP status or without an answer."""
-        ...
-
-    def retried(self, incoming: Incoming, outcome: Outcome, seconds: float) -> None:
+    def retried(self, incoming: Command, outcome: Outcome, seconds: float) -> None:
         """A call is to be repeated after a back-off of `seconds`."""
-        ...
-
-    def waited(self, venue: VenueName, seconds: float) -> None:
-        """A permit was granted after `seconds`."""
-        ...
-
-    def resized(self, venue: VenueName, limit: str, before: int, capacity: int) -> None:
-        """The venue publishes another capacity of one of its limits."""
         ...
 
     def transacted(self, partition: int, count: int, seconds: float) -> None:
@@ -51,6 +39,6 @@ class Observer(Protocol):
         """A transaction's outcome was unknown, and the partition's answers are being read to learn it."""
         ...
 
-    def failed(self, incoming: Incoming, error: BaseException) -> None:
+    def failed(self, incoming: Command, error: BaseException) -> None:
         """A bug: the command is answered `outcome_unknown` and the gateway goes on."""
         ...

@@ -11,21 +11,22 @@ from typing import Literal, TypeVar
 
 from msgspec import Struct
 
+from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
+from gateway.outcomes import Refusal
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint, Ledger
+from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
+from gateway.ownership.repeats import Repeats, RepeatWindow
 from gateway.pipeline import answers
-from gateway.pipeline.answers import Answer, Refusal
+from gateway.pipeline.answers import Answer
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.doubt import Accounts
 from gateway.pipeline.execute import Executor
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lanes import Lane, Lanes
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint, Ledger
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.ports import AnswerLog, NotOwnerError, Ownership
-from gateway.pipeline.record import CommandRecord, Incoming
-from gateway.pipeline.repeats import Repeats, RepeatWindow
 from gateway.pipeline.settle import Settlement
 from schemas import VenueName
 
@@ -52,7 +53,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     policy: PartitionPolicy
     intake: Intake
-    calls: Mapping[VenueName, VenueCalls]
+    calls: Mapping[VenueName, VenueCaller]
     accounts: Accounts
     brake: Brake
     clock: Clock
@@ -211,7 +212,7 @@ class Partition:
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)
-        incoming = read if isinstance(read, Incoming) else read.incoming
+        incoming = read if isinstance(read, Command) else read.incoming
         if incoming is not None and self._is_repeat(incoming):
             return None
         if isinstance(read, Answer):
@@ -221,7 +222,7 @@ class Partition:
             return None
         return self._admit(read)
 
-    def _is_repeat(self, incoming: Incoming) -> bool:
+    def _is_repeat(self, incoming: Command) -> bool:
         command = incoming.command
         repeat = self._repeats.is_repeat(command.key, command.command_id, self._parts.clock.wall())
         if repeat and self._ledger is not None:
@@ -231,7 +232,7 @@ class Partition:
             self._repeats.open(command.key, command.command_id)
         return repeat
 
-    def _admit(self, incoming: Incoming) -> Lane | None:
+    def _admit(self, incoming: Command) -> Lane | None:
         lane, new = self._lanes.admit(incoming)
         if new and incoming.offset < self._quarantined_below:  # newer ones are not sent before it is answered
             incoming.doubtful = True

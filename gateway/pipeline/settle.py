@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.clock import Clock
+from gateway.ownership.ledger import Ledger, LogPosition
+from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
 from gateway.pipeline.answers import Answer, out_records
-from gateway.pipeline.ledger import Ledger, Mark
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.ports import AnswerLog, NotOwnerError, Ownership
 
 MAX_ANSWERS = 500  # a transaction; keeps it well below the broker's request size
 
@@ -90,7 +90,7 @@ class Settlement:
         partition = batch[0][0].record.partition
         self._observer.transacted(partition, len(batch), self._clock.monotonic() - begun)
 
-    async def _write(self, batch: list[Answer]) -> Mark:
+    async def _write(self, batch: list[Answer]) -> LogPosition:
         start = self._ledger.end
         while True:
             records = [
@@ -108,7 +108,7 @@ class Settlement:
             if not batch:
                 return mark
 
-    async def _find_out(self, start: Mark) -> tuple[set[int], Mark]:
+    async def _find_out(self, start: LogPosition) -> tuple[set[int], LogPosition]:
         """Read what became of the transaction, as often as it takes to reach the broker."""
         pause = 0.05
         while True:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.settings import AccountSettings, CredentialSettings
+from gateway.settings.tree import AccountSettings, CredentialSettings
 from gateway.simulator.accounts import SimulatedAccount
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from gateway.settings import LoggingSettings
+from gateway.settings.tree import LoggingSettings
 from schemas import SetLeverage
 from schemas.targets import venue_of
 

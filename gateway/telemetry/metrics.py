@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
-from gateway.release import version
 from gateway.venues.venue import Purpose
+from gateway.version import version
 from schemas import Reason, VenueName
 
 VENUES: tuple[VenueName, ...] = get_args(VenueName)

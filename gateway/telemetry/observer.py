@@ -3,7 +3,7 @@
 import structlog
 
 from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
-from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
 from gateway.venues.venue import Call
@@ -18,7 +18,7 @@ class Telemetry:
         self._metrics = metrics
         self._log = structlog.get_logger("gateway")
 
-    def answered(self, incoming: Incoming, event: Event, seconds: float) -> None:
+    def answered(self, incoming: Command, event: Event, seconds: float) -> None:
         """Count the answer by its outcome; log it with the command's id, venue and account."""
         outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
         self._metrics.commands_total.labels(incoming.venue, outcome).inc()
@@ -41,7 +41,7 @@ class Telemetry:
         """Count a dead letter left out."""
         self._metrics.dead_letters_braked_total.labels(venue).inc()
 
-    def repeated(self, incoming: Incoming) -> None:
+    def repeated(self, incoming: Command) -> None:
         """Count and log a repeat."""
         self._metrics.repeats_total.labels(venue_of(incoming.command.target)).inc()
         command_log(incoming.command).info("skipped_repeat", offset=incoming.offset)
@@ -57,7 +57,7 @@ class Telemetry:
         elif isinstance(outcome, Unauthorised):
             self._log.error("refused_keys", venue=venue, code=outcome.code, message=outcome.message)
 
-    def retried(self, incoming: Incoming, outcome: Outcome, seconds: float) -> None:
+    def retried(self, incoming: Command, outcome: Outcome, seconds: float) -> None:
         """Count and log a call that will be made again."""
         kind = _retry_kind(outcome)
         self._metrics.retries_total.labels(incoming.venue, kind).inc()
@@ -88,7 +88,7 @@ class Telemetry:
         self._metrics.transactions_total.labels("unknown").inc()
         self._log.warning("lost_transaction", partition=partition, error=repr(error))
 
-    def failed(self, incoming: Incoming, error: BaseException) -> None:
+    def failed(self, incoming: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""
         command_log(incoming.command).error("failed_command", exc_info=error)
 

@@ -6,9 +6,9 @@ Everything else is counted where it happens; `app` owns the task.
 import asyncio
 from collections.abc import Mapping
 
+from gateway.calls.venue_caller import VenueCaller
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
-from gateway.pipeline.call import VenueCalls
 from gateway.telemetry.metrics import Metrics
 from schemas import VenueName
 
@@ -19,7 +19,7 @@ class Sampler:
     """Looks at the parts once a second."""
 
     def __init__(
-        self, metrics: Metrics, *, group: Group, permits: Permits, calls: Mapping[VenueName, VenueCalls]
+        self, metrics: Metrics, *, group: Group, permits: Permits, calls: Mapping[VenueName, VenueCaller]
     ) -> None:
         self._metrics = metrics
         self._group = group

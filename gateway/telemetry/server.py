@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from gateway.addresses import parse_listen
+from gateway.settings.addresses import parse_listen
 from gateway.telemetry.metrics import Metrics
 
 Verdict = tuple[bool, dict[str, Any]]

@@ -21,7 +21,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     largest_answer_bytes: int = LARGEST_ANSWER_BYTES
 
 
-class HttpAnswer(Struct, frozen=True, kw_only=True):
+class HttpReply(Struct, frozen=True, kw_only=True):
     """What came back; header names are looked up without regard to case (the mapping is case-insensitive)."""
 
     status: int

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 
 KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
 CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
@@ -65,7 +65,7 @@ class VenueSession:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         """Send once; nothing is retried here."""
         try:
             async with asyncio.timeout(self._call_timeout):
@@ -77,7 +77,7 @@ class VenueSession:
         except PERHAPS_SENT as error:
             return Ambiguous(message=f"no whole answer: {_kind(error)}")
 
-    async def _exchange(self, request: HttpRequest) -> HttpAnswer | Ambiguous:
+    async def _exchange(self, request: HttpRequest) -> HttpReply | Ambiguous:
         if self._session is None:
             raise RuntimeError("the session is not started")
         url = URL(self._base + request.target, encoded=True)
@@ -91,7 +91,7 @@ class VenueSession:
         if body is None:
             message = f"an answer of more than {request.largest_answer_bytes} bytes"
             return Ambiguous(message=message, http_status=response.status)
-        return HttpAnswer(status=response.status, headers=response.headers, body=body)
+        return HttpReply(status=response.status, headers=response.headers, body=body)
 
 
 async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:

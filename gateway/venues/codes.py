@@ -12,7 +12,7 @@ from gateway.outcomes import (
     Ambiguous,
     ClockSkewed,
     Outcome,
-    Refused,
+    Rejected,
     Throttled,
     Unauthorised,
     Unavailable,
@@ -47,7 +47,7 @@ def outcome_of(kind: CodeClass, said: Said) -> Outcome:
     code, message, status = said.code, clean(said.message), said.http_status
     match kind:
         case "refused":
-            return Refused(code=code, message=message, http_status=status)
+            return Rejected(code=code, message=message, http_status=status)
         case "throttled" | "banned":
             return Throttled(
                 code=code,

@@ -1,6 +1,6 @@
 """The three kinds of signing key, and reading an account's credentials from its files.
 
-`gateway.accounts` loads them at start and again when the files change; `signing` in each venue's room uses them.
+`gateway.venues.accounts` loads them at start and again when the files change; `signing` in each venue's room uses them.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.settings import CredentialSettings
+from gateway.settings.tree import CredentialSettings
 from gateway.venues.credentials import Credentials, SigningKey
 
 SMALLEST_RSA_BITS = 2048

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.outcomes import Outcome
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import SetLeverage, VenueName
 
@@ -61,15 +61,15 @@ class Venue(Protocol):
         """The request as it goes on the wire, valid for the venue's receive window (5 s) from `timestamp_ms`."""
         ...
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """What an answer to `set_leverage` means."""
         ...
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """What an answer to `read_back` means; Applied carries the leverage found, whatever it is."""
         ...
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         """The venue's clock in milliseconds since 1970 UTC; None where the answer does not tell."""
         ...
 
@@ -77,10 +77,10 @@ class Venue(Protocol):
         """The call that tells the venue's limits as they are now; None where it publishes none."""
         ...
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:
         """The capacities that an answer to `limits_call` tells, by a limit's name; none where it tells none."""
         ...
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         """What the answer's headers say is used."""
         ...

@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from deploy.kafka.broker import Cluster
-from gateway.settings import LoggingSettings
+from gateway.settings.tree import LoggingSettings
 from schemas import BinanceUsdm, SetLeverage, encode
 from tests.app.processes import GatewayProcess
 from tests.app.rig import Rig, deployed

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0

@@ -19,7 +19,7 @@ from msgspec import Struct
 from gateway.app import VENUES, Gateway
 from gateway.clock import SystemClock
 from gateway.kafka.topics import create_topics
-from gateway.settings import (
+from gateway.settings.tree import (
     AccountSettings,
     HttpSettings,
     KafkaSettings,

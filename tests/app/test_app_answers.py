@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.app import Gateway
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 from gateway.simulator import Fault
 from schemas import (
     JSON,

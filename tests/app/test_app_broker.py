@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from deploy.kafka.broker import Cluster
 from gateway.app import Gateway
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from gateway.simulator import Fault
 from schemas import BinanceUsdm, LeverageChanged, SetLeverage, Ztdx
 from tests.app.processes import until

@@ -7,15 +7,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, RequestTimedOutError
 
-from gateway.kafka.claim import Claim, Membership
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint, Mark
-from gateway.pipeline.ports import NotOwnerError
+from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ports import NotOwnerError
 from tests.clocks import FakeClock
 
 TP = TopicPartition("commands", 0)
-OPEN = {TP: Checkpoint(5, Mark(3, 1), clean=False)}
-CLEAN = {TP: Checkpoint(5, Mark(3, 1), clean=True)}
+OPEN = {TP: Checkpoint(5, LogPosition(3, 1), clean=False)}
+CLEAN = {TP: Checkpoint(5, LogPosition(3, 1), clean=True)}
 SESSION = 10.0
 
 
@@ -111,7 +111,7 @@ async def test_a_refused_commit_loses_the_membership_for_good(
     with pytest.raises(NotOwnerError):
         await membership.commit(OPEN)
     assert consumer.commits == []
-    assert not Claim(membership, TP).held
+    assert not PartitionOwnership(membership, TP).held
 
 
 async def test_a_broker_that_does_not_answer_loses_nothing_and_renews_nothing(
@@ -152,4 +152,4 @@ async def test_a_commit_that_waited_behind_the_last_one_is_not_sent_after_it(
 
 
 async def test_where_nothing_was_committed_a_partition_starts_at_its_beginning_and_unclean(membership: Membership):
-    assert await Claim(membership, TP).committed() == Checkpoint(3, Mark(0, 0), clean=False)
+    assert await PartitionOwnership(membership, TP).committed() == Checkpoint(3, LogPosition(0, 0), clean=False)

@@ -7,7 +7,7 @@ from itertools import count, pairwise
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.settings.tree import Settings
 from gateway.simulator import Fault
 from schemas import BinancePortfolio, BinanceUsdm, LeverageChanged, LeverageRejected, Okx, SetLeverage, Target, Ztdx
 from tests.app.processes import PARTITIONS, GatewayProcess, until

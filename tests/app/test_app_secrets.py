@@ -10,11 +10,11 @@ import pytest_asyncio
 from aiohttp import ClientSession
 from msgspec.structs import replace
 
-from gateway.accounts import Accounts
-from gateway.settings import AccountSettings, CredentialSettings, LoggingSettings, Settings
-from gateway.settings_checks import secret_texts
+from gateway.settings.checks import secret_texts
+from gateway.settings.tree import AccountSettings, CredentialSettings, LoggingSettings, Settings
 from gateway.simulator import Fault, Simulator, demo_accounts
 from gateway.telemetry.logging import Guard
+from gateway.venues.accounts import Accounts
 from gateway.venues.credentials import Credentials
 from schemas import (
     BinanceMargin,

@@ -10,7 +10,7 @@ import sys
 from typing import get_args
 
 from gateway.clock import SystemClock
-from gateway.settings import LimitSettings, VenueSettings
+from gateway.settings.tree import LimitSettings, VenueSettings
 from schemas import VenueName
 from tests.faults.desk import open_desk, target
 from tests.faults.latency import Account, latencies, p99

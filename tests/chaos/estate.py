@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gateway.settings import Topics
+from gateway.settings.tree import Topics
 from gateway.simulator import SimulatedAccount, accounts
 from gateway.simulator.config import account_table
 from tests.chaos.generator import Plan

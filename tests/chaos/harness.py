@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from deploy.kafka.broker import Cluster
 from gateway.kafka.topics import create_topics
-from gateway.settings import KafkaSettings, Settings
+from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import Topics
 from tests.chaos.checker import check, unanswered
 from tests.chaos.collect import collect

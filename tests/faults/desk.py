@@ -14,13 +14,13 @@ import structlog
 
 from gateway.app import Gateway
 from gateway.clock import Clock
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint, Mark
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ports import OutRecord, Tail
+from gateway.ownership.repeats import RepeatWindow
+from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.partition import Partition
-from gateway.pipeline.ports import OutRecord, Tail
-from gateway.pipeline.record import CommandRecord
-from gateway.pipeline.repeats import RepeatWindow
-from gateway.settings import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
+from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
 from gateway.simulator.config import account_settings
 from gateway.simulator.journal import Entry
@@ -78,7 +78,7 @@ class MemoryOwnership:
     held = True
 
     async def committed(self) -> Checkpoint:
-        return Checkpoint(0, Mark(0, 0), clean=True)
+        return Checkpoint(0, LogPosition(0, 0), clean=True)
 
     async def renew(self, checkpoint: Checkpoint) -> None:
         return
@@ -103,7 +103,7 @@ class MemoryLog:
     async def fence(self) -> None:
         return
 
-    async def write(self, records: Sequence[OutRecord]) -> Mark:
+    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
         for record in records:
             if record.topic == "dead_letters":
                 self.dead_letters.append(record)
@@ -114,10 +114,10 @@ class MemoryLog:
                 continue
             self.events.append(event)
             self.answer(event.command_id).set_result(event)
-        return Mark(len(self.events), len(self.dead_letters))
+        return LogPosition(len(self.events), len(self.dead_letters))
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
-        return Tail((), Mark(0, 0))
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
+        return Tail((), LogPosition(0, 0))
 
 
 class Desk:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.settings import LimitSettings, VenueSettings
+from gateway.settings.tree import LimitSettings, VenueSettings
 from schemas import VenueName
 from tests.faults.desk import Desk, open_desk, target
 from tests.faults.jump import clock, jumping

@@ -12,7 +12,7 @@ import structlog
 
 from gateway.app import Gateway
 from gateway.clock import SystemClock
-from gateway.settings import (
+from gateway.settings.tree import (
     KafkaSettings,
     LimitSettings,
     RedisSettings,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.settings import PipelineSettings, VenueSettings
+from gateway.settings.tree import PipelineSettings, VenueSettings
 from gateway.simulator.config import account_table
 from schemas import Event, LeverageRejected, VenueName
 from tests.faults.desk import Desk, account, open_desk, target

@@ -8,16 +8,16 @@ from aiokafka.errors import KafkaError
 import schemas
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.pipeline.ledger import Mark
-from gateway.pipeline.ports import OutRecord
-from gateway.pipeline.repeats import RepeatWindow
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import OutRecord
+from gateway.ownership.repeats import RepeatWindow
 from schemas import decode_event
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
 
-START = Mark(0, 0)
+START = LogPosition(0, 0)
 EVENT = Path(schemas.__file__).parent / "generated" / "examples" / "leverage-rejected.expired.json"
 
 
@@ -46,7 +46,7 @@ def answer(offset: int, topic="events") -> OutRecord:
     return OutRecord(topic, b"k", b"not an event", [(COMMAND_OFFSET, b"%d" % offset)])
 
 
-async def offsets(log: KafkaAnswerLog, start: Mark = START, window: RepeatWindow | None = None) -> list[int]:
+async def offsets(log: KafkaAnswerLog, start: LogPosition = START, window: RepeatWindow | None = None) -> list[int]:
     return [answered.command_offset for answered in (await log.read(start, window)).answers]
 
 
@@ -58,10 +58,10 @@ async def test_what_was_committed_is_read_back_to_the_end(open_log):
 
     tail = await log.read(START)
 
-    assert first == Mark(2, 0)
-    assert second == Mark(4, 1)  # the commit marker takes an offset too
+    assert first == LogPosition(2, 0)
+    assert second == LogPosition(4, 1)  # the commit marker takes an offset too
     assert [answered.command_offset for answered in tail.answers] == [5, 6, 7, 8]
-    assert tail.end == Mark(5, 2)
+    assert tail.end == LogPosition(5, 2)
     assert await offsets(log, second) == []
 
 

@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from gateway.kafka.connection import client_options
-from gateway.kafka.tls import CertificateError
-from gateway.settings import KafkaSettings
+from gateway.settings.certificates import CertificateError
+from gateway.settings.tree import KafkaSettings
 
 
 async def test_every_kind_of_client_takes_the_options(tmp_path):

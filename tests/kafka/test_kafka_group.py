@@ -6,7 +6,7 @@ from typing import Any, cast
 from aiokafka.cluster import ClusterMetadata
 
 from gateway.kafka.group import Group
-from gateway.settings import KafkaSettings
+from gateway.settings.tree import KafkaSettings
 from tests.clocks import FakeClock
 
 NONE: Any = None

@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.topics import check_topics, create_topics, wanted_configs
-from gateway.settings import KafkaSettings, Settings
+from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import Topics
 
 

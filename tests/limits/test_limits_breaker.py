@@ -1,6 +1,6 @@
 """The breaker: opens after failures in a row, probes once at a time, closes on success."""
 
-from gateway.limits.breaker import Breaker, BreakerPolicy
+from gateway.calls.breaker import Breaker, BreakerPolicy
 
 START = 1000.0
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.limits.budget import Budget, Request
 from gateway.limits.limit import Cost, Limit
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 
 START = 1000.0
 ADDRESS = Limit(name="address", scope="ip", capacity=10, window=1.0)

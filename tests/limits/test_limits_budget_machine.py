@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from gateway.limits.budget import Budget, Key, Request
 from gateway.limits.limit import Cost, Limit
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 
 LIMITS = (
     Limit(name="slow", scope="ip", capacity=2, window=7.0),

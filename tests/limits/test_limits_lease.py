@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.limits.allotment import Allotment
 from gateway.limits.bucket import Bucket
-from gateway.limits.lease import Lease
 
 START = 1000.0
 TERM = START + 2.0
@@ -11,8 +11,8 @@ CALL_TIMEOUT = 0.5
 GROWN = START + 1.51  # a call's timeout and a window of one second later
 
 
-def shared(capacity: int = 40, share: float = 0.25) -> tuple[Bucket, Lease]:
-    lease = Lease(share, call_timeout=CALL_TIMEOUT)
+def shared(capacity: int = 40, share: float = 0.25) -> tuple[Bucket, Allotment]:
+    lease = Allotment(share, call_timeout=CALL_TIMEOUT)
     lease.open(until=TERM)
     return Bucket(capacity, 1.0, lease=lease), lease
 

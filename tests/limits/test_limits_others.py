@@ -132,11 +132,11 @@ def test_no_order_of_answers_makes_the_count_too_low_or_leaves_it_wrong(steps: l
             on_their_way.append((ours, used, foreign))
         elif step == "lose" and on_their_way:
             ours, _, _ = on_their_way.pop(number % len(on_their_way))
-            others.lost(ours, now)
+            others.unanswered(ours, now)
             lost += ours.weight
         elif step == "answer" and on_their_way:
             ours, told, then = on_their_way.pop(number % len(on_their_way))
-            others.told(ours, told, now, wall(now))
+            others.observe(ours, told, now, wall(now))
             answered.append((told, then))
     if not answered:
         return

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.limits.permits import LimitLoweredError, Permit, Permits
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 from tests.limits.simulation import SimulatedLoop, simulate
 
 LIMITS = (

@@ -17,7 +17,7 @@ from gateway.limits.limit import Cost, Limit
 from gateway.limits.permits import Permits
 from gateway.limits.redis_store import RedisStore
 from gateway.limits.shared import DEADLINE, LEASE, Ask, ScopeAsk, Shared, StoreGoneError
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")

@@ -10,7 +10,7 @@ import pytest
 from gateway.limits.limit import Cost, Limit
 from gateway.limits.permits import Permits
 from gateway.limits.shared import LEASE, Shared
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 from tests.limits.scripted_store import ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, simulate
 

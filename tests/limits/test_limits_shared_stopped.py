@@ -9,7 +9,7 @@ from typing import Any
 from gateway.limits.limit import Cost, Limit
 from gateway.limits.permits import Permit, Permits
 from gateway.limits.shared import LEASE, Ask, Reply, Shared
-from gateway.settings import LimitSettings
+from gateway.settings.tree import LimitSettings
 from tests.limits.scripted_store import ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, Stop, StoppingLoop, simulate
 

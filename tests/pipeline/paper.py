@@ -6,15 +6,15 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from gateway.calls.venue_caller import VenueCaller
 from gateway.limits.permits import Permits
-from gateway.outcomes import Ambiguous, Unavailable
-from gateway.pipeline.answers import Answer, Refusal
-from gateway.pipeline.call import VenueCalls
+from gateway.outcomes import Ambiguous, Refusal, Unavailable
+from gateway.pipeline.answers import Answer
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.execute import Executor
 from gateway.pipeline.lanes import Lane, Lanes
-from gateway.pipeline.record import CommandRecord, Incoming
-from gateway.settings import LimitSettings, VenueSettings
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.settings.tree import LimitSettings, VenueSettings
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
 from schemas.codec import JSON, ContentType
@@ -48,10 +48,10 @@ def record(asked: SetLeverage, offset: int = 0, *, encoding: ContentType = JSON,
     return CommandRecord(partition, offset, int(NOON * 1000), asked.key.encode(), encode(asked, encoding), headers)
 
 
-def incoming(number: int = 1, *, deadline: float = 1e9, offset: int | None = None, **more: Any) -> Incoming:
+def incoming(number: int = 1, *, deadline: float = 1e9, offset: int | None = None, **more: Any) -> Command:
     asked = command(number, **more)
     place = number if offset is None else offset
-    return Incoming(record(asked, place), asked, content_type=JSON, received_at=0.0, deadline=deadline)
+    return Command(record(asked, place), asked, content_type=JSON, received_at=0.0, deadline=deadline)
 
 
 class LoopClock:
@@ -74,7 +74,7 @@ class Script:
         self.answers = list(answers)
         self.sent: list[tuple[float, str]] = []
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         loop = asyncio.get_running_loop()
         self.sent.append((loop.time(), f"{request.method} {request.target.partition('&account')[0]}"))
         answer = (
@@ -84,7 +84,7 @@ class Script:
             await asyncio.sleep(answer)
             answer = self.answers.pop(0)
         if isinstance(answer, tuple):
-            return HttpAnswer(status=answer[0], headers={}, body=str(answer[1]).encode())
+            return HttpReply(status=answer[0], headers={}, body=str(answer[1]).encode())
         return answer
 
 
@@ -130,7 +130,7 @@ class Bench:
         permits = self.permits = Permits(self.clock)
         self.venue = PaperVenue("binance_usdm", capacity, reads_back=reads_back)
         permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitSettings(assume_spent_at_start=False)})
-        self.calls = VenueCalls(
+        self.calls = VenueCaller(
             self.venue,
             VenueSettings(**({"call_timeout": 1.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)),
             sender=script,
@@ -159,13 +159,13 @@ class Bench:
         done.set_result(None)
         return done
 
-    def admit(self, *commands: Incoming) -> Lane:
+    def admit(self, *commands: Command) -> Lane:
         for one in commands:
             lane, _ = self.lanes.admit(one)
             self.executor.supersede(lane)
         return lane
 
-    async def answer(self, *commands: Incoming) -> Event:
+    async def answer(self, *commands: Command) -> Event:
         lane = self.admit(*commands)
         await self.executor.answer_next(lane)
         return self.event
@@ -201,7 +201,7 @@ class Quiet:
     def __init__(self, failures: list[BaseException]) -> None:
         self._failures = failures
 
-    def failed(self, _incoming: Incoming, error: BaseException) -> None:
+    def failed(self, _incoming: Command, error: BaseException) -> None:
         self._failures.append(error)
 
     def __getattr__(self, name: str) -> Any:

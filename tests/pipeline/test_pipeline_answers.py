@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refused, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.pipeline import answers
-from gateway.pipeline.answers import Refusal, out_records
-from gateway.pipeline.record import CommandRecord, Incoming
+from gateway.pipeline.answers import out_records
+from gateway.pipeline.command import Command, CommandRecord
 from schemas import LeverageRejected, decode_event
 from schemas.codec import JSON, MSGPACK
 from tests.clocks import NOON
@@ -42,7 +42,7 @@ def test_a_change_is_an_event_and_the_lanes_state_with_the_same_bytes_and_header
 
 def test_the_answer_comes_in_the_commands_encoding():
     asked = command(1)
-    one = Incoming(record(asked, encoding=MSGPACK), asked, content_type=MSGPACK, received_at=0.0, deadline=1.0)
+    one = Command(record(asked, encoding=MSGPACK), asked, content_type=MSGPACK, received_at=0.0, deadline=1.0)
     event, _ = written(answers.changed(one, Applied(), topic=TOPIC, now=NOON))
     assert dict(event.headers)["content-type"] == b"application/msgpack"
     assert decode_event(event.value, MSGPACK).command_id == "c1"
@@ -59,7 +59,7 @@ def test_a_dead_letter_is_the_commands_bytes_with_what_went_wrong():
     base = record(asked, 42)
     own = [("x", b"1"), ("__gateway.errors.reason", b"old"), ("gateway-command-offset", b"9"), ("x", b"2")]
     one = CommandRecord(0, 42, 1_795_262_400_123, base.key, base.value, own)
-    carried = Incoming(one, asked, content_type=JSON, received_at=0.0, deadline=1.0)
+    carried = Command(one, asked, content_type=JSON, received_at=0.0, deadline=1.0)
     carried.attempts = 3
     event, letter = written(answers.rejected(carried, Unavailable(message="down"), topic=TOPIC, now=NOON))
     assert decode_event(event.value).dead_lettered
@@ -92,7 +92,7 @@ def test_what_cannot_be_decoded_is_a_dead_letter_and_no_event():
 
 
 REASONS = [
-    (Refused(code="-4028", message="m", http_status=400), "venue_rejected", False),
+    (Rejected(code="-4028", message="m", http_status=400), "venue_rejected", False),
     (Throttled(retry_after=3.0), "rate_limited", True),
     (Unavailable(), "venue_unavailable", True),
     (ClockSkewed(), "venue_unavailable", True),
@@ -114,7 +114,7 @@ def test_each_outcome_has_its_reason_and_is_dead_lettered_where_a_redrive_may_he
 def test_a_doubtful_command_is_unknown_whatever_came_last():
     one = incoming(1)
     one.doubtful = True
-    assert answers.rejected(one, Refused(message="no"), topic=TOPIC, now=NOON).event.reason == "outcome_unknown"
+    assert answers.rejected(one, Rejected(message="no"), topic=TOPIC, now=NOON).event.reason == "outcome_unknown"
 
 
 @pytest.mark.parametrize(

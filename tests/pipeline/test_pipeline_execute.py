@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.outcomes import Ambiguous, Unavailable
-from gateway.pipeline.answers import Refusal
+from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time

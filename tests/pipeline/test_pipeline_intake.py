@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.pipeline.answers import Answer, out_records
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.record import CommandRecord, Incoming
 from gateway.venues.catalogue import venues
 from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, encode
 from schemas.codec import JSON, MSGPACK
@@ -106,7 +106,7 @@ def test_what_breaks_a_rule_is_answered_with_the_rule(bad, reason, says):
 def test_a_good_command_is_taken_in_with_its_deadline_and_trace():
     headers = (("traceparent", b"00-abc"), ("traceparent", b"00-def-1"))
     taken = intake().read(changed(GOOD, headers=headers))
-    assert isinstance(taken, Incoming)
+    assert isinstance(taken, Command)
     assert taken.deadline == taken.received_at + 30.0
     assert taken.traceparent == b"00-def-1"
     assert taken.content_type == JSON
@@ -114,23 +114,23 @@ def test_a_good_command_is_taken_in_with_its_deadline_and_trace():
 
 def test_without_expires_at_the_venues_deadline_counts():
     taken = intake().read(record(command()))
-    assert isinstance(taken, Incoming)
+    assert isinstance(taken, Command)
     assert taken.deadline == taken.received_at + 60.0
 
 
 def test_msgpack_is_read_as_msgpack():
     taken = intake().read(record(command(), encoding=MSGPACK))
-    assert isinstance(taken, Incoming)
+    assert isinstance(taken, Command)
     assert taken.content_type == MSGPACK
 
 
 def test_the_partition_check_can_be_turned_off():
-    assert isinstance(intake(partition_of=None).read(changed(GOOD, partition=3)), Incoming)
+    assert isinstance(intake(partition_of=None).read(changed(GOOD, partition=3)), Command)
 
 
 def test_what_a_predecessor_may_have_sent_is_not_called_expired():
     expired = record(command(expires_in=-0.5))
-    assert isinstance(intake().read(expired, suspect=True), Incoming)
+    assert isinstance(intake().read(expired, suspect=True), Command)
     assert isinstance(intake().read(record(command(leverage=0, expires_in=-0.5)), suspect=True), Answer)
 
 

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.pipeline.ledger import Checkpoint, Ledger, Mark
+from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
 
 
 class AnswerTopics:
@@ -14,17 +14,17 @@ class AnswerTopics:
         self.logs: tuple[list[int | None], list[int | None]] = ([], [])
 
     @property
-    def end(self) -> Mark:
-        return Mark(len(self.logs[0]), len(self.logs[1]))
+    def end(self) -> LogPosition:
+        return LogPosition(len(self.logs[0]), len(self.logs[1]))
 
-    def commit(self, answers: list[tuple[int, bool]]) -> Mark:
+    def commit(self, answers: list[tuple[int, bool]]) -> LogPosition:
         for offset, unreadable in answers:
             self.logs[unreadable].append(offset)
         for log in self.logs:
             log.append(None)
         return self.end
 
-    def tail(self, mark: Mark) -> list[int]:
+    def tail(self, mark: LogPosition) -> list[int]:
         return [
             offset for log, start in zip(self.logs, mark, strict=True) for offset in log[start:] if offset is not None
         ]
@@ -40,8 +40,8 @@ class Owners(RuleBasedStateMachine):
         self.answered: set[int] = set()
         self.skipped: set[int] = set()
         self.unanswered: set[int] = set()
-        self.committed = Checkpoint(0, Mark(0, 0), clean=False)
-        self.ledger = Ledger(self.committed, Mark(0, 0))
+        self.committed = Checkpoint(0, LogPosition(0, 0), clean=False)
+        self.ledger = Ledger(self.committed, LogPosition(0, 0))
 
     @rule(count=st.integers(1, 5))
     def produce(self, count: int) -> None:
@@ -132,16 +132,16 @@ TestOwners.settings = settings(max_examples=150, stateful_step_count=40, deadlin
 
 def test_metadata_that_is_not_ours_means_read_everything_and_trust_nothing():
     for metadata in ("", "2 1 1 clean", "1 x 1 clean", "1 1 clean", "someone else's"):
-        assert Checkpoint.read(7, metadata) == Checkpoint(7, Mark(0, 0), clean=False)
+        assert Checkpoint.read(7, metadata) == Checkpoint(7, LogPosition(0, 0), clean=False)
 
 
 def test_checkpoint_survives_its_own_metadata():
     for clean in (True, False):
-        point = Checkpoint(42, Mark(17, 3), clean)
+        point = Checkpoint(42, LogPosition(17, 3), clean)
         assert Checkpoint.read(42, point.metadata) == point
 
 
 def test_a_transaction_of_one_topic_does_not_move_the_others_end_back():
-    ledger = Ledger(Checkpoint(0, Mark(5, 5), clean=True), Mark(5, 5))
-    ledger.advance(Mark(9, 2))
-    assert ledger.end == Mark(9, 5)
+    ledger = Ledger(Checkpoint(0, LogPosition(5, 5), clean=True), LogPosition(5, 5))
+    ledger.advance(LogPosition(9, 2))
+    assert ledger.end == LogPosition(9, 5)

@@ -5,13 +5,13 @@ from random import Random
 
 import pytest
 
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
+from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint, Mark
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
-from gateway.pipeline.ports import Answered, NotOwnerError, Tail
-from gateway.pipeline.repeats import RepeatWindow
 from schemas import BinanceUsdm, decode_event
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
@@ -21,7 +21,7 @@ class Topics:
     """Both ports in one: what was done, in order, and what the answer topics hold."""
 
     def __init__(self, checkpoint=None, *, end=0, answered=()):
-        self.checkpoint = checkpoint or Checkpoint(0, Mark(0, 0), clean=True)
+        self.checkpoint = checkpoint or Checkpoint(0, LogPosition(0, 0), clean=True)
         self.answered = list(answered)
         self.done = []
         self.events = []
@@ -51,13 +51,13 @@ class Topics:
 
     async def read(self, start, window=None):
         self._do("read")
-        return Tail(self.answered, Mark(len(self.answered), 0))
+        return Tail(self.answered, LogPosition(len(self.answered), 0))
 
     async def write(self, records):
         if not self.held:
             raise NotOwnerError
         self.events += [decode_event(one.value) for one in records if one.topic == "events"]
-        return Mark(len(self.answered) + len(self.events), 0)
+        return LogPosition(len(self.answered) + len(self.events), 0)
 
 
 class Owner:
@@ -138,7 +138,7 @@ def test_taking_over_reads_asks_takes_the_id_asks_again_and_only_then_reads_the_
         assert owner.partition.state == "running"
         assert not owner.topics.checkpoint.clean, "from now on a call may be in flight"
 
-    owning(scenario, Topics(Checkpoint(5, Mark(2, 0), clean=True)))
+    owning(scenario, Topics(Checkpoint(5, LogPosition(2, 0), clean=True)))
 
 
 @pytest.mark.parametrize("step", ["committed", "renew", "fence", "end", "read"])
@@ -159,7 +159,7 @@ def test_what_was_answered_before_is_not_answered_again():
         await asyncio.sleep(1.0)
         assert owner.told == [("c0", "changed"), ("c2", "changed")]
 
-    answered = [Answered(1, "binance_usdm:a", "c1", NOON)]
+    answered = [LoggedAnswer(1, "binance_usdm:a", "c1", NOON)]
     owning(scenario, Topics(answered=answered))
 
 
@@ -172,7 +172,8 @@ def test_an_id_that_was_answered_before_is_skipped_and_its_offset_passed():
         assert owner.partition.checkpoint().offset == 4
 
     owning(
-        scenario, Topics(Checkpoint(3, Mark(0, 0), clean=True), answered=[Answered(1, "binance_usdm:a", "c1", NOON)])
+        scenario,
+        Topics(Checkpoint(3, LogPosition(0, 0), clean=True), answered=[LoggedAnswer(1, "binance_usdm:a", "c1", NOON)]),
     )
 
 
@@ -183,7 +184,7 @@ def test_after_an_unclean_end_what_may_be_in_flight_waits_and_what_came_later_do
         assert [value for _, value in owner.sent] == ["6", "5"]
         assert owner.sent[0][0] < 1.0 <= owner.sent[1][0]
 
-    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=1), quarantine=1.0)
+    owning(scenario, Topics(Checkpoint(0, LogPosition(0, 0), clean=False), end=1), quarantine=1.0)
 
 
 def test_nothing_is_sent_once_the_partition_is_lost_although_the_lease_runs():
@@ -237,7 +238,7 @@ def test_draining_starts_nothing_answers_what_is_in_flight_and_leaves_clean():
         owner.feed(symbol(1, "BUSY"))
         point = await owner.partition.drain(5.0)
         assert owner.told == [("c0", "changed")]
-        assert point == Checkpoint(1, Mark(0, 0), clean=True)
+        assert point == Checkpoint(1, LogPosition(0, 0), clean=True)
         assert len(owner.sent) == 1
         owner.feed(symbol(2, "LATE"))
         assert owner.partition.checkpoint().offset == 1, "what comes while draining is the next owner's"
@@ -272,7 +273,7 @@ def test_leaving_during_the_quarantine_is_not_clean():
         point = await owner.partition.drain(0.5)
         assert not point.clean
 
-    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=0), quarantine=5.0)
+    owning(scenario, Topics(Checkpoint(0, LogPosition(0, 0), clean=False), end=0), quarantine=5.0)
 
 
 def test_leaving_without_having_seen_all_that_a_predecessor_may_have_sent_is_not_clean():
@@ -281,7 +282,7 @@ def test_leaving_without_having_seen_all_that_a_predecessor_may_have_sent_is_not
         point = await owner.partition.drain(0.5)
         assert not point.clean
 
-    owning(scenario, Topics(Checkpoint(0, Mark(0, 0), clean=False), end=3), quarantine=1.0)
+    owning(scenario, Topics(Checkpoint(0, LogPosition(0, 0), clean=False), end=3), quarantine=1.0)
 
 
 def test_a_partition_that_turns_out_to_be_lost_ends_quietly_and_takes_nothing_more():

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from gateway.outcomes import Applied
+from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
+from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.pipeline import answers
-from gateway.pipeline.ledger import Checkpoint, Ledger, Mark
-from gateway.pipeline.ports import Answered, NotOwnerError, Tail
 from gateway.pipeline.settle import MAX_ANSWERS, Settlement
 from schemas.headers import COMMAND_OFFSET
 from tests.clocks import NOON
@@ -40,12 +40,12 @@ class FakeLog:
         if fate != "commit":
             self.fenced = False
             raise ConnectionError(fate)
-        return Mark(len(self.written), 0)
+        return LogPosition(len(self.written), 0)
 
     async def read(self, start, window=None):
         self.did.append(f"read from {start.events}")
-        told = [Answered(offset, "k", "c", NOON) for offset in self.written[start.events :]]
-        return Tail(told, Mark(len(self.written), 0))
+        told = [LoggedAnswer(offset, "k", "c", NOON) for offset in self.written[start.events :]]
+        return Tail(told, LogPosition(len(self.written), 0))
 
 
 class FakeOwnership:
@@ -71,7 +71,7 @@ class Desk:
 
     def __init__(self, world, log, ownership=None):
         self.world, self.log, self.told = world, log, []
-        self.ledger = Ledger(Checkpoint(0, Mark(0, 0), clean=True), Mark(0, 0))
+        self.ledger = Ledger(Checkpoint(0, LogPosition(0, 0), clean=True), LogPosition(0, 0))
         self.settlement = Settlement(
             topic="t",
             group="g",
@@ -118,7 +118,7 @@ def test_answers_that_gather_within_the_collection_time_share_a_transaction():
         assert desk.log.did == ["commit [0, 1, 2]", "commit [3]"]
         assert desk.told == [0, 1, 2, 3]
         assert desk.ledger.incomplete == 0
-        assert desk.ledger.checkpoint().mark == Mark(4, 0)
+        assert desk.ledger.checkpoint().mark == LogPosition(4, 0)
 
     settling(scenario, FakeLog())
 

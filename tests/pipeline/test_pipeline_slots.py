@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from gateway.pipeline.slots import Slots
+from gateway.calls.slots import Slots
 
 
 async def settled() -> None:

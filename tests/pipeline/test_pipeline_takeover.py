@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.outcomes import Ambiguous
-from gateway.pipeline.lease import quarantine
+from gateway.ownership.lease import quarantine
 from schemas import BinanceUsdm
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
 

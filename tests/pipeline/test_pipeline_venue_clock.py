@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from gateway.calls.venue_clock import VenueClock
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.pipeline.venue_clock import VenueClock
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 from tests.clocks import FakeClock
 from tests.venues.asking import VENUES, said
 
@@ -19,10 +19,10 @@ class Distant:
     def __init__(self, clock: FakeClock, *, ahead: float = 0.0, there: float = 0.0, back: float = 0.0) -> None:
         self.clock, self.ahead, self.there, self.back = clock, ahead, there, back
         self.asked: list[HttpRequest] = []
-        self.instead: HttpAnswer | Unavailable | Ambiguous | None = None
+        self.instead: HttpReply | Unavailable | Ambiguous | None = None
         self.hold: asyncio.Event | None = None
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         self.asked.append(request)
         self.clock.advance(self.there)
         told_ms = round((self.clock.wall() + self.ahead) * 1000)

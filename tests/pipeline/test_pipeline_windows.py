@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.ownership.lease import Lease
+from gateway.ownership.repeats import Repeats, RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.repeats import Repeats, RepeatWindow
 
 
 def test_a_command_being_answered_is_a_repeat_until_the_window_after_its_answer_ends():

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from gateway.settings import KafkaSettings
+from gateway.settings.tree import KafkaSettings
 from schemas import Reason, SetLeverage, decode_command, decode_event, encode
 from schemas.codec import JSON, MSGPACK, ContentType
 from schemas.examples import messages

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings import Settings
-from gateway.settings_checks import readable_by_all, secret_texts
-from gateway.settings_file import SettingsError, base_dir_of, load_settings
+from gateway.settings.checks import readable_by_all, secret_texts
+from gateway.settings.file import SettingsError, base_dir_of, load_settings
+from gateway.settings.tree import Settings
 
 SECRET = "PLEASE-never-show-7f3c9d"
 LIMITS = {"okx": ("set_leverage",), "binance_margin": ("uid_weight", "ip_calls")}

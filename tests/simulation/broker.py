@@ -16,8 +16,8 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
-from gateway.pipeline.ports import AnswerTopic, OutRecord
-from gateway.pipeline.record import CommandRecord
+from gateway.ownership.ports import AnswerTopic, OutRecord
+from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
 from tests.simulation.loop import Handle, Process, World
 

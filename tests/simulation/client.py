@@ -17,9 +17,9 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from gateway.pipeline.ledger import Mark
-from gateway.pipeline.ports import Answered, OutRecord, Tail
-from gateway.pipeline.repeats import RepeatWindow
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import LoggedAnswer, OutRecord, Tail
+from gateway.ownership.repeats import RepeatWindow
 from schemas import decode_event
 from schemas.headers import content_type
 from tests.clocks import NOON
@@ -202,7 +202,7 @@ class SimulatedAnswerLog:
         self._patience = patience
         self._process = running_process()
         self._epoch: int | None = None
-        self._end = Mark(0, 0)
+        self._end = LogPosition(0, 0)
 
     async def fence(self) -> None:
         self._epoch = None
@@ -211,7 +211,7 @@ class SimulatedAnswerLog:
             await self._broker.ask(lambda: None)  # who coordinates the id?
             self._epoch = await self._broker.ask(lambda: self._broker.fence(self._id))
 
-    async def write(self, records: Sequence[OutRecord]) -> Mark:
+    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
         epoch, self._epoch = self._epoch, None
         if epoch is None:
             raise KafkaError("no producer: fence first")
@@ -219,10 +219,10 @@ class SimulatedAnswerLog:
         ends = await broker.ask(lambda: broker.begin(self._id, epoch, self._partition, records, timeout))
         await broker.ask(lambda: broker.commit(self._id, epoch))
         self._epoch = epoch
-        self._end = self._end.after(Mark(*ends))
+        self._end = self._end.after(LogPosition(*ends))
         return self._end
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
         async with asyncio.timeout(self._patience):
             answers, end = await self._broker.ask(lambda: self._read(start, window))
         self._end = self._end.after(end)
@@ -231,24 +231,26 @@ class SimulatedAnswerLog:
     async def close(self) -> None:
         self._epoch = None
 
-    def _read(self, start: Mark, window: RepeatWindow | None) -> tuple[list[Answered], Mark]:
+    def _read(self, start: LogPosition, window: RepeatWindow | None) -> tuple[list[LoggedAnswer], LogPosition]:
         broker = self._broker
-        end = Mark(broker.stable_end(self._partition, "events"), broker.stable_end(self._partition, "dead_letters"))
+        end = LogPosition(
+            broker.stable_end(self._partition, "events"), broker.stable_end(self._partition, "dead_letters")
+        )
         since = start.events if window is None else min(start.events, max(0, end.events - window.count))
         events = broker.read(self._partition, "events", since, end.events)
         letters = broker.read(self._partition, "dead_letters", start.dead_letters, end.dead_letters)
         return [*map(_told, events), *map(_dead_lettered, letters)], end
 
 
-def _told(entry: Entry) -> Answered:
+def _told(entry: Entry) -> LoggedAnswer:
     assert entry.record is not None
     event = decode_event(entry.record.value or b"", content_type(entry.record.headers))
-    return Answered(command_offset(entry.record), event.key, event.command_id, event.occurred_at.timestamp())
+    return LoggedAnswer(command_offset(entry.record), event.key, event.command_id, event.occurred_at.timestamp())
 
 
-def _dead_lettered(entry: Entry) -> Answered:
+def _dead_lettered(entry: Entry) -> LoggedAnswer:
     assert entry.record is not None
-    return Answered(command_offset(entry.record), None, None, NOON + entry.at)
+    return LoggedAnswer(command_offset(entry.record), None, None, NOON + entry.at)
 
 
 def committed_of(entries: Iterable[Entry]) -> list[tuple[int, Entry]]:

@@ -7,18 +7,18 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
 from gateway.kafka import group as group_module
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
+from gateway.ownership.lease import quarantine
+from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.lease import quarantine
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
-from gateway.pipeline.record import CommandRecord, Incoming
-from gateway.pipeline.repeats import RepeatWindow
-from gateway.settings import KafkaSettings, VenueSettings
+from gateway.settings.tree import KafkaSettings, VenueSettings
 from gateway.venues.credentials import Credentials
 from schemas import VenueName
 from tests.clocks import NOON
@@ -67,7 +67,7 @@ class Silent:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def failed(self, incoming: Incoming, error: BaseException) -> None:
+    def failed(self, incoming: Command, error: BaseException) -> None:
         self._process.world.errors.append(f"{self._process.name}: command {incoming.offset} met {error!r}")
 
     def __getattr__(self, name: str) -> Any:
@@ -203,10 +203,10 @@ class Gateway:
             observer=observer,
         )
 
-    def _calls(self, name: VenueName, permits: Permits, observer: Silent) -> VenueCalls:
+    def _calls(self, name: VenueName, permits: Permits, observer: Silent) -> VenueCaller:
         venue, real, settings = self._venues[name]
         permits.register(name, venue.limits)
-        return VenueCalls(
+        return VenueCaller(
             venue,
             settings,
             sender=SimulatedSender(self.process, real, settings.call_timeout),

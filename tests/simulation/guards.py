@@ -6,16 +6,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from gateway.kafka.claim import Claim, Membership
+from gateway.calls.venue_caller import VenueCaller
+from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import Tail
+from gateway.ownership.repeats import Repeats
 from gateway.pipeline import execute, partition, settle
-from gateway.pipeline.call import VenueCalls
+from gateway.pipeline.command import Command
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lanes import Lane, Lanes
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Mark
-from gateway.pipeline.ports import Tail
-from gateway.pipeline.record import Incoming
-from gateway.pipeline.repeats import Repeats
 from tests.simulation import gateway as simulated
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
 from tests.simulation.loop import running_process
@@ -32,7 +32,7 @@ def the_lease() -> AbstractContextManager[Any]:
 def the_epoch_check():
     """Neither generation nor revocation is looked at: only the lease and the coordinator's refusals are left."""
     with (
-        patch.object(Claim, "held", PropertyMock(return_value=True)),
+        patch.object(PartitionOwnership, "held", PropertyMock(return_value=True)),
         patch.object(Membership, "_current", lambda _: (0, "")),
     ):
         yield
@@ -93,7 +93,7 @@ def the_wait_for_older_answers():
 def the_lanes_order():
     """Every command has a lane of its own."""
 
-    def admit(self: Lanes, command: Incoming):
+    def admit(self: Lanes, command: Command):
         venue, account, name = command.lane
         lane = self._lanes[venue, account, f"{name}#{command.offset}"] = Lane(
             (venue, account, f"{name}#{command.offset}")
@@ -122,7 +122,7 @@ def reading_after_an_unknown_commit():
     """What became of a transaction is guessed: it was not."""
     find_out = settle.Settlement._find_out
 
-    async def guess(self, start: Mark):
+    async def guess(self, start: LogPosition):
         _, mark = await find_out(self, start)
         return set(), mark
 
@@ -133,7 +133,7 @@ def reading_after_an_unknown_commit():
 @contextmanager
 def asking_after_the_fence():
     """Ownership is asked for before the transactional id is taken, and not after it."""
-    renew = Claim.renew
+    renew = PartitionOwnership.renew
     asked: set[int] = set()
 
     async def every_other(self, checkpoint):
@@ -143,7 +143,7 @@ def asking_after_the_fence():
             await renew(self, checkpoint)
             asked.add(id(self))
 
-    with patch.object(Claim, "renew", every_other):
+    with patch.object(PartitionOwnership, "renew", every_other):
         yield
 
 
@@ -202,7 +202,7 @@ def the_repeats() -> AbstractContextManager[Any]:
 
 def assuming_the_budget_spent() -> AbstractContextManager[Any]:
     """A new owner takes it that its predecessor called nobody lately."""
-    return patch.object(VenueCalls, "assume_spent", lambda *_: None)
+    return patch.object(VenueCaller, "assume_spent", lambda *_: None)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.pipeline.record import CommandRecord
-from gateway.settings import VenueSettings
+from gateway.pipeline.command import CommandRecord
+from gateway.settings.tree import VenueSettings
 from schemas import BinanceMargin, BinanceUsdm, SetLeverage, Target, Timestamp, VenueName, Ztdx, encode
 from schemas.codec import JSON, MSGPACK
 from schemas.headers import CONTENT_TYPE

@@ -17,12 +17,12 @@ from gateway.outcomes import (
     Applied,
     ClockSkewed,
     Outcome,
-    Refused,
+    Rejected,
     Throttled,
     Unauthorised,
     Unavailable,
 )
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
@@ -68,7 +68,7 @@ class PaperVenue:
         target = f"{call.query}&account={credentials.api_key}&timestamp={timestamp_ms}"
         return HttpRequest(method=call.method, target=target, headers={})
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         text = answer.body.decode()
         match answer.status:
             case 200:
@@ -81,24 +81,24 @@ class PaperVenue:
                 kind = Ambiguous if text == "unknown" else Unavailable
                 return kind(message=text, http_status=503)
             case _:
-                kind = ClockSkewed if text == "timestamp" else Refused
+                kind = ClockSkewed if text == "timestamp" else Rejected
                 return kind(message=text, http_status=answer.status)
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         if answer.status != 200:
             return self.classify(command, answer)
         return Applied(leverage=Decimal(answer.body.decode()), certainty="read_back")
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         return None
 
     def limits_call(self) -> Call | None:
         return None
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:
         return {}
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         return ()
 
 
@@ -213,7 +213,7 @@ class Reply:
 
     def answer(self, status: int, text: str) -> None:
         if not self._lost:
-            self._world.after(self._delay, self._give, HttpAnswer(status=status, headers={}, body=text.encode()))
+            self._world.after(self._delay, self._give, HttpReply(status=status, headers={}, body=text.encode()))
 
     def cut_off(self) -> None:
         self._world.after(self._delay, self._give, Ambiguous(message="reset"))
@@ -231,7 +231,7 @@ class SimulatedSender:
         self._venue = venue
         self._call_timeout = call_timeout
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         world, random, faults = self._process.world, self._process.world.random, self._venue.faults
         future: asyncio.Future[Any] = self._process.create_future()
         self._process.weak_point()

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.settings_file import load_settings
+from gateway.settings.file import load_settings
 from gateway.simulator import SimulatedAccount, demo_accounts
 from gateway.simulator.accounts import read_accounts, write_accounts
 from gateway.simulator.config import account_settings, write_gateway_config

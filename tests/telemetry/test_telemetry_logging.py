@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import structlog
 
-from gateway.settings import LoggingSettings
+from gateway.settings.tree import LoggingSettings
 from gateway.telemetry.logging import command_log, set_up_logging
 from gateway.transport.messages import HttpRequest
 from schemas import Okx, SetLeverage

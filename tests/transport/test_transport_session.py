@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import LARGEST_ANSWER_BYTES, HttpAnswer, HttpRequest
+from gateway.transport.messages import LARGEST_ANSWER_BYTES, HttpReply, HttpRequest
 from gateway.transport.session import VenueSession
 from tests.transport.servers import answering, babbling, http, resetting, serving, silent
 
@@ -202,7 +202,7 @@ async def test_a_reset_after_sending_is_ambiguous():
 @pytest.mark.parametrize("request_", [POST, GET], ids=["post", "get"])
 async def test_a_kept_connection_that_breaks_is_not_tried_again_unseen(request_):
     async with serving(resetting(http())) as server, session_to(server.url) as session:
-        assert type(await session.send(request_)) is HttpAnswer
+        assert type(await session.send(request_)) is HttpReply
         assert type(await session.send(request_)) is Ambiguous
         assert (len(server.requests), server.connections) == (2, 1)
 
@@ -210,7 +210,7 @@ async def test_a_kept_connection_that_breaks_is_not_tried_again_unseen(request_)
 async def test_a_kept_connection_that_the_server_closed_is_not_used():
     async with serving(answering(http())) as server, session_to(server.url) as session:
         for _ in range(3):
-            assert type(await session.send(POST)) is HttpAnswer
+            assert type(await session.send(POST)) is HttpReply
             await asyncio.sleep(0.01)  # the closing arrives
         assert server.connections == 3
 
@@ -218,7 +218,7 @@ async def test_a_kept_connection_that_the_server_closed_is_not_used():
 async def test_connections_are_kept_warm():
     async with serving(answering(*[http()] * 20)) as server, session_to(server.url) as session:
         for _ in range(20):
-            assert type(await session.send(POST)) is HttpAnswer
+            assert type(await session.send(POST)) is HttpReply
         assert server.connections == 1
 
 
@@ -227,7 +227,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(status):
     async with serving(answering(http(status, Location="/elsewhere"), http())) as server:
         async with session_to(server.url) as session:
             answer = await session.send(POST)
-        assert isinstance(answer, HttpAnswer)
+        assert isinstance(answer, HttpReply)
         assert (answer.status, len(server.requests)) == (status, 1)
 
 
@@ -243,7 +243,7 @@ async def test_a_limit_stays_one_whatever_its_body_is(status):
     head = f"HTTP/1.1 {status} Told\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n".encode()
     async with serving(answering(head + b"cut")) as server, session_to(server.url) as session:
         answer = await session.send(POST)
-    assert isinstance(answer, HttpAnswer)
+    assert isinstance(answer, HttpReply)
     assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "7", b"")
 
 
@@ -252,7 +252,7 @@ async def test_a_compressed_bomb_is_not_unpacked():
     packed = answering(http(200, bomb, Content_Encoding="gzip"))
     async with serving(packed) as server, session_to(server.url) as session:
         answer = await session.send(POST)
-    assert isinstance(answer, HttpAnswer)
+    assert isinstance(answer, HttpReply)
     assert len(answer.body) <= LARGEST_ANSWER_BYTES
 
 
@@ -293,7 +293,7 @@ async def test_cookies_and_the_environments_proxy_are_not_used(monkeypatch):
 async def test_headers_of_an_answer_are_found_in_any_case():
     async with serving(answering(http(X_Mbx_Used_Weight_1M="12"))) as server, session_to(server.url) as session:
         answer = await session.send(POST)
-    assert isinstance(answer, HttpAnswer)
+    assert isinstance(answer, HttpReply)
     assert answer.headers["x-mbx-used-weight-1m"] == answer.headers["X-MBX-USED-WEIGHT-1M"] == "12"
 
 
@@ -304,7 +304,7 @@ def test_whatever_a_server_says_is_an_answer_or_an_outcome(garbage):
         async with serving(answering(garbage)) as server, session_to(server.url) as session:
             return await session.send(POST)
 
-    assert type(asyncio.run(ask())) in {HttpAnswer, Ambiguous}
+    assert type(asyncio.run(ask())) in {HttpReply, Ambiguous}
 
 
 async def test_a_session_that_was_not_started_is_a_bug():

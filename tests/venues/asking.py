@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 from multidict import CIMultiDict
 
-from gateway.transport.messages import HttpAnswer
+from gateway.transport.messages import HttpReply
 from gateway.venues.catalogue import venues
 from schemas import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, SetLeverage, Target, VenueName, Ztdx
 
@@ -26,8 +26,8 @@ def asked(target: VenueName | Target, leverage: str = "5") -> SetLeverage:
     return SetLeverage(command_id="c-1", account="desk-1", leverage=Decimal(leverage), target=chosen)
 
 
-def said(status: int, body: object = None, **headers: str) -> HttpAnswer:
+def said(status: int, body: object = None, **headers: str) -> HttpReply:
     """An answer; `body` is bytes as they are, or what to write as JSON."""
     raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
     named = CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
-    return HttpAnswer(status=status, headers=named, body=raw)
+    return HttpReply(status=status, headers=named, body=raw)

@@ -13,14 +13,14 @@ from gateway.outcomes import (
     Applied,
     ClockSkewed,
     Outcome,
-    Refused,
+    Rejected,
     Throttled,
     Unauthorised,
     Unavailable,
 )
 from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
 from gateway.simulator.faults import KINDS
-from gateway.transport.messages import HttpAnswer
+from gateway.transport.messages import HttpReply
 from gateway.transport.session import VenueSession
 from gateway.venues.credentials import Credentials
 from gateway.venues.keys import HmacKey, parse_private_key
@@ -84,7 +84,7 @@ class Desk:
         self.clock = clock
         self.ahead_ms = 0
 
-    async def send(self, venue: VenueName, call: Call, keys: Credentials) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, venue: VenueName, call: Call, keys: Credentials) -> HttpReply | Unavailable | Ambiguous:
         session = VenueSession(self.simulator.base_url(venue), call_timeout=0.4)
         await session.start()
         try:
@@ -95,13 +95,13 @@ class Desk:
 
     async def set(self, venue: VenueName, command: SetLeverage, keys: Credentials | None = None) -> Outcome:
         answer = await self.send(venue, VENUES[venue].set_leverage(command), keys or credentials())
-        return VENUES[venue].classify(command, answer) if isinstance(answer, HttpAnswer) else answer
+        return VENUES[venue].classify(command, answer) if isinstance(answer, HttpReply) else answer
 
     async def read_back(self, venue: VenueName, command: SetLeverage, keys: Credentials | None = None) -> Outcome:
         call = VENUES[venue].read_back(command)
         assert call is not None
         answer = await self.send(venue, call, keys or credentials())
-        return VENUES[venue].classify_read_back(command, answer) if isinstance(answer, HttpAnswer) else answer
+        return VENUES[venue].classify_read_back(command, answer) if isinstance(answer, HttpReply) else answer
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ async def test_a_skewed_clock_is_said_so_and_the_venues_own_time_is_accepted(des
 async def test_what_the_venue_refuses_is_refused_with_its_code(desk, venue, command):
     assert VENUES[venue].broken_rule(command) is None
     outcome = await desk.set(venue, command)
-    assert isinstance(outcome, Refused), outcome
+    assert isinstance(outcome, Rejected), outcome
     assert outcome.code
     assert outcome.message
 

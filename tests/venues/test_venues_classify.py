@@ -9,7 +9,7 @@ from gateway.outcomes import (
     Applied,
     ClockSkewed,
     Outcome,
-    Refused,
+    Rejected,
     Throttled,
     Unauthorised,
     Unavailable,
@@ -75,12 +75,12 @@ def test_a_503_of_sapi_is_ambiguous_whatever_its_text(message):
     ("status", "expected"),
     [
         (301, Ambiguous),
-        (400, Refused),
+        (400, Rejected),
         (403, SLOW),
-        (404, Refused),
-        (405, Refused),
+        (404, Rejected),
+        (405, Rejected),
         (408, Ambiguous),
-        (410, Refused),
+        (410, Rejected),
         (418, Throttled),
         (429, Throttled),
         (500, Ambiguous),
@@ -104,16 +104,16 @@ COMMON = [
     *rows(Unauthorised, -1002, -1011, -1022, -1099, -2014, -2015, -2017),
     *rows(Throttled, -1003, -1015),
     *rows(TRANSIENT, -1008),
-    *rows(Refused, -1010, -1016, -1020, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1109, -1121, -1122, -1128),
-    *rows(Refused, -1130),
+    *rows(Rejected, -1010, -1016, -1020, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1109, -1121, -1122, -1128),
+    *rows(Rejected, -1130),
     *rows(ClockSkewed, -1021),
 ]
 OF_FUTURES = [
     *COMMON,
     *rows(TRANSIENT, -1001),
-    *rows(Refused, -1004, -2019, -2023, -2027, -2028, -4027, -4028, -4046, -4047, -4048, -4059, -4060, -4061, -4141),
-    *rows(Refused, -4161, -4167, -4168, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4400, -4401, -4402, -4403),
-    *rows(Refused, -4408, -21001, -9_999_999),
+    *rows(Rejected, -1004, -2019, -2023, -2027, -2028, -4027, -4028, -4046, -4047, -4048, -4059, -4060, -4061, -4141),
+    *rows(Rejected, -4161, -4167, -4168, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4400, -4401, -4402, -4403),
+    *rows(Rejected, -4408, -21001, -9_999_999),
     *rows(ClockSkewed, -5028),
     *rows(Throttled, -5041),
 ]
@@ -122,7 +122,7 @@ OF_SAPI = [
     *rows(Ambiguous, -1001, -3000),
     *rows(TRANSIENT, -1004, -3044),
     *rows(SLOW, -3007, -3037),
-    *rows(Refused, -3003, -3004, -3014, -3021, -3022, -3023, -3026, -3028, -3999, -4028, -4046, -9_999_999),
+    *rows(Rejected, -3003, -3004, -3014, -3021, -3022, -3023, -3026, -3028, -3999, -4028, -4046, -9_999_999),
 ]
 
 
@@ -146,11 +146,11 @@ def test_a_code_says_more_than_a_401_or_403(status):
 
 
 OF_OKX = [
-    *rows(Refused, 1, 2, 50000, 50002, 50005, 50006, 50007, 50008, 50009, 50012, 50014, 50015, 50016, 50024, 50027),
-    *rows(Refused, 50029, 50038, 50044, 50051, 50053, 50057, 50059, 50060, 50072, 50115, 51000, 51001, 51002, 51010),
-    *rows(Refused, 51012, 51014, 51015, 51021, 51022, 51024, 51027, 51039, 51041, 51370, 59000, 59101, 59102, 59103),
-    *rows(Refused, 59104, 59105, 59106, 59107, 59108, 59109, 59111, 59112, 59113, 59114, 59128, 59247, 59668, 59669),
-    *rows(Refused, 59670, 99999),
+    *rows(Rejected, 1, 2, 50000, 50002, 50005, 50006, 50007, 50008, 50009, 50012, 50014, 50015, 50016, 50024, 50027),
+    *rows(Rejected, 50029, 50038, 50044, 50051, 50053, 50057, 50059, 50060, 50072, 50115, 51000, 51001, 51002, 51010),
+    *rows(Rejected, 51012, 51014, 51015, 51021, 51022, 51024, 51027, 51039, 51041, 51370, 59000, 59101, 59102, 59103),
+    *rows(Rejected, 59104, 59105, 59106, 59107, 59108, 59109, 59111, 59112, 59113, 59114, 59128, 59247, 59668, 59669),
+    *rows(Rejected, 59670, 99999),
     *rows(TRANSIENT, 50001, 50013),
     *rows(Ambiguous, 50004, 50026, 50042),
     *rows(Throttled, 50011, 50040, 50061),
@@ -189,12 +189,12 @@ def test_okx_codes_come_before_statuses(status, code, expected):
 def test_okx_says_in_the_row_what_the_envelope_leaves_open(envelope):
     row = {"sCode": "59102", "sMsg": "Leverage exceeds the maximum limit"}
     outcome = classified("okx", said(200, {"code": envelope, "msg": "", "data": [row]}))
-    assert outcome == Refused(code="59102", message="Leverage exceeds the maximum limit", http_status=200)
+    assert outcome == Rejected(code="59102", message="Leverage exceeds the maximum limit", http_status=200)
 
 
 def test_the_sub_code_of_okx_is_cut_off():
     outcome = classified("okx", said(200, {"code": "59102_1000", "msg": "why", "data": []}))
-    assert outcome == Refused(code="59102", message="why", http_status=200)
+    assert outcome == Rejected(code="59102", message="why", http_status=200)
 
 
 # Success, and what only looks like it.
@@ -245,7 +245,7 @@ def test_sapi_echoes_nothing_and_its_success_is_what_was_asked():
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"success": False, "msg": "no"}, Refused(message="no", http_status=200)),
+        ({"success": False, "msg": "no"}, Rejected(message="no", http_status=200)),
         (
             {"success": False, "code": -3007, "msg": "wait"},
             Unavailable(code="-3007", message="wait", http_status=200, slow=True),
@@ -351,7 +351,7 @@ def test_unavailable_carries_the_venues_hint_too():
 def test_a_venues_text_is_one_short_printable_line(name):
     dirty = "first\r\nsecond\x00\x1b[31mred\u202e\x85 " + "x" * 10_000
     outcome = classified(name, said(400, {"code": -1, "msg": dirty}))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejected)
     assert outcome.message.startswith("first second [31mred x")
     assert outcome.message.isprintable()
     assert len(outcome.message) == 300
@@ -361,7 +361,7 @@ def test_a_venues_text_is_one_short_printable_line(name):
 @pytest.mark.parametrize("code", ["x" * 100_000, "a\nb", "\u202e", "", True, None, [], {}, 1.5])
 def test_a_code_that_is_none_does_not_reach_an_event(name, code):
     outcome = classified(name, said(400, {"code": code, "msg": "x"}))
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejected)
     assert outcome.code is None or len(outcome.code) <= 32
 
 

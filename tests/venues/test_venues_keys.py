@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption
 from msgspec import convert
 
-from gateway.settings import CredentialSettings
+from gateway.settings.tree import CredentialSettings
 from gateway.venues.keys import CredentialError, Ed25519Key, HmacKey, RsaKey, fingerprint, load_credentials
 from tests.venues.asking import VENUES, asked
 

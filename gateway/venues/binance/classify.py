@@ -10,10 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpAnswer
-from gateway.venues.answer import code_of, json_object, number, retry_after, text
+from gateway.transport.messages import HttpReply
 from gateway.venues.binance.codes import UNKNOWN_CODE
 from gateway.venues.codes import Code, CodeClass, Said, outcome_of
+from gateway.venues.reply import code_of, json_object, number, retry_after, text
 from gateway.venues.rules import plain
 from schemas import SetLeverage
 
@@ -43,7 +43,7 @@ class Family(Struct, frozen=True, kw_only=True):
     limit: str | None = None
 
 
-def classify(answer: HttpAnswer, family: Family, read_200: Read200) -> Outcome:
+def classify(answer: HttpReply, family: Family, read_200: Read200) -> Outcome:
     """What an answer means; `read_200` reads the body of a 200."""
     body = json_object(answer)
     if answer.status == OK:

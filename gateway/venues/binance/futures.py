@@ -4,12 +4,12 @@ from urllib.parse import quote
 
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import date, json_body, number, objects
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.binance import codes, limits, signing
 from gateway.venues.binance.classify import OK, TEXTS_OF_503, Family, classify, echoed
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
+from gateway.venues.reply import date, json_body, number, objects
 from gateway.venues.rules import broken_integer_rule, plain
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
@@ -76,15 +76,15 @@ class FuturesVenue:
         """With recvWindow, timestamp, and the signature last."""
         return signing.sign(call, credentials, timestamp_ms)
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """What an answer to `set_leverage` means."""
         return classify(answer, FAMILY, lambda body: echoed(command, body))
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """The symbol's row of symbolConfig."""
         return read_rows(command, answer, FAMILY)
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         """The `serverTime` field; after a ping the middle of the second that the `Date` header names."""
         if self._clock_path != PING:
             return server_time_ms(answer)
@@ -96,11 +96,11 @@ class FuturesVenue:
         path, costs = self._limits_path, (Cost(LIMIT, 1),)
         return Call(purpose="limits", method="GET", path=path, costs=costs, signed=False) if path else None
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:
         """The field `rateLimits`."""
         return limits.published(self.limits, answer)
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         """The address's weight this minute."""
         return limits.usage(self.limits, answer)
 
@@ -133,7 +133,7 @@ def symbol(command: SetLeverage) -> str:
     return quote(getattr(command.target, "symbol", ""), safe="")
 
 
-def read_rows(command: SetLeverage, answer: HttpAnswer, family: Family) -> Outcome:
+def read_rows(command: SetLeverage, answer: HttpReply, family: Family) -> Outcome:
     """The leverage that a list of rows (or a lone row) tells for the command's symbol, or why it is not told."""
     if answer.status != OK:
         return classify(answer, family, lambda _: Ambiguous())

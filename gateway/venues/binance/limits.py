@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.limits.limit import Limit, Usage
-from gateway.transport.messages import HttpAnswer
+from gateway.transport.messages import HttpReply
 
 OK = 200
 MINUTE = 60.0
@@ -38,7 +38,7 @@ MARGIN = (
 )
 
 
-def usage(limits: tuple[Limit, ...], answer: HttpAnswer) -> tuple[Usage, ...]:
+def usage(limits: tuple[Limit, ...], answer: HttpReply) -> tuple[Usage, ...]:
     """What the answer's headers say is used of each limit that has a header."""
     found = ((limit.name, answer.headers.get(limit.usage_header or "", "")) for limit in limits)
     return tuple(Usage(name, int(used[:12])) for name, used in found if used.isdecimal() and used.isascii())
@@ -59,7 +59,7 @@ class ExchangeInfo(Struct, frozen=True, rename="camel"):
     rate_limits: list[RateLimit]
 
 
-def published(limits: tuple[Limit, ...], answer: HttpAnswer) -> dict[str, int]:
+def published(limits: tuple[Limit, ...], answer: HttpReply) -> dict[str, int]:
     """What exchangeInfo says that the address's weight may be in a window of ours; nothing where it says nothing."""
     try:
         info = msgspec.json.decode(answer.body, type=ExchangeInfo) if answer.status == OK else None

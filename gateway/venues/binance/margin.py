@@ -10,11 +10,11 @@ from msgspec import structs
 
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import json_object
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.binance import codes, limits, signing
 from gateway.venues.binance.classify import CLIENT_ERROR, OK, Family, classify, failed
 from gateway.venues.credentials import Credentials
+from gateway.venues.reply import json_object
 from gateway.venues.rules import broken_integer_rule, plain
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
@@ -61,15 +61,15 @@ class BinanceMarginVenue:
         """As the official SDK: no recvWindow, so the venue's default of 5 s holds."""
         return signing.sign(call, credentials, timestamp_ms, receive_window=False)
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - nothing is echoed
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:  # noqa: ARG002 - nothing is echoed
         """What an answer to `set_leverage` means."""
         return classify(answer, FAMILY, _read_200)
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:  # noqa: ARG002 - never called for
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:  # noqa: ARG002 - never called for
         """There is none."""
         return Ambiguous(message="this venue has nothing to read back", http_status=answer.status)
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         """The `serverTime` field."""
         return server_time_ms(answer)
 
@@ -77,16 +77,16 @@ class BinanceMarginVenue:
         """No endpoint tells the limits of sapi."""
         return None
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:  # noqa: ARG002 - never called for
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:  # noqa: ARG002 - never called for
         """None are told."""
         return {}
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         """The account's weight on this endpoint."""
         return limits.usage(self.limits, answer)
 
 
-def server_time_ms(answer: HttpAnswer) -> int | None:
+def server_time_ms(answer: HttpReply) -> int | None:
     """`{"serverTime": ms}`, as all of Binance's clocks answer."""
     found = (json_object(answer) or {}).get("serverTime")
     return found if answer.status == OK and isinstance(found, int) and found in TIMES_MS else None

@@ -9,13 +9,13 @@ import msgspec
 
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import code_of, json_object, number, objects, retry_after, text
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.codes import CodeClass, Said, outcome_of
 from gateway.venues.credentials import Credentials
 from gateway.venues.okx import limits, signing
 from gateway.venues.okx.codes import CODES, UNKNOWN_CODE
 from gateway.venues.okx.scenarios import broken_field_rule
+from gateway.venues.reply import code_of, json_object, number, objects, retry_after, text
 from gateway.venues.rules import broken_number_rule, plain
 from gateway.venues.venue import Call
 from schemas import Okx, SetLeverage, VenueName
@@ -76,14 +76,14 @@ class OkxVenue:
         """Headers, with the passphrase."""
         return signing.sign(call, credentials, timestamp_ms)
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """What an answer to `set_leverage` means; limits and errors come in a 200 too."""
         body = json_object(answer) or {}
         if _succeeded(answer, body):
             return _applied(command, body)
         return _failed(answer, body, LIMIT)
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """The row with the command's margin mode and position side; `lever` may be written 5.00000000."""
         body = json_object(answer) or {}
         if not _succeeded(answer, body):
@@ -93,7 +93,7 @@ class OkxVenue:
             return Ambiguous(message="the read-back does not tell the lane's leverage", http_status=answer.status)
         return Applied(leverage=found, certainty="read_back")
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         """`data[0].ts`, milliseconds as text."""
         rows = _rows(json_object(answer) or {})
         found = text(rows[0].get("ts")) if rows and answer.status == OK else ""
@@ -103,11 +103,11 @@ class OkxVenue:
         """No endpoint tells them."""
         return None
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:  # noqa: ARG002 - never called for
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:  # noqa: ARG002 - never called for
         """None are told."""
         return {}
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
         """OKX tells no usage."""
         return ()
 
@@ -143,11 +143,11 @@ def _lever(command: SetLeverage, body: dict[str, Any]) -> Decimal | None:
     return None
 
 
-def _succeeded(answer: HttpAnswer, body: dict[str, Any]) -> bool:
+def _succeeded(answer: HttpReply, body: dict[str, Any]) -> bool:
     return answer.status == OK and _code(body)[0] == "0"
 
 
-def _failed(answer: HttpAnswer, body: dict[str, Any], limit: str) -> Outcome:
+def _failed(answer: HttpReply, body: dict[str, Any], limit: str) -> Outcome:
     code, message = _code(body)
     said = Said(
         code=code,

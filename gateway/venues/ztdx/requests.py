@@ -4,7 +4,7 @@ import msgspec
 
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Outcome
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.binance.classify import TEXTS_OF_503, Family, classify, echoed
 from gateway.venues.binance.futures import read_rows, symbol
 from gateway.venues.binance.limits import published
@@ -62,15 +62,15 @@ class ZtdxVenue:
         """Query and body."""
         return signing.sign(call, credentials, timestamp_ms)
 
-    def classify(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """What an answer to `set_leverage` means; the echo must be what was asked."""
         return classify(answer, FAMILY, lambda body: echoed(command, body))
 
-    def classify_read_back(self, command: SetLeverage, answer: HttpAnswer) -> Outcome:
+    def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:
         """The symbol's row."""
         return read_rows(command, answer, FAMILY)
 
-    def server_time_ms(self, answer: HttpAnswer) -> int | None:
+    def server_time_ms(self, answer: HttpReply) -> int | None:
         """The `serverTime` field."""
         return server_time_ms(answer)
 
@@ -79,10 +79,10 @@ class ZtdxVenue:
         path, costs = "/fapi/v1/exchangeInfo", (Cost(LIMIT, 1),)
         return Call(purpose="limits", method="GET", path=path, costs=costs, signed=False)
 
-    def published_limits(self, answer: HttpAnswer) -> dict[str, int]:
+    def published_limits(self, answer: HttpReply) -> dict[str, int]:
         """The field `rateLimits`, in Binance's form."""
         return published(self.limits, answer)
 
-    def usage(self, answer: HttpAnswer) -> tuple[Usage, ...]:  # noqa: ARG002 - no header is confirmed
+    def usage(self, answer: HttpReply) -> tuple[Usage, ...]:  # noqa: ARG002 - no header is confirmed
         """No page confirms a usage header."""
         return ()

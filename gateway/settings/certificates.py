@@ -1,12 +1,12 @@
 """The TLS context for brokers, of the certificate files that the settings name.
 
-The settings' checks make one to see that the files are of use; `connection` makes the one that is used.
+The settings' checks make one to see that the files are of use; `kafka.connection` makes the one that is used.
 """
 
 import ssl
 from pathlib import Path
 
-from gateway.settings import KafkaSettings
+from gateway.settings.tree import KafkaSettings
 
 
 class CertificateError(Exception):

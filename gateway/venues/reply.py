@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from gateway.transport.messages import HttpAnswer
+from gateway.transport.messages import HttpReply
 
 # As venues write leverages and notionals; short, so that no exponent makes it as long as memory.
 NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
@@ -17,7 +17,7 @@ LONGEST_WAIT = (
 )  # seconds: the longest ban that any venue documents; no typo of theirs shall stop us for years
 
 
-def json_object(answer: HttpAnswer) -> dict[str, Any] | None:
+def json_object(answer: HttpReply) -> dict[str, Any] | None:
     """The body as a JSON object, or None."""
     body = json_body(answer)
     return cast("dict[str, Any]", body) if isinstance(body, dict) else None
@@ -29,7 +29,7 @@ def objects(body: object) -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", member) for member in members if isinstance(member, dict)]
 
 
-def json_body(answer: HttpAnswer) -> Any:
+def json_body(answer: HttpReply) -> Any:
     """The body as JSON, or None."""
     try:
         return msgspec.json.decode(answer.body)
@@ -59,7 +59,7 @@ def code_of(body: dict[str, Any], field: str = "code") -> str | None:
     return word if word.isascii() and word.isprintable() and word else None
 
 
-def retry_after(answer: HttpAnswer) -> float | None:
+def retry_after(answer: HttpReply) -> float | None:
     """Seconds that `Retry-After` asks to wait (RFC 9110, section 10.2.3: a number, or a date); None where absent."""
     said = answer.headers.get("Retry-After", "").strip()
     if said.isdecimal() and said.isascii():
@@ -68,7 +68,7 @@ def retry_after(answer: HttpAnswer) -> float | None:
     return None if until is None or now is None else min(max(0.0, until - now), LONGEST_WAIT)
 
 
-def date(answer: HttpAnswer) -> float | None:
+def date(answer: HttpReply) -> float | None:
     """The server's `Date` in seconds since 1970 UTC, whole seconds; None where absent."""
     return _epoch(answer.headers.get("Date", ""))
 

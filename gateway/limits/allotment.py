@@ -10,7 +10,7 @@ than one keep every window; not a share of less than one token, which is one tok
 from math import floor
 
 
-class Lease:
+class Allotment:
     """What may be granted of one shared bucket without asking again.
 
     Attributes:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from gateway.pipeline.answers import Refusal
-from gateway.settings import AccountSettings, CredentialSettings
+from gateway.outcomes import Refusal
+from gateway.settings.tree import AccountSettings, CredentialSettings
 from gateway.venues.credentials import Credentials
 from gateway.venues.keys import CredentialError, fingerprint, load_credentials
 from schemas import VenueName

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from gateway.pipeline.ledger import Checkpoint, Mark
-from gateway.pipeline.repeats import RepeatWindow
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.repeats import RepeatWindow
 
 AnswerTopic = Literal["events", "state", "dead_letters"]
 
@@ -22,7 +22,7 @@ class OutRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-class Answered(NamedTuple):
+class LoggedAnswer(NamedTuple):
     """One answer as the tail of the answer topics tells it; a dead letter alone has no command id."""
 
     command_offset: int
@@ -34,8 +34,8 @@ class Answered(NamedTuple):
 class Tail(NamedTuple):
     """What reading the answer topics told, and where they end now."""
 
-    answers: Sequence[Answered]
-    end: Mark
+    answers: Sequence[LoggedAnswer]
+    end: LogPosition
 
 
 class AnswerLog(Protocol):
@@ -45,14 +45,14 @@ class AnswerLog(Protocol):
         """Take the transactional id over: an earlier holder can commit no more, its open transaction is aborted."""
         ...
 
-    async def write(self, records: Sequence[OutRecord]) -> Mark:
+    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
         """Commit all records in one transaction, and say where the topics end after it.
 
         Any exception means that the outcome is not known here: fence, read, and write again what is not there.
         """
         ...
 
-    async def read(self, start: Mark, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
         """All committed answers from `start` on (and those of the repeat window before it), up to the end."""
         ...
 

@@ -2,22 +2,22 @@
 
 Pure: no await, no clock. `partition` feeds it what was fetched and answered; `kafka.group` commits what it says.
 The events and dead-letter topics are the real ledger: each answer carries its command's offset, so a successor that
-reads them from the committed `Mark` on knows every answer given above the committed offset.
+reads them from the committed `LogPosition` on knows every answer given above the committed offset.
 """
 
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 
-class Mark(NamedTuple):
+class LogPosition(NamedTuple):
     """Where to start reading the answer topics (offsets of partition p of events and of dead letters)."""
 
     events: int
     dead_letters: int
 
-    def after(self, other: "Mark") -> "Mark":
+    def after(self, other: "LogPosition") -> "LogPosition":
         """The later of both, topic by topic."""
-        return Mark(max(self.events, other.events), max(self.dead_letters, other.dead_letters))
+        return LogPosition(max(self.events, other.events), max(self.dead_letters, other.dead_letters))
 
 
 class Checkpoint(NamedTuple):
@@ -30,7 +30,7 @@ class Checkpoint(NamedTuple):
     """
 
     offset: int
-    mark: Mark
+    mark: LogPosition
     clean: bool
 
     @property
@@ -44,9 +44,9 @@ class Checkpoint(NamedTuple):
         words = metadata.split()
         match words:
             case ["1", events, dead_letters, state] if events.isdecimal() and dead_letters.isdecimal():
-                return cls(offset, Mark(int(events), int(dead_letters)), state == "clean")
+                return cls(offset, LogPosition(int(events), int(dead_letters)), state == "clean")
             case _:
-                return cls(offset, Mark(0, 0), clean=False)
+                return cls(offset, LogPosition(0, 0), clean=False)
 
 
 class Ledger:
@@ -56,14 +56,14 @@ class Ledger:
     that a predecessor may have answered keep the mark from which the ledger was restored.
     """
 
-    def __init__(self, checkpoint: Checkpoint, end: Mark, answered: Iterable[int] = ()) -> None:
+    def __init__(self, checkpoint: Checkpoint, end: LogPosition, answered: Iterable[int] = ()) -> None:
         """Start from a checkpoint, with what the answer topics say: their end, and the offsets answered above it."""
         self._position = checkpoint.offset
         self._restored_mark = checkpoint.mark
         self._answered_before = {offset for offset in answered if offset >= checkpoint.offset}
         self._restored_end = max(self._answered_before, default=-1) + 1
         self._end = end.after(checkpoint.mark)
-        self._unanswered: dict[int, Mark] = {}
+        self._unanswered: dict[int, LogPosition] = {}
 
     @property
     def position(self) -> int:
@@ -71,7 +71,7 @@ class Ledger:
         return self._position
 
     @property
-    def end(self) -> Mark:
+    def end(self) -> LogPosition:
         """Where the answer topics end as far as this owner knows."""
         return self._end
 
@@ -95,7 +95,7 @@ class Ledger:
         """Take note that a command's answer is committed; KeyError where it was not waiting for one."""
         del self._unanswered[offset]
 
-    def advance(self, end: Mark) -> None:
+    def advance(self, end: LogPosition) -> None:
         """Take note of the answer topics' new end after a transaction of ours."""
         self._end = self._end.after(end)
 
@@ -104,5 +104,5 @@ class Ledger:
         offset, mark = next(iter(self._unanswered.items()), (self._position, self._mark_for(self._position)))
         return Checkpoint(offset, mark, clean)
 
-    def _mark_for(self, offset: int) -> Mark:
+    def _mark_for(self, offset: int) -> LogPosition:
         return self._restored_mark if offset < self._restored_end else self._end

@@ -11,9 +11,9 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
-from gateway.pipeline.lease import Lease
-from gateway.pipeline.ledger import Checkpoint
-from gateway.pipeline.ports import NotOwnerError
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint
+from gateway.ownership.ports import NotOwnerError
 
 
 class Membership:
@@ -81,7 +81,7 @@ class Membership:
         return self._coordinator.generation, self._coordinator.member_id
 
 
-class Claim:
+class PartitionOwnership:
     """One partition's share of a membership (the pipeline's `Ownership`)."""
 
     def __init__(self, membership: Membership, tp: TopicPartition) -> None:

@@ -1,6 +1,6 @@
 """Reads the settings: defaults < TOML file < environment; every wrong setting is told at once, by file and path.
 
-`settings_checks` then looks at what the types cannot say. Values are never repeated in a message: a secret put in the
+`checks` then looks at what the types cannot say. Values are never repeated in a message: a secret put in the
 wrong place must not show.
 
 An environment variable is `GATEWAY_` and the path in capitals, levels joined by `__`, every other character than
@@ -20,8 +20,8 @@ from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_orig
 import msgspec
 from msgspec import Struct
 
-from gateway.settings import Settings
-from gateway.settings_checks import LimitNames, SettingPath, check_settings
+from gateway.settings.checks import LimitNames, SettingPath, check_settings
+from gateway.settings.tree import Settings
 
 PREFIX = "GATEWAY_"
 LITERAL_SECRETS = frozenset(

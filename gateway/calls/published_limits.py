@@ -6,9 +6,9 @@ Before it, `app` registers the limits that the venues' pages tell; after it, `li
 import asyncio
 from collections.abc import Iterable
 
+from gateway.calls.observer import CallObserver
+from gateway.calls.venue_caller import VenueCaller
 from gateway.limits.permits import Permits
-from gateway.pipeline.call import VenueCalls
-from gateway.pipeline.observer import Observer
 from schemas import VenueName
 
 INTERVAL = 3600.0
@@ -20,7 +20,7 @@ LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # exchangeInfo describes every symbol: 
 class PublishedLimits:
     """What the venues publish of their limits."""
 
-    def __init__(self, calls: Iterable[VenueCalls], permits: Permits, observer: Observer) -> None:
+    def __init__(self, calls: Iterable[VenueCaller], permits: Permits, observer: CallObserver) -> None:
         self._calls = [one for one in calls if one.venue.limits_call() is not None]
         self._permits = permits
         self._observer = observer
@@ -34,7 +34,7 @@ class PublishedLimits:
             for calls in self._calls:
                 tasks.create_task(self._keep(calls))
 
-    async def refresh(self, calls: VenueCalls) -> bool:
+    async def refresh(self, calls: VenueCaller) -> bool:
         """Ask one venue now; False where it told nothing, and the limits stay."""
         call = calls.venue.limits_call()
         if call is None:
@@ -49,7 +49,7 @@ class PublishedLimits:
             self._follow(calls, name, capacity)
         return bool(told)
 
-    def _follow(self, calls: VenueCalls, name: str, capacity: int) -> None:
+    def _follow(self, calls: VenueCaller, name: str, capacity: int) -> None:
         venue: VenueName = calls.venue.name
         override = calls.settings.limits.get(name)
         overridden = override is not None and (override.capacity is not None or override.window is not None)
@@ -59,7 +59,7 @@ class PublishedLimits:
         self._known[venue, name] = capacity
         self._permits.resize(venue, name, capacity)
 
-    async def _keep(self, calls: VenueCalls) -> None:
+    async def _keep(self, calls: VenueCaller) -> None:
         while True:
             told = await self.refresh(calls)
             await asyncio.sleep(INTERVAL if told else RETRY)

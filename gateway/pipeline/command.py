@@ -21,7 +21,7 @@ class CommandRecord(Struct, frozen=True):
     headers: Sequence[tuple[str, bytes]]
 
 
-class Incoming:
+class Command:
     """A decoded command on its way to an answer: the message, where it stands, and what was tried so far.
 
     Attributes:

@@ -5,9 +5,9 @@ Measured at start and whenever the venue complains; every signed timestamp comes
 
 import asyncio
 
+from gateway.calls.venue_caller import Sender
 from gateway.clock import Clock
-from gateway.pipeline.call import Sender
-from gateway.transport.messages import HttpAnswer, HttpRequest
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.venue import Venue
 
 
@@ -45,7 +45,7 @@ class VenueClock:
         begun = self._clock.wall()
         answer = await self._sender.send(HttpRequest(method=call.method, target=target, headers={}))
         ended = self._clock.wall()
-        told = self._venue.server_time_ms(answer) if isinstance(answer, HttpAnswer) else None
+        told = self._venue.server_time_ms(answer) if isinstance(answer, HttpReply) else None
         if told is None:
             return False
         self.offset = told / 1000 - (begun + ended) / 2

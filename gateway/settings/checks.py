@@ -1,6 +1,6 @@
 """What the settings' types cannot say: that files are there, that times fit each other, that addresses are addresses.
 
-`settings_file` builds the tree and asks here; each finding is a path and what would be right, never a value.
+`file` builds the tree and asks here; each finding is a path and what would be right, never a value.
 """
 
 import os
@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.addresses import is_loopback, parse_listen
-from gateway.kafka.tls import CertificateError, tls_context
-from gateway.settings import CredentialSettings, KafkaSettings, Settings, VenueSettings
+from gateway.settings.addresses import is_loopback, parse_listen
+from gateway.settings.certificates import CertificateError, tls_context
+from gateway.settings.tree import CredentialSettings, KafkaSettings, Settings, VenueSettings
 
 SettingPath = tuple[str, ...]
 Finding = tuple[SettingPath, str]

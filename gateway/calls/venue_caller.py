@@ -7,16 +7,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.calls.breaker import Breaker, BreakerPolicy
+from gateway.calls.observer import CallObserver
+from gateway.calls.slots import Slots
 from gateway.clock import Clock
-from gateway.limits.breaker import Breaker, BreakerPolicy
 from gateway.limits.permits import Permit, Permits
 from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
-from gateway.pipeline.observer import Observer
-from gateway.pipeline.slots import Slots
-from gateway.settings import VenueSettings
-from gateway.transport.messages import HttpAnswer, HttpRequest
-from gateway.venues.answer import retry_after
+from gateway.settings.tree import VenueSettings
+from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
+from gateway.venues.reply import retry_after
 from gateway.venues.venue import Call, Venue
 
 LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
@@ -27,7 +27,7 @@ CLOCK_SLACK = 1.0  # seconds; some venues tell their clock in whole seconds, and
 class Sender(Protocol):
     """A venue's HTTP session, or a simulated network."""
 
-    async def send(self, request: HttpRequest) -> HttpAnswer | Unavailable | Ambiguous:
+    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         """Send once, within the venue's call timeout."""
         ...
 
@@ -44,7 +44,7 @@ class VenueTime(Protocol):
         ...
 
 
-class Turn:
+class CallPermit:
     """The right to start one call now; it must be used or given back."""
 
     __slots__ = ("_account", "_slots", "permit")
@@ -66,7 +66,7 @@ class Turn:
             slots.give_back(self._account)
 
 
-class VenueCalls:
+class VenueCaller:
     """All calls of this process to one venue."""
 
     def __init__(
@@ -79,7 +79,7 @@ class VenueCalls:
         permits: Permits,
         clock: Clock,
         max_in_flight: int,
-        observer: Observer,
+        observer: CallObserver,
     ) -> None:
         self.venue = venue
         self.settings = settings
@@ -118,7 +118,7 @@ class VenueCalls:
         """The account came from another instance, whose calls may count until then."""
         self._permits.assume_spent(self.venue.name, account, until)
 
-    async def turn(self, account: str, call: Call) -> Turn:
+    async def turn(self, account: str, call: Call) -> CallPermit:
         """Wait for the right to start one call; cancelled, nothing is lost."""
         begun = self._clock.monotonic()
         breaker = self.breaker(account)
@@ -133,11 +133,11 @@ class VenueCalls:
 
     async def send(
         self,
-        turn: Turn,
+        turn: CallPermit,
         account: str,
         call: Call,
         credentials: Credentials,
-        classify: Callable[[HttpAnswer], Outcome],
+        classify: Callable[[HttpReply], Outcome],
         *,
         may_send: Callable[[], bool] = lambda: True,
     ) -> Outcome | None:
@@ -166,7 +166,7 @@ class VenueCalls:
             turn.leave()
         outcome = self._settle(turn, answer, classify)
         self._learn(account, call, outcome)
-        status = answer.status if isinstance(answer, HttpAnswer) else None
+        status = answer.status if isinstance(answer, HttpReply) else None
         self._observer.called(self.venue.name, call, status, outcome, self._clock.monotonic() - begun)
         return outcome
 
@@ -178,7 +178,7 @@ class VenueCalls:
         finally:
             permit.ended()
 
-    async def ask(self, call: Call, *, largest_answer_bytes: int) -> HttpAnswer | None:
+    async def ask(self, call: Call, *, largest_answer_bytes: int) -> HttpReply | None:
         """Make a public call, paid for like any; None where there was no whole answer."""
         permit = await self._permits.acquire(self.venue.name, "", call.costs)
         target = f"{call.path}?{call.query}" if call.query else call.path
@@ -186,7 +186,7 @@ class VenueCalls:
             answer = await self._sender.send(
                 HttpRequest(method=call.method, target=target, headers={}, largest_answer_bytes=largest_answer_bytes)
             )
-            if not isinstance(answer, HttpAnswer):
+            if not isinstance(answer, HttpReply):
                 return None
             permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
         finally:
@@ -196,19 +196,19 @@ class VenueCalls:
             self._permits.throttle(self.venue.name, "", None, self._clock.monotonic() + pause)
         return answer
 
-    async def _permitted(self, account: str, call: Call) -> Turn:
+    async def _permitted(self, account: str, call: Call) -> CallPermit:
         permit = await self._permits.acquire(self.venue.name, account, call.costs)
         try:
             await self._slots.take(account)
         except BaseException:
             permit.unused()
             raise
-        return Turn(permit, self._slots, account)
+        return CallPermit(permit, self._slots, account)
 
     def _settle(
-        self, turn: Turn, answer: HttpAnswer | Unavailable | Ambiguous, classify: Callable[[HttpAnswer], Outcome]
+        self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous, classify: Callable[[HttpReply], Outcome]
     ) -> Outcome:
-        if not isinstance(answer, HttpAnswer):
+        if not isinstance(answer, HttpReply):
             turn.permit.ended()
             return answer
         turn.permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
