@@ -7,6 +7,7 @@ the secrets it was given, and every signature, out of each finished line, whatev
 import logging
 import re
 import sys
+import time
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, TextIO, cast
@@ -18,10 +19,12 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from gateway.settings.tree import LoggingSettings
+from gateway.telemetry.lines import LineWriter
+from gateway.telemetry.repeated import RepeatFilter
+from gateway.telemetry.secrets import REMOVED, Secrets
 from schemas import SetLeverage
 from schemas.targets import venue_of
 
-REMOVED = "[removed]"
 # A library at its own debug level tells of every fetch, and aiokafka there prints whole requests.
 LIBRARIES = {"aiokafka": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.WARNING}
 
@@ -36,11 +39,10 @@ _SIGNED_TEXT = re.compile(
 )
 _SIGNED_MARKS = ("sign", "ok-access-", "x-mbx-apikey")  # one of them is in every text that the pattern above finds
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-_SHORTEST_SECRET = 4  # removing shorter ones would mangle every line, and they protect nothing
 
 
 def set_up_logging(
-    settings: LoggingSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None
+    settings: LoggingSettings, *, secrets: Collection[str] = (), stream: TextIO | LineWriter | None = None
 ) -> "Guard":
     """Send all logs to one stream (stderr without one) in the settings' format; replaces what was set up before.
 
@@ -52,7 +54,7 @@ def set_up_logging(
         stream: where lines go.
     """
     out = sys.stderr if stream is None else stream
-    console = settings.format == "console" or (settings.format == "auto" and out.isatty())
+    console = is_for_people(settings, out)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_enriching(), ProcessorFormatter.wrap_for_formatter],
@@ -62,7 +64,8 @@ def set_up_logging(
     )
     render, before = _rendering(console=console, colours=out.isatty())
     guard = Guard(render, secrets)
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(cast("TextIO", out))
+    handler.addFilter(RepeatFilter(time.monotonic))
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[*_enriching(), _lower_aiokafka],
@@ -75,6 +78,11 @@ def set_up_logging(
     for name, least in LIBRARIES.items():
         logging.getLogger(name).setLevel(max(level, least))
     return guard
+
+
+def is_for_people(settings: LoggingSettings, stream: TextIO | LineWriter) -> bool:
+    """Whether lines are the console's, not JSON."""
+    return settings.format == "console" or (settings.format == "auto" and stream.isatty())
 
 
 def command_log(command: SetLeverage) -> FilteringBoundLogger:
@@ -151,13 +159,12 @@ class Guard:
 
     def __init__(self, render: Processor, secrets: Collection[str]) -> None:
         self._render = render
-        self._secrets: list[str] = []
+        self._secrets = Secrets()
         self.learn(secrets)
 
     def learn(self, secrets: Collection[str]) -> None:
         """Take these out too from now on; what was known before stays known."""
-        spelt = {text for secret in secrets for text in _spellings(secret) if len(text) >= _SHORTEST_SECRET}
-        self._secrets = sorted(spelt.union(self._secrets), key=len, reverse=True)  # the longest first
+        self._secrets.add(secrets)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
         """The event's line, without secrets."""
@@ -165,16 +172,8 @@ class Guard:
             line = str(self._render(logger, method, event))
         except Exception as error:  # noqa: BLE001 - else logging prints the event itself, unguarded
             line = _to_json({"event": "failed_rendering", "level": "error", "error": type(error).__name__})
-        for secret in self._secrets:
-            if secret in line:
-                line = line.replace(secret, REMOVED)
+        line = self._secrets.remove_from(line)
         lowered = line.lower()
         if any(mark in lowered for mark in _SIGNED_MARKS):
             line = _SIGNED_TEXT.sub(rf"\1{REMOVED}", line)
         return line
-
-
-def _spellings(secret: str) -> set[str]:
-    """A secret as it stands, as Python shows it in errors, and as JSON spells either inside a line."""
-    bare = {secret, repr(secret)[1:-1], repr(secret + "'")[1:-2]}  # Python escapes a ' only where there is a " too
-    return bare | {msgspec.json.encode(text).decode()[1:-1] for text in bare}

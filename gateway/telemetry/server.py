@@ -1,26 +1,38 @@
 """The HTTP server for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; each answer says why.
 
-`app` starts it first and stops it last, so that a draining gateway is seen to drain.
+`app` starts it first and stops it last, so that a draining gateway is seen to drain. Whoever can connect cannot take it
+away: a connection has one request and a few seconds, and where there are too many the oldest makes room.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 import msgspec
+import structlog
 from aiohttp import web
+from aiohttp.hdrs import SERVER
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from gateway.settings.addresses import parse_listen
 from gateway.telemetry.metrics import Metrics
 
 Verdict = tuple[bool, dict[str, Any]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+MOST_CONNECTIONS = 64  # a kubelet and some scrapers need a handful
+CONNECTION_LASTS = 10.0  # seconds for one request and its answer
 
 
 class Health(Protocol):
     """What the probes ask; both answers are made without I/O, and hold nothing secret."""
 
     def alive(self) -> Verdict:
-        """Whether the event loop and the pipeline move; never whether Kafka or a venue is there."""
+        """Whether our own loops turn; never whether Kafka or a venue is there."""
         ...
 
     def ready(self) -> Verdict:
@@ -32,44 +44,105 @@ class ListenError(Exception):
     """Raised where the address to listen on cannot be had; its text says which, and what would be right."""
 
 
+class _Request(web.BaseRequest):
+    """A request whose answer does not tell which server made it, also where the request is none."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers.pop(SERVER, None)
+
+
 class ObservabilityServer:
     """Serves probes and metrics until stopped; `start` and `stop` belong to the composition root."""
 
     def __init__(self, listen: str, *, health: Health, metrics: Metrics) -> None:
         self._host, self._port = parse_listen(listen)
-        app = web.Application()
-        app.router.add_get("/livez", _probe(health.alive))
-        app.router.add_get("/readyz", _probe(health.ready))
-        app.router.add_get("/metrics", make_aiohttp_handler(metrics.registry))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        self._site: web.TCPSite | None = None
+        self._pages: Mapping[str, Handler] = MappingProxyType(
+            {
+                "/livez": _probe(health.alive),
+                "/readyz": _probe(health.ready),
+                "/metrics": cast("Handler", make_aiohttp_handler(metrics.registry)),
+            }
+        )
+        self._log: Any = structlog.get_logger("gateway")
+        self._server: asyncio.Server | None = None
+        self._http: web.Server | None = None
 
     async def start(self) -> None:
         """Listen; ListenError where the address is taken or not this machine's."""
-        await self._runner.setup()
-        self._site = web.TCPSite(self._runner, self._host, self._port)
+        self._http = http = web.Server(self._answer, request_factory=_request, access_log=None, logger=_silent())
+        loop = asyncio.get_running_loop()
+
+        def accept() -> asyncio.Protocol:
+            for oldest in http.connections[: max(0, len(http.connections) - MOST_CONNECTIONS + 1)]:
+                _cut(oldest)
+            connection = http()
+            loop.call_later(CONNECTION_LASTS, _cut, connection)
+            return connection
+
         try:
-            await self._site.start()
+            self._server = await loop.create_server(accept, self._host, self._port)
         except OSError as error:
-            await self._runner.cleanup()
             where = f"http.listen: cannot listen on {self._host}:{self._port}"
             raise ListenError(f"{where}: {error.strerror}; choose another address, or port 0 for a free one") from error
 
     @property
     def url(self) -> str:
         """The address in use, `http://host:port`; a port 0 of the settings is the one that was free."""
-        host, port = self._runner.addresses[0][:2]
+        if self._server is None:
+            raise RuntimeError("the probes are not started")
+        host, port = self._server.sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self) -> None:
-        """Stop listening and close what is open, within a second or so."""
-        await self._runner.cleanup()
+        """Stop listening and close what is open."""
+        if self._server is not None:
+            self._server.close()
+        if self._http is not None:
+            await self._http.shutdown(timeout=0)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        page = self._pages.get(request.path)
+        if page is None:
+            response: web.StreamResponse = web.Response(status=404, text="there are /livez, /readyz and /metrics\n")
+        elif request.method not in {"GET", "HEAD"}:
+            response = web.Response(status=405, headers={"Allow": "GET, HEAD"})
+        else:
+            try:
+                response = await page(request)
+            except Exception:  # noqa: BLE001 - a bug in a probe is a 500 and a traceback in the log
+                self._log.exception("failed_page", path=request.path)
+                response = web.Response(status=500)
+        response.force_close()
+        return response
 
 
-def _probe(ask: Callable[[], Verdict]) -> Callable[[web.Request], Any]:
-    async def answer(_request: web.Request) -> web.Response:
+def _probe(ask: Callable[[], Verdict]) -> Handler:
+    async def answer(_request: web.BaseRequest) -> web.Response:
         well, why = ask()
         body = msgspec.json.encode({"ok": well, **why})
         return web.Response(status=200 if well else 503, body=body, content_type="application/json")
 
     return answer
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: web.RequestHandler,
+    writer: Any,
+    task: "asyncio.Task[None]",
+) -> web.BaseRequest:
+    return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+
+def _cut(connection: web.RequestHandler) -> None:
+    """End a connection at once, whatever it is doing; one that has ended already is left alone."""
+    if connection.transport is not None:
+        connection.transport.abort()
+
+
+def _silent() -> logging.Logger:
+    """Where aiohttp may tell of requests that are none: whoever can connect could fill a log with them."""
+    logger = logging.getLogger("gateway.probes")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger

@@ -1,10 +1,15 @@
 """The probes' server, over real sockets."""
 
+import asyncio
+import logging
+import resource
 import socket
+from contextlib import suppress
 
 import pytest
 from aiohttp import ClientSession
 
+from gateway.telemetry import server as server_module
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.server import ListenError, ObservabilityServer
 
@@ -91,3 +96,47 @@ async def test_a_server_that_stopped_gives_its_port_back(health):
     port = int(server.url.rpartition(":")[2])
     await server.stop()
     socket.create_server(("127.0.0.1", port)).close()
+
+
+def address_of(server):
+    host, _, port = server.url.removeprefix("http://").rpartition(":")
+    return host, int(port)
+
+
+async def test_a_thousand_idle_connections_do_not_take_the_probes_away(server, http):
+    resource_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    idle = [await asyncio.open_connection(*address_of(server)) for _ in range(min(1000, resource_limit // 2 - 100))]
+    try:
+        async with http.get(f"{server.url}/livez") as live:
+            assert live.status == 200
+        ended = sum([reader.at_eof() or reader.exception() is not None for reader, _ in idle])
+        assert len(idle) - ended <= server_module.MOST_CONNECTIONS
+    finally:
+        for _, writer in idle:
+            writer.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_connection_that_asks_nothing_is_ended(server, monkeypatch):
+    monkeypatch.setattr(server_module, "CONNECTION_LASTS", 0.0)
+    reader, writer = await asyncio.open_connection(*address_of(server))
+    with suppress(ConnectionError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01 no request\r\n\r\n", b"GET\r\n\r\n"]
+)
+async def test_no_answer_tells_the_server_and_no_request_makes_a_log_line(server, caplog, request_bytes):
+    reader, writer = await asyncio.open_connection(*address_of(server))
+    with caplog.at_level(logging.DEBUG):
+        writer.write(request_bytes)
+        answer = await asyncio.wait_for(reader.read(), 5)  # to the end: a connection has one request
+    assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert b"aiohttp" not in answer
+    assert b"Python" not in answer
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
+    writer.close()
+    await asyncio.sleep(0)

@@ -1,0 +1,68 @@
+"""Bounds how often one warning is logged: while a fault lasts, libraries and our own retries say the same each time.
+
+A filter of the logs' handler; what it holds back is counted, and the next line of the kind tells how many there were.
+"""
+
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, cast
+
+LIBRARY_PAUSE = 10.0  # seconds between two lines of one kind
+OWN_PAUSE = 1.0
+OWN_EVENTS = frozenset({"missed_kafka", "lost_transaction"})  # told at every try, of every partition
+KINDS_KEPT = 1_000
+UNSAID = frozenset({"Sending username and password in the clear"})  # of every connection; `app` says it once
+_NUMBERS = re.compile(r"\d+")
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a kind of line pass once in a while; other lines always."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._kinds: OrderedDict[str, list[float]] = OrderedDict()  # when the next may pass, and how many were held
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes; one that passes is told how many like it did not."""
+        if isinstance(record.msg, str) and record.msg in UNSAID:
+            return False
+        kind, pause = _kind_of(record)
+        if kind is None:
+            return True
+        now = self._monotonic()
+        entry = self._kinds.setdefault(kind, [now, 0])
+        if now < entry[0]:
+            entry[1] += 1
+            return False
+        if entry[1]:
+            _tell(record, int(entry[1]))
+        entry[:] = [now + pause, 0]
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > KINDS_KEPT:
+            self._kinds.popitem(last=False)
+        return True
+
+
+def _kind_of(record: logging.LogRecord) -> tuple[str | None, float]:
+    """What a record is one of many of; None where it is not."""
+    if isinstance(record.msg, dict):  # one of our own, not yet rendered
+        event = cast("dict[str, Any]", record.msg)
+        name = event.get("event")
+        return (f"{name} {_kind_text(event.get('doing'))}", OWN_PAUSE) if name in OWN_EVENTS else (None, 0.0)
+    if record.levelno < logging.WARNING:
+        return None, 0.0
+    return f"{record.name} {_kind_text(record.msg)}", LIBRARY_PAUSE
+
+
+def _kind_text(text: object) -> str:
+    return _NUMBERS.sub("#", str(text))[:200]
+
+
+def _tell(record: logging.LogRecord, count: int) -> None:
+    if isinstance(record.msg, dict):
+        record.msg = {**cast("dict[str, Any]", record.msg), "not_logged": count}
+    else:
+        record.msg = f"{record.msg} ({count} more like this were not logged)"

@@ -1,0 +1,127 @@
+"""A log's reader that stops reading costs lines, never the gateway; a fault that lasts costs few."""
+
+import io
+import logging
+import os
+import threading
+
+import pytest
+
+from gateway.telemetry.lines import LONGEST_LINE, LineWriter
+from gateway.telemetry.repeated import LIBRARY_PAUSE, OWN_PAUSE, RepeatFilter
+from tests.clocks import FakeClock
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_what_is_written_is_read_in_order_when_the_writer_is_left(pipe):
+    reader, writer = pipe
+    with LineWriter(writer) as lines:
+        for number in range(100):
+            lines.write(f"{number}\n")
+    assert os.read(reader, 10_000).decode().split() == [str(number) for number in range(100)]
+
+
+def test_a_reader_that_reads_nothing_costs_counted_lines_and_stops_nobody(pipe):
+    _, writer = pipe
+    lines = LineWriter(writer, most_characters=200_000)
+    with lines:
+        for _ in range(1_000):
+            lines.write("x" * 999 + "\n")  # more than the pipe and the bound take
+        assert lines.dropped >= 1_000 - 200 - 66
+    os.read(pipe[0], 1_000_000)  # lets the thread end its write
+
+
+def test_a_reader_that_is_gone_stops_nobody():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with LineWriter(writer) as lines:
+        lines.write("to nobody\n")
+        assert lines.flush_within(5)
+    os.close(writer)
+
+
+def test_a_line_from_outside_cannot_fill_the_log_alone(pipe):
+    reader, writer = pipe
+    with LineWriter(writer) as lines:
+        lines.write("x" * 400_000 + "\n")
+        assert lines.flush_within(5)
+    read = os.read(reader, 1_000_000).decode()
+    assert len(read) == LONGEST_LINE + 2
+    assert read.endswith("…\n")
+
+
+def test_the_writers_thread_keeps_no_process_alive(pipe):
+    with LineWriter(pipe[1]):
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name == "log lines")
+
+
+class Log:
+    """A log behind the filter, on a clock that stands still."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        self.stream = io.StringIO()
+        self.logger = logging.getLogger("aiokafka.of_this_test")
+        self.logger.handlers.clear()
+        self.logger.setLevel(logging.INFO)
+        self.logger.propagate = False
+        handler = logging.StreamHandler(self.stream)
+        handler.addFilter(RepeatFilter(self.clock.monotonic))
+        self.logger.addHandler(handler)
+
+    @property
+    def lines(self):
+        return self.stream.getvalue().splitlines()
+
+
+@pytest.fixture
+def log():
+    return Log()
+
+
+def test_a_librarys_warning_is_told_once_in_a_while_with_how_often_it_came(log):
+    for number in range(1_000):
+        log.logger.warning("Unable connect to node with id %s: %s", number, "refused")
+    log.clock.advance(LIBRARY_PAUSE)
+    log.logger.warning("Unable connect to node with id %s: %s", 5, "refused")
+    assert log.lines == [
+        "Unable connect to node with id 0: refused",
+        "Unable connect to node with id 5: refused (999 more like this were not logged)",
+    ]
+
+
+def test_our_own_retries_are_told_once_a_second_for_all_partitions(log):
+    for partition in range(12):
+        log.logger.warning({"event": "missed_kafka", "doing": f"take partition {partition} over"})
+    log.clock.advance(OWN_PAUSE)
+    log.logger.warning({"event": "missed_kafka", "doing": "take partition 3 over"})
+    assert len(log.lines) == 2
+    assert "'not_logged': 11" in log.lines[1]
+
+
+def test_what_happened_once_each_is_told_each_time(log):
+    for offset in range(50):
+        log.logger.warning({"event": "dead_lettered_record", "offset": offset})
+    for _ in range(50):
+        log.logger.info("joined")
+    assert len(log.lines) == 100
+
+
+def test_that_a_password_goes_in_the_clear_is_not_said_of_every_connection(log):
+    log.logger.warning("Sending username and password in the clear")
+    assert log.lines == []
+
+
+def test_the_kinds_that_are_remembered_are_bounded(log, monkeypatch):
+    monkeypatch.setattr("gateway.telemetry.repeated.KINDS_KEPT", 3)
+    for word in "abcdef":
+        log.logger.warning(word)
+    [bounded] = log.logger.handlers[0].filters
+    assert len(bounded._kinds) == 3
