@@ -22,7 +22,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.kafka.connection import UnreachableError, client_options, unreachable
 from gateway.kafka.group import Group
 from gateway.kafka.topics import check_topics
-from gateway.limits.connection import shared_budget
+from gateway.limits.connection import shared_buckets
 from gateway.limits.permits import Permits
 from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
@@ -104,7 +104,7 @@ class Gateway:
         self._sessions: dict[VenueName, VenueSession] = {
             name: self._session(venue) for name, venue in self._used().items()
         }
-        self.shared = shared_budget(settings, base_dir, clock)
+        self.shared = shared_buckets(settings, base_dir, clock)
         self.permits = Permits(clock, self.shared)
         self.calls: dict[VenueName, VenueCaller] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions

@@ -11,7 +11,7 @@ from gateway.calls.breaker import Breaker, BreakerPolicy
 from gateway.calls.observer import CallObserver
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
-from gateway.limits.permits import Permit, Permits
+from gateway.limits.permits import Grant, Permits
 from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
 from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import HttpReply, HttpRequest
@@ -49,14 +49,14 @@ class CallPermit:
 
     __slots__ = ("_account", "_slots", "permit")
 
-    def __init__(self, permit: Permit, slots: Slots, account: str) -> None:
+    def __init__(self, permit: Grant, slots: Slots, account: str) -> None:
         self.permit = permit
         self._account = account
         self._slots: Slots | None = slots
 
-    def unused(self) -> None:
+    def give_back(self) -> None:
         """Give everything back: nothing was sent. Without effect once the turn is over."""
-        self.permit.unused()
+        self.permit.give_back()
         self.leave()
 
     def leave(self) -> None:
@@ -129,7 +129,7 @@ class VenueCaller:
             if not turn.permit.is_frozen() and breaker.allows(self._clock.monotonic()):
                 self._observer.waited(self.venue.name, self._clock.monotonic() - begun)
                 return turn
-            turn.unused()
+            turn.give_back()
 
     async def send(
         self,
@@ -150,16 +150,16 @@ class VenueCaller:
         try:
             request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
         except BaseException:
-            turn.unused()
+            turn.give_back()
             raise
         if not may_send():
-            turn.unused()
+            turn.give_back()
             return None
         self._in_flight += 1
         try:
             answer = await self._sender.send(request)
         except BaseException:
-            turn.permit.ended()
+            turn.permit.spent()
             raise
         finally:
             self._in_flight -= 1
@@ -176,7 +176,7 @@ class VenueCaller:
         try:
             return await self._venue_time.measure()
         finally:
-            permit.ended()
+            permit.spent()
 
     async def ask(self, call: Call, *, largest_answer_bytes: int) -> HttpReply | None:
         """Make a public call, paid for like any; None where there was no whole answer."""
@@ -188,9 +188,9 @@ class VenueCaller:
             )
             if not isinstance(answer, HttpReply):
                 return None
-            permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+            permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
         finally:
-            permit.ended()
+            permit.spent()
         if answer.status in LIMITED:
             pause = self._pause(call, Throttled(retry_after=retry_after(answer)))
             self._permits.throttle(self.venue.name, "", None, self._clock.monotonic() + pause)
@@ -201,7 +201,7 @@ class VenueCaller:
         try:
             await self._slots.take(account)
         except BaseException:
-            permit.unused()
+            permit.give_back()
             raise
         return CallPermit(permit, self._slots, account)
 
@@ -209,9 +209,9 @@ class VenueCaller:
         self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous, classify: Callable[[HttpReply], Outcome]
     ) -> Outcome:
         if not isinstance(answer, HttpReply):
-            turn.permit.ended()
+            turn.permit.spent()
             return answer
-        turn.permit.answered(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+        turn.permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
         return classify(answer)
 
     def _learn(self, account: str, call: Call, outcome: Outcome) -> None:

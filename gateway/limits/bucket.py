@@ -110,7 +110,7 @@ class Bucket:
             self.lease.take(weight)
         return Hold(self, Spending(weight, now, self.others.mark(now) if self.others else None))
 
-    def unused(self, hold: Hold) -> None:
+    def give_back(self, hold: Hold) -> None:
         """The call was never sent: its tokens are back at once."""
         self.held -= hold.call.weight
         if self.lease:

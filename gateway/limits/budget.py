@@ -1,7 +1,7 @@
 """One venue's budget: several buckets taken together or not at all, first come first served, nobody starved.
 
 Before it, `permits` brings requests; after it, `bucket` holds their tokens. Requests for the same set of buckets form
-a line, and only the heads of lines compete, in the order of their arrival. The buckets are ordered, an account's own
+a queue, and only the heads of queues compete, in the order of their arrival. The buckets are ordered, an account's own
 before those that it shares, slow ones before fast ones. A head goes through its buckets in that order: it reserves its
 weight in each that has it, and at the first that is short it claims all that comes back, so later heads cannot starve
 it. Beyond that one it reserves nothing, so an account that waits for its own tokens, or for a freeze to end, blocks no
@@ -29,27 +29,27 @@ class Key(NamedTuple):
     account: str
 
 
-class Scope:
-    """One bucket and the lines that wait for it."""
+class ScopedBucket:
+    """One bucket and the queues that wait for it."""
 
-    __slots__ = ("bucket", "key", "lines", "rank")
+    __slots__ = ("bucket", "key", "queues", "rank")
 
     def __init__(self, key: Key, bucket: Bucket) -> None:
         self.key = key
         self.bucket = bucket
         self.rank = (key.account == "", -bucket.window / bucket.capacity, key)
-        self.lines: set[Line] = set()
+        self.queues: set[Queue] = set()
 
     @property
     def waiting(self) -> int:
         """Requests that wait for this bucket, among others."""
-        return sum(len(line.requests) for line in self.lines)
+        return sum(len(queue.requests) for queue in self.queues)
 
 
-Need = tuple[Scope, int]
+Need = tuple[ScopedBucket, int]
 
 
-class Request:
+class PermitRequest:
     """Somebody's wish for tokens of several buckets; granted once it has its holds."""
 
     __slots__ = ("granted", "holds", "needs", "number")
@@ -61,35 +61,35 @@ class Request:
         self.granted = False
 
 
-class Line:
+class Queue:
     """Requests for one set of buckets, in the order of their arrival."""
 
     __slots__ = ("requests", "scopes", "weights")
 
-    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+    def __init__(self, scopes: tuple[ScopedBucket, ...]) -> None:
         self.scopes = scopes
-        self.requests: OrderedDict[int, Request] = OrderedDict()
-        self.weights: dict[Scope, int] = dict.fromkeys(scopes, 0)
+        self.requests: OrderedDict[int, PermitRequest] = OrderedDict()
+        self.weights: dict[ScopedBucket, int] = dict.fromkeys(scopes, 0)
 
     @property
-    def head(self) -> Request:
+    def head(self) -> PermitRequest:
         """Who came first."""
         return next(iter(self.requests.values()))
 
-    def add(self, request: Request) -> None:
+    def add(self, request: PermitRequest) -> None:
         """Join at the end."""
         self.requests[request.number] = request
         for scope, weight in request.needs:
             self.weights[scope] += weight
-            scope.lines.add(self)
+            scope.queues.add(self)
 
-    def remove(self, request: Request) -> None:
-        """Leave, from wherever in the line."""
+    def remove(self, request: PermitRequest) -> None:
+        """Leave, from wherever in the queue."""
         del self.requests[request.number]
         for scope, weight in request.needs:
             self.weights[scope] -= weight
             if not self.requests:
-                scope.lines.discard(self)
+                scope.queues.discard(self)
 
 
 class Budget:
@@ -119,9 +119,9 @@ class Budget:
         self._started = started
         self._share = share
         self._call_timeout = call_timeout
-        self.lacking: list[Request] = []
-        self._scopes: dict[Key, Scope] = {}
-        self._lines: dict[tuple[Scope, ...], Line] = {}
+        self.lacking: list[PermitRequest] = []
+        self._scopes: dict[Key, ScopedBucket] = {}
+        self._queues: dict[tuple[ScopedBucket, ...], Queue] = {}
         self._last_number = 0
         for limit in self._limits.values():
             if limit.scope == "ip":
@@ -133,11 +133,11 @@ class Budget:
         return tuple(self._limits.values())
 
     @property
-    def scopes(self) -> tuple[Scope, ...]:
+    def scopes(self) -> tuple[ScopedBucket, ...]:
         """Every bucket that is known by now."""
         return tuple(self._scopes.values())
 
-    def scope(self, limit_name: str, account: str) -> Scope:
+    def scope(self, limit_name: str, account: str) -> ScopedBucket:
         """The bucket of a limit for this account.
 
         Raises:
@@ -148,49 +148,49 @@ class Budget:
             raise ValueError(f"no limit {limit_name!r}; there are {', '.join(self._limits)}")
         key = Key(limit_name, "" if limit.scope == "ip" else account)
         if key not in self._scopes:
-            self._scopes[key] = Scope(key, self._bucket(limit))
+            self._scopes[key] = ScopedBucket(key, self._bucket(limit))
         return self._scopes[key]
 
-    def request(self, account: str, costs: Sequence[Cost]) -> Request:
-        """Join the line for these costs; `grant` says when it is through.
+    def request(self, account: str, costs: Sequence[Cost]) -> PermitRequest:
+        """Join the queue for these costs; `grant` says when it is through.
 
         Raises:
             ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
         """
-        request = Request(self._last_number + 1, self._needs(account, costs))
+        request = PermitRequest(self._last_number + 1, self._needs(account, costs))
         self._last_number += 1
         if not request.needs:
             request.granted = True
             return request
         scopes = tuple(scope for scope, _ in request.needs)
-        if scopes not in self._lines:
-            self._lines[scopes] = Line(scopes)
-        self._lines[scopes].add(request)
+        if scopes not in self._queues:
+            self._queues[scopes] = Queue(scopes)
+        self._queues[scopes].add(request)
         return request
 
-    def cancel(self, request: Request) -> None:
-        """Leave the line; tokens already granted are back at once."""
+    def cancel(self, request: PermitRequest) -> None:
+        """Leave the queue; tokens already granted are back at once."""
         for hold in request.holds:
-            hold.bucket.unused(hold)
+            hold.bucket.give_back(hold)
         if not request.granted:
             self._leave(request)
         request.holds = ()
 
-    def is_head(self, request: Request) -> bool:
+    def is_head(self, request: PermitRequest) -> bool:
         """Whether nobody waits for the same set of buckets before it."""
-        return self.line_of(request).head is request
+        return self.queue_of(request).head is request
 
-    def grant(self, now: float) -> tuple[list[Request], float]:
+    def grant(self, now: float) -> tuple[list[PermitRequest], float]:
         """Serve whoever can be served, in order of arrival.
 
         Returns:
             The requests now granted, and when to call again unless something ends before (infinity: not by time alone).
         """
-        granted: list[Request] = []
+        granted: list[PermitRequest] = []
         wake = inf
-        reserved: dict[Scope, float] = {}
+        reserved: dict[ScopedBucket, float] = {}
         self.lacking = []
-        heads = [(line.head.number, line.head) for line in self._lines.values()]
+        heads = [(queue.head.number, queue.head) for queue in self._queues.values()]
         heapify(heads)
         while heads:
             _, request = heappop(heads)
@@ -201,12 +201,12 @@ class Budget:
             if not _is_leased(request, reserved, now):
                 self.lacking.append(request)
                 continue
-            line = self._leave(request)
+            queue = self._leave(request)
             request.holds = tuple(scope.bucket.hold(weight, now) for scope, weight in request.needs)
             request.granted = True
             granted.append(request)
-            if line.requests:
-                heappush(heads, (line.head.number, line.head))
+            if queue.requests:
+                heappush(heads, (queue.head.number, queue.head))
         return granted, wake
 
     def estimate(self, account: str, costs: Sequence[Cost], now: float) -> float:
@@ -218,29 +218,29 @@ class Budget:
         own = {scope for scope, _ in needs}
         at = now
         for scope, weight in needs:
-            ahead = sum(line.weights[scope] for line in scope.lines if not _frozen(line.scopes, own, now))
+            ahead = sum(queue.weights[scope] for queue in scope.queues if not _frozen(queue.scopes, own, now))
             at = max(at, scope.bucket.supply_at(ahead + weight, now))
         return at - now
 
-    def resize(self, limit_name: str, capacity: int) -> list[Request]:
+    def resize(self, limit_name: str, capacity: int) -> list[PermitRequest]:
         """The venue's limit is another from now on.
 
         Returns:
-            The requests that no window can hold any more; they have left their lines.
+            The requests that no window can hold any more; they have left their queues.
         """
         limit = self._limits[limit_name]
         self._limits[limit_name] = structs.replace(limit, capacity=capacity)
-        too_heavy: dict[int, Request] = {}
+        too_heavy: dict[int, PermitRequest] = {}
         for scope in self._scopes.values():
             if scope.key.limit == limit_name:
                 scope.bucket.resize(capacity)
-                too_heavy |= {r.number: r for line in scope.lines for r in _heavier(line, scope, capacity)}
+                too_heavy |= {r.number: r for queue in scope.queues for r in _heavier(queue, scope, capacity)}
         for request in too_heavy.values():
             self._leave(request)
         return list(too_heavy.values())
 
     def _needs(self, account: str, costs: Sequence[Cost]) -> tuple[Need, ...]:
-        weights: dict[Scope, int] = {}
+        weights: dict[ScopedBucket, int] = {}
         for cost in costs:
             scope = self.scope(cost.limit, account)
             weights[scope] = weights.get(scope, 0) + cost.weight
@@ -267,22 +267,22 @@ class Budget:
             lease=lease,
         )
 
-    def line_of(self, request: Request) -> Line:
+    def queue_of(self, request: PermitRequest) -> Queue:
         """Those who wait for the same buckets as this one, itself among them."""
-        return self._lines[tuple(scope for scope, _ in request.needs)]
+        return self._queues[tuple(scope for scope, _ in request.needs)]
 
-    def _leave(self, request: Request) -> Line:
+    def _leave(self, request: PermitRequest) -> Queue:
         scopes = tuple(scope for scope, _ in request.needs)
-        line = self._lines[scopes]
-        line.remove(request)
+        queue = self._queues[scopes]
+        queue.remove(request)
         if request in self.lacking:
             self.lacking.remove(request)
-        if not line.requests:
-            del self._lines[scopes]
-        return line
+        if not queue.requests:
+            del self._queues[scopes]
+        return queue
 
 
-def _place(request: Request, reserved: dict[Scope, float], now: float) -> float:
+def _place(request: PermitRequest, reserved: dict[ScopedBucket, float], now: float) -> float:
     """Make a head's reservations; `now` if it can be granted, and then it made none, else when to try again."""
     thaw = max(scope.bucket.frozen_until for scope, _ in request.needs)
     if thaw > now:
@@ -299,7 +299,7 @@ def _place(request: Request, reserved: dict[Scope, float], now: float) -> float:
     return now
 
 
-def _is_leased(request: Request, reserved: dict[Scope, float], now: float) -> bool:
+def _is_leased(request: PermitRequest, reserved: dict[ScopedBucket, float], now: float) -> bool:
     """Whether the store need not be asked; if it must, the request keeps its place in all of its buckets meanwhile."""
     if all(lease.covers(weight, now) for scope, weight in request.needs if (lease := scope.bucket.lease)):
         return True
@@ -308,12 +308,12 @@ def _is_leased(request: Request, reserved: dict[Scope, float], now: float) -> bo
     return False
 
 
-def _frozen(scopes: tuple[Scope, ...], apart_from: set[Scope], now: float) -> bool:
+def _frozen(scopes: tuple[ScopedBucket, ...], apart_from: set[ScopedBucket], now: float) -> bool:
     return any(scope.bucket.frozen_until > now for scope in scopes if scope not in apart_from)
 
 
-def _heavier(line: Line, scope: Scope, capacity: int) -> list[Request]:
-    return [request for request in line.requests.values() if dict(request.needs)[scope] > capacity]
+def _heavier(queue: Queue, scope: ScopedBucket, capacity: int) -> list[PermitRequest]:
+    return [request for request in queue.requests.values() if dict(request.needs)[scope] > capacity]
 
 
 def _overridden(limit: Limit, override: LimitSettings | None) -> Limit:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.clock import Clock
-from gateway.limits.shared import Shared
+from gateway.limits.shared import SharedBuckets
 from gateway.settings.tree import Settings
 
 
@@ -17,7 +17,7 @@ class RedisMissingError(Exception):
     """Raised where a limit is shared and the extra `redis` is not installed."""
 
 
-def shared_budget(settings: Settings, base_dir: Path, clock: Clock) -> Shared | None:
+def shared_buckets(settings: Settings, base_dir: Path, clock: Clock) -> SharedBuckets | None:
     """The shared buckets of this replica, unconnected; None where no limit is shared.
 
     Raises:
@@ -34,4 +34,4 @@ def shared_budget(settings: Settings, base_dir: Path, clock: Clock) -> Shared | 
     redis = settings.redis
     password = (base_dir / redis.password_file).read_text("utf-8").strip() if redis.password_file else None
     replica = redis.replica or f"{socket.gethostname()}/{settings.http.listen}"
-    return Shared(RedisStore(redis.url, password), replica=replica, share=redis.fallback_share, clock=clock)
+    return SharedBuckets(RedisStore(redis.url, password), replica=replica, share=redis.fallback_share, clock=clock)

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.limits.bucket import TICK
-from gateway.limits.budget import Budget, Request
+from gateway.limits.budget import Budget, PermitRequest
 from gateway.limits.limit import Cost, Limit, Usage
-from gateway.limits.shared import Shared
+from gateway.limits.shared import SharedBuckets
 from gateway.settings.tree import LimitSettings
 from schemas import VenueName
 
@@ -49,30 +49,30 @@ class _VenueQueue:
 
     __slots__ = ("budget", "due", "serving", "shared", "waiters")
 
-    def __init__(self, budget: Budget, shared: Shared | None) -> None:
+    def __init__(self, budget: Budget, shared: SharedBuckets | None) -> None:
         self.budget = budget
         self.shared = shared
-        self.waiters: dict[Request, asyncio.Future[None]] = {}
+        self.waiters: dict[PermitRequest, asyncio.Future[None]] = {}
         self.due = inf
         self.serving = False
 
 
-class Permit:
-    """The right to make one call now. Exactly one of its three ends must be told; later ones are ignored."""
+class Grant:
+    """The right to make one call now. It is spent or given back, whichever is said first."""
 
     __slots__ = ("_desk", "_permits", "_request")
 
-    def __init__(self, permits: "Permits", desk: _VenueQueue, request: Request) -> None:
+    def __init__(self, permits: "Permits", desk: _VenueQueue, request: PermitRequest) -> None:
         self._permits = permits
         self._desk = desk
-        self._request: Request | None = request
+        self._request: PermitRequest | None = request
 
-    def answered(self, usages: Sequence[Usage], venue_wall: float) -> None:
-        """The venue answered.
+    def spent(self, usages: Sequence[Usage] = (), venue_wall: float = 0.0) -> None:
+        """The call is over: answered, or given up and nothing is known of its cost.
 
         Args:
-            usages: what its headers say is used.
-            venue_wall: the venue's clock now, seconds since 1970 UTC.
+            usages: what the answer's headers say is used, if there was one.
+            venue_wall: the venue's clock then, seconds since 1970 UTC.
         """
         used = {usage.limit: usage.used for usage in usages}
         now = self._permits.now()
@@ -83,14 +83,7 @@ class Permit:
             else:
                 hold.bucket.ended(hold, now)
 
-    def ended(self) -> None:
-        """The call is over or given up, and nothing is known of its cost."""
-        now = self._permits.now()
-        request = self._finish()
-        for hold in request.holds if request else ():
-            hold.bucket.ended(hold, now)
-
-    def unused(self) -> None:
+    def give_back(self) -> None:
         """Nothing was sent: the tokens are back at once."""
         request = self._finish()
         if request:
@@ -101,7 +94,7 @@ class Permit:
         now = self._permits.now()
         return any(hold.bucket.frozen_until > now for hold in self._request.holds) if self._request else False
 
-    def _finish(self) -> Request | None:
+    def _finish(self) -> PermitRequest | None:
         request, self._request = self._request, None
         if request:
             self._permits.serve_soon(self._desk)
@@ -115,7 +108,7 @@ class Permits:
         shared: for the limits that settings share with other replicas; without it they are held here alone.
     """
 
-    def __init__(self, clock: Clock, shared: Shared | None = None) -> None:
+    def __init__(self, clock: Clock, shared: SharedBuckets | None = None) -> None:
         self._clock = clock
         self._shared = shared
         self._desks: dict[str, _VenueQueue] = {}
@@ -148,7 +141,7 @@ class Permits:
         if shared:
             shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
 
-    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Permit:
+    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Grant:
         """Wait in line for all of these costs at once; cancelled, it leaves the line and keeps nothing.
 
         Raises:
@@ -161,7 +154,7 @@ class Permits:
             self._serve(desk)
         if not request.granted:
             await self._wait(desk, request)
-        return Permit(self, desk, request)
+        return Grant(self, desk, request)
 
     def throttle(self, venue: VenueName, account: str, limit_name: str | None, until: float) -> None:
         """Grant nothing of this limit, or of all of the account's and the address's, before `until` (monotonic)."""
@@ -223,12 +216,12 @@ class Permits:
     def serve_soon(self, desk: _VenueQueue) -> None:
         """Serve those in line once the caller is done: a freeze that it adds then still counts."""
         if desk.shared:
-            desk.shared.nudge()
+            desk.shared.wake()
         if desk.waiters and not desk.serving:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
 
-    async def _wait(self, desk: _VenueQueue, request: Request) -> None:
+    async def _wait(self, desk: _VenueQueue, request: PermitRequest) -> None:
         future = asyncio.get_running_loop().create_future()
         desk.waiters[request] = future
         try:
@@ -241,7 +234,7 @@ class Permits:
         finally:
             del desk.waiters[request]
 
-    def _abandon(self, desk: _VenueQueue, request: Request, future: asyncio.Future[None]) -> None:
+    def _abandon(self, desk: _VenueQueue, request: PermitRequest, future: asyncio.Future[None]) -> None:
         lowered = future.done() and not future.cancelled() and future.exception() is not None
         if not lowered:
             desk.budget.cancel(request)
@@ -255,7 +248,7 @@ class Permits:
             if future and not future.done():
                 future.set_result(None)
         if desk.shared and desk.budget.lacking:
-            desk.shared.nudge()
+            desk.shared.wake()
         self._set_timer()
 
     def _set_timer(self) -> None:

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gateway.limits.shared import Ask, Reply, StoreGoneError
+from gateway.limits.shared import Exchange, Reply, StoreGoneError
 
 
 class RedisStore:
@@ -26,7 +26,7 @@ class RedisStore:
         self._script = self._redis.register_script((files("gateway.limits") / "shared.lua").read_text())
         self._decoder = msgspec.json.Decoder(Reply)
 
-    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+    async def exchange(self, keys: Sequence[str], ask: Exchange) -> Reply:
         """Run the script.
 
         Raises:

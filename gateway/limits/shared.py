@@ -26,7 +26,7 @@ from msgspec import Struct, structs
 from gateway.clock import Clock
 from gateway.limits.allotment import Allotment
 from gateway.limits.bucket import DRIFT
-from gateway.limits.budget import Budget, Line, Request, Scope
+from gateway.limits.budget import Budget, PermitRequest, Queue, ScopedBucket
 
 HEARTBEAT = 0.5
 LEASE = 2.0
@@ -40,7 +40,7 @@ MOST = 64
 """Calls granted by one exchange."""
 
 
-class ScopeAsk(Struct, frozen=True, kw_only=True):
+class ScopeReport(Struct, frozen=True, kw_only=True):
     """What one replica says of one bucket, and the weight that one call wants of it, perhaps 0.
 
     Attributes:
@@ -58,7 +58,7 @@ class ScopeAsk(Struct, frozen=True, kw_only=True):
     weight: int
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Exchange(Struct, frozen=True, kw_only=True):
     """One exchange: tokens for up to `count` calls of the same weights, each all or nothing; 0 for none.
 
     Attributes:
@@ -76,7 +76,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     patience_ms: int
     count: int
     leaving: bool
-    scopes: tuple[ScopeAsk, ...]
+    scopes: tuple[ScopeReport, ...]
 
 
 class ScopeReply(Struct, frozen=True, kw_only=True):
@@ -103,7 +103,7 @@ class StoreGoneError(Exception):
 class Store(Protocol):
     """Where the buckets are: Redis, Valkey, or a test's own."""
 
-    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+    async def exchange(self, keys: Sequence[str], ask: Exchange) -> Reply:
         """Say and ask.
 
         Raises:
@@ -116,7 +116,7 @@ class Store(Protocol):
         ...
 
 
-class _Party:
+class _VenueShare:
     """One venue's shared buckets, and how it stands with the store."""
 
     __slots__ = ("ask_at", "beat_at", "budget", "heard", "lost_until", "serve", "timeout", "venue")
@@ -130,13 +130,13 @@ class _Party:
         self.heard: tuple[float, float] | None = None
         self.beat_at = -inf
         self.lost_until = -inf
-        self.ask_at: dict[Line, float] = {}
+        self.ask_at: dict[Queue, float] = {}
 
-    def wanted(self, now: float) -> Request | None:
-        """Who asks next: the first in order of arrival whose line was not told to wait."""
-        lines = [self.budget.line_of(request) for request in self.budget.lacking]
-        self.ask_at = {line: at for line, at in self.ask_at.items() if line in lines and at > now}
-        return next((line.head for line in lines if line not in self.ask_at), None)
+    def wanted(self, now: float) -> PermitRequest | None:
+        """Who asks next: the first in order of arrival whose queue was not told to wait."""
+        queues = [self.budget.queue_of(request) for request in self.budget.lacking]
+        self.ask_at = {queue: at for queue, at in self.ask_at.items() if queue in queues and at > now}
+        return next((queue.head for queue in queues if queue not in self.ask_at), None)
 
     def due_at(self, now: float) -> float:
         """When there is something to say or to ask for."""
@@ -148,11 +148,11 @@ class _Party:
         """The server's time, or a little earlier; 0 if it was never heard."""
         return floor(self.heard[1] + (now - self.heard[0]) * 1000) if self.heard else 0
 
-    def shared(self) -> list[tuple[Scope, Allotment]]:
+    def shared(self) -> list[tuple[ScopedBucket, Allotment]]:
         return [(scope, lease) for scope in self.budget.scopes if (lease := scope.bucket.lease)]
 
 
-class Shared:
+class SharedBuckets:
     """All shared buckets of this replica.
 
     Args:
@@ -165,14 +165,14 @@ class Shared:
         self._store = store
         self._replica = replica
         self._clock = clock
-        self._parties: list[_Party] = []
+        self._parts: list[_VenueShare] = []
         self._news = asyncio.Event()
 
     def attach(self, venue: str, budget: Budget, call_timeout: float, serve: Callable[[], None]) -> None:
         """Keep this venue's shared buckets; `serve` is called whenever somebody in line may be served."""
-        self._parties.append(_Party(venue, budget, call_timeout, serve))
+        self._parts.append(_VenueShare(venue, budget, call_timeout, serve))
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Something ended, froze, or somebody waits for the store."""
         self._news.set()
 
@@ -181,7 +181,7 @@ class Shared:
         try:
             while True:
                 self._news.clear()
-                await asyncio.gather(*(self._turn(party) for party in self._parties))
+                await asyncio.gather(*(self._turn(part) for part in self._parts))
                 await self._rest()
         finally:
             await asyncio.shield(self._leave())
@@ -192,7 +192,7 @@ class Shared:
 
     async def _rest(self) -> None:
         now = self._clock.monotonic()
-        due = min((party.due_at(now) for party in self._parties), default=now + HEARTBEAT)
+        due = min((part.due_at(now) for part in self._parts), default=now + HEARTBEAT)
         await asyncio.sleep(SPACING)
         try:
             async with asyncio.timeout(max(0.0, due - now - SPACING)):
@@ -200,70 +200,80 @@ class Shared:
         except TimeoutError:
             return
 
-    async def _turn(self, party: _Party) -> None:
+    async def _turn(self, part: _VenueShare) -> None:
         now = self._clock.monotonic()
-        grown = [lease.grow(scope.bucket.capacity, now) for scope, lease in party.shared()]
+        grown = [lease.grow(scope.bucket.capacity, now) for scope, lease in part.shared()]
         if any(grown):
-            party.serve()
-        if party.due_at(now) <= now:
-            await self._exchange(party, now)
+            part.serve()
+        if part.due_at(now) <= now:
+            await self._exchange(part, now)
 
-    async def _exchange(self, party: _Party, now: float) -> None:
-        shared = party.shared()
-        wanted = party.wanted(now)
-        line = party.budget.line_of(wanted) if wanted else None
+    async def _exchange(self, part: _VenueShare, now: float) -> None:
+        shared = part.shared()
+        wanted = part.wanted(now)
+        queue = part.budget.queue_of(wanted) if wanted else None
         for _, lease in shared:
             lease.paused = True
             lease.allowance = 0  # nobody in line had use for it, or it lost its force while we were stopped
-        ask = self._ask(party, shared, wanted, now)
+        ask = self._ask(part, shared, wanted, now)
         try:
             async with asyncio.timeout(DEADLINE):
-                reply = await self._store.exchange([self._key(party, scope) for scope, _ in shared], ask)
+                reply = await self._store.exchange([self._key(part, scope) for scope, _ in shared], ask)
         except (StoreGoneError, TimeoutError):
-            self._lost(party, shared, now)
+            self._lost(part, shared, now)
         else:
-            party.heard = self._clock.monotonic(), reply.now_ms
+            part.heard = self._clock.monotonic(), reply.now_ms
             if reply.void:
-                self._lost(party, shared, now)
+                self._lost(part, shared, now)
             else:
-                self._heard(party, shared, (ask, reply), now)
-            if line and reply.granted == 0:
-                party.ask_at[line] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
+                self._heard(part, shared, (ask, reply), now)
+            if queue and reply.granted == 0:
+                part.ask_at[queue] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
         finally:
             for _, lease in shared:
                 lease.paused = False
-        party.serve()
+        part.serve()
 
-    def _ask(self, party: _Party, shared: list[tuple[Scope, Allotment]], wanted: Request | None, now: float) -> Ask:
+    def _ask(
+        self,
+        part: _VenueShare,
+        shared: list[tuple[ScopedBucket, Allotment]],
+        wanted: PermitRequest | None,
+        now: float,
+    ) -> Exchange:
         weights = dict(wanted.needs) if wanted else {}
-        return Ask(
+        return Exchange(
             replica=self._replica,
             share=self.share,
             lease_ms=floor(LEASE * 1000),
             forget_ms=floor(FORGET * 1000),
-            timeout_ms=floor(party.timeout * 1000),
-            said_at_ms=party.server_ms(now),
+            timeout_ms=floor(part.timeout * 1000),
+            said_at_ms=part.server_ms(now),
             patience_ms=floor(DEADLINE * 1000),
-            count=_alike(party.budget, wanted, now) if wanted else 0,
+            count=_same_needs(part.budget, wanted, now) if wanted else 0,
             leaving=False,
-            scopes=tuple(_said(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
+            scopes=tuple(_report(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
         )
 
-    def _lost(self, party: _Party, shared: list[tuple[Scope, Allotment]], began: float) -> None:
+    def _lost(self, part: _VenueShare, shared: list[tuple[ScopedBucket, Allotment]], began: float) -> None:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
             if not lease.is_alone or lease.until <= began:  # or we were stopped, and have asked nobody for a term
                 scope.bucket.fall_back(left_to_us)
             lease.until = left_to_us
-        party.beat_at = party.lost_until = self._clock.monotonic() + HEARTBEAT
+        part.beat_at = part.lost_until = self._clock.monotonic() + HEARTBEAT
 
     def _heard(
-        self, party: _Party, shared: list[tuple[Scope, Allotment]], said: tuple[Ask, Reply], began: float
+        self,
+        part: _VenueShare,
+        shared: list[tuple[ScopedBucket, Allotment]],
+        said: tuple[Exchange, Reply],
+        began: float,
     ) -> None:
         ask, reply = said
         now = self._clock.monotonic()
-        party.beat_at = began + HEARTBEAT
+        part.beat_at = began + HEARTBEAT
         for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
             lease.ended -= asked.ended
             if lease.frozen_until <= began + (asked.freeze_ms + 1) / 1000:  # no longer one came meanwhile
@@ -275,29 +285,29 @@ class Shared:
                 lease.allowance += reply.granted * asked.weight
 
     async def _leave(self) -> None:
-        for party in self._parties:
+        for part in self._parts:
             now = self._clock.monotonic()
-            shared = party.shared()
+            shared = part.shared()
             for _, lease in shared:
                 lease.open(now)
                 lease.allowance = 0
-            ask = self._ask(party, shared, None, now)
+            ask = self._ask(part, shared, None, now)
             try:
                 async with asyncio.timeout(DEADLINE):
-                    keys = [self._key(party, scope) for scope, _ in shared]
+                    keys = [self._key(part, scope) for scope, _ in shared]
                     await self._store.exchange(keys, structs.replace(ask, leaving=True))
             except (StoreGoneError, TimeoutError):
                 continue
 
-    def _key(self, party: _Party, scope: Scope) -> str:
-        return f"leverage-gateway:{{{party.venue}}}:{scope.key.limit}:{scope.key.account}"
+    def _key(self, part: _VenueShare, scope: ScopedBucket) -> str:
+        return f"leverage-gateway:{{{part.venue}}}:{scope.key.limit}:{scope.key.account}"
 
 
-def _said(scope: Scope, lease: Allotment, weight: int, now: float) -> ScopeAsk:
+def _report(scope: ScopedBucket, lease: Allotment, weight: int, now: float) -> ScopeReport:
     bucket = scope.bucket
     bucket.own(now)
     lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
-    return ScopeAsk(
+    return ScopeReport(
         alone=not lease.is_open,
         fresh=not lease.is_known,
         capacity=bucket.capacity,
@@ -309,7 +319,7 @@ def _said(scope: Scope, lease: Allotment, weight: int, now: float) -> ScopeAsk:
     )
 
 
-def _follow(scope: Scope, lease: Allotment, answered: ScopeReply, now: float, until: float) -> None:
+def _follow(scope: ScopedBucket, lease: Allotment, answered: ScopeReply, now: float, until: float) -> None:
     """Let the store govern, or not while it has forgotten."""
     lease.is_known, lease.until = True, until
     if answered.closed_ms == 0:
@@ -318,11 +328,11 @@ def _follow(scope: Scope, lease: Allotment, answered: ScopeReply, now: float, un
         scope.bucket.fall_back(now)
 
 
-def _alike(budget: Budget, wanted: Request, now: float) -> int:
+def _same_needs(budget: Budget, wanted: PermitRequest, now: float) -> int:
     """How many calls from this one on want the same of the same buckets, and have all else."""
     room = min((scope.bucket.free(now) // weight for scope, weight in wanted.needs), default=1)
     count = 0
-    for request in budget.line_of(wanted).requests.values():
+    for request in budget.queue_of(wanted).requests.values():
         if request.needs != wanted.needs or count == min(MOST, max(1, room)):
             break
         count += 1

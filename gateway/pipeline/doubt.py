@@ -95,7 +95,7 @@ class Doubts:
             turn = await calls.turn(account, call)
             if self._may_read(calls.settings.call_timeout):
                 return turn
-            turn.unused()
+            turn.give_back()
             await asyncio.sleep(NO_LEASE_PAUSE)
 
 

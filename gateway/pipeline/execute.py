@@ -118,14 +118,14 @@ class Executor:
                 return told
             turn = await self._turn(lane, calls)
             if turn is not None and not await self._is_still_next(lane, turn, calls):
-                turn.unused()
+                turn.give_back()
                 turn = None
                 return await self._attempt(lane, calls)
             incoming = lane.running or lane.take()
             return Attempt(incoming, await self._use(turn, lane, incoming, calls))
         except asyncio.CancelledError:
             if turn is not None:
-                turn.unused()
+                turn.give_back()
             raise
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
             incoming = lane.running or lane.take()
@@ -133,7 +133,7 @@ class Executor:
                 incoming.doubtful = True
                 lane.not_before = max(lane.not_before, self._clock.monotonic() + calls.settings.call_timeout)
             if turn is not None:
-                turn.unused()
+                turn.give_back()
             self._observer.failed(incoming, error)
             return Attempt(incoming, Refusal(reason="outcome_unknown", message=BUG))
 
@@ -204,7 +204,7 @@ class Executor:
             turn = await calls.turn(account, call)
             if self._may_set(calls.settings.call_timeout):
                 return turn
-            turn.unused()
+            turn.give_back()
             await asyncio.sleep(NO_LEASE_PAUSE)
 
     async def _use(
@@ -215,7 +215,7 @@ class Executor:
         if turn is None or self._is_expired(incoming):
             return self._late(incoming, calls, turn)
         if isinstance(credentials, Refusal):
-            turn.unused()
+            turn.give_back()
             return credentials
         begun, patience = self._clock.monotonic(), calls.settings.call_timeout
         incoming.attempts += 1
@@ -258,7 +258,7 @@ class Executor:
 
     def _late(self, incoming: Command, calls: VenueCaller, turn: CallPermit | None) -> Refusal:
         if turn is not None:
-            turn.unused()
+            turn.give_back()
         command = incoming.command
         if self._is_expired(incoming) and not incoming.attempts:
             return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it could be sent")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from lupa import lua51
 
-from gateway.limits.shared import Ask, Reply, StoreGoneError
+from gateway.limits.shared import Exchange, Reply, StoreGoneError
 from tests.limits.simulation import SimulatedLoop
 
 
@@ -140,7 +140,7 @@ class ScriptedStore:
         await asyncio.sleep(seconds)
         self.reach = self.hears = True
 
-    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+    async def exchange(self, keys: Sequence[str], ask: Exchange) -> Reply:
         """As `RedisStore` has it: what was sent is heard even where nobody waits for the answer any longer."""
         if not self.reach:
             await asyncio.Event().wait()

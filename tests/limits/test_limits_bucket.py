@@ -18,7 +18,7 @@ def test_a_token_comes_back_one_window_after_its_call_has_ended():
 
 def test_a_token_that_was_never_sent_is_back_at_once():
     bucket = Bucket(1, 2.0)
-    bucket.unused(bucket.hold(1, START))
+    bucket.give_back(bucket.hold(1, START))
     assert bucket.fits(1, START)
 
 

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from gateway.limits.budget import Budget, Request
+from gateway.limits.budget import Budget, PermitRequest
 from gateway.limits.limit import Cost, Limit
 from gateway.settings.tree import LimitSettings
 
@@ -24,7 +24,7 @@ def granted(budget: Budget, now: float) -> list[int]:
     return [request.number for request in budget.grant(now)[0]]
 
 
-def end(request: Request, now: float) -> None:
+def end(request: PermitRequest, now: float) -> None:
     for hold in request.holds:
         hold.bucket.ended(hold, now)
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from gateway.limits.budget import Budget, Key, Request
+from gateway.limits.budget import Budget, Key, PermitRequest
 from gateway.limits.limit import Cost, Limit
 from gateway.settings.tree import LimitSettings
 
@@ -24,7 +24,7 @@ NEVER = inf
 class Call:
     """A granted request as the venue may see it: counted at any instant from `began` to `ended`."""
 
-    def __init__(self, request: Request, began: float) -> None:
+    def __init__(self, request: PermitRequest, began: float) -> None:
         self.request = request
         self.began = began
         self.ended = NEVER
@@ -43,13 +43,13 @@ class BudgetMachine(RuleBasedStateMachine):
         self.now = START
         self.overrides = {"slow": LimitSettings(assume_spent_at_start=False)}
         self.budget = Budget(LIMITS, self.overrides, START)
-        self.waiting: list[Request] = []
-        self.calls: dict[Request, Call] = {}
+        self.waiting: list[PermitRequest] = []
+        self.calls: dict[PermitRequest, Call] = {}
         self.wake = inf
         self.foreign: dict[int, int] = {}
         self.counted: dict[int, int] = {}
 
-    def serve(self) -> list[Request]:
+    def serve(self) -> list[PermitRequest]:
         granted, self.wake = self.budget.grant(self.now)
         for request in granted:
             self.waiting.remove(request)
@@ -69,7 +69,7 @@ class BudgetMachine(RuleBasedStateMachine):
         account=st.sampled_from("ab"),
         costs=st.dictionaries(st.sampled_from(["address", "own", "told", "slow"]), st.integers(1, 4), min_size=1),
     )
-    def ask(self, account: str, costs: dict[str, int]) -> Request:
+    def ask(self, account: str, costs: dict[str, int]) -> PermitRequest:
         costs["slow"] = min(costs.get("slow", 0), 2)
         request = self.budget.request(account, [Cost(limit, weight) for limit, weight in costs.items()])
         self.waiting.append(request)
@@ -77,7 +77,7 @@ class BudgetMachine(RuleBasedStateMachine):
         return request
 
     @rule(request=consumes(requests))
-    def end(self, request: Request) -> None:
+    def end(self, request: PermitRequest) -> None:
         if request in self.waiting:
             self.waiting.remove(request)
             self.budget.cancel(request)
@@ -86,7 +86,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.serve()
 
     @rule(request=consumes(requests))
-    def never_send(self, request: Request) -> None:
+    def never_send(self, request: PermitRequest) -> None:
         if request in self.waiting:
             self.waiting.remove(request)
         else:
@@ -95,7 +95,7 @@ class BudgetMachine(RuleBasedStateMachine):
         self.serve()
 
     @rule(request=consumes(requests), others=st.integers(0, 5))
-    def answer(self, request: Request, others: int) -> None:
+    def answer(self, request: PermitRequest, others: int) -> None:
         if request in self.waiting:
             self.waiting.remove(request)
             self.budget.cancel(request)
@@ -106,7 +106,7 @@ class BudgetMachine(RuleBasedStateMachine):
             self.finish(request, used=self.counted[number])
         self.serve()
 
-    def finish(self, request: Request, used: int | None) -> None:
+    def finish(self, request: PermitRequest, used: int | None) -> None:
         self.calls[request].ended = self.now
         for (scope, _), hold in zip(request.needs, request.holds, strict=True):
             if used is not None and scope.key.limit == "told":

@@ -23,7 +23,7 @@ def test_while_the_store_governs_only_what_it_granted_may_go():
     lease.allowance = 2
     hold = bucket.hold(2, START)
     assert not lease.covers(1, START)
-    bucket.unused(hold)
+    bucket.give_back(hold)
     assert lease.covers(2, START)
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.limits.limit import Cost, Limit, Usage
-from gateway.limits.permits import LimitLoweredError, Permit, Permits
+from gateway.limits.permits import Grant, LimitLoweredError, Permits
 from gateway.settings.tree import LimitSettings
 from tests.limits.simulation import SimulatedLoop, simulate
 
@@ -30,7 +30,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-def asking(permits: Permits, account: str = "a", costs: tuple[Cost, ...] = OWN) -> asyncio.Task[Permit]:
+def asking(permits: Permits, account: str = "a", costs: tuple[Cost, ...] = OWN) -> asyncio.Task[Grant]:
     return asyncio.create_task(permits.acquire("okx", account, costs))
 
 
@@ -43,9 +43,9 @@ def test_a_permit_comes_back_a_window_after_its_call_and_wakes_the_next():
         permits = permits_on(loop)
         began = loop.now
         for _ in range(2):
-            (await permits.acquire("okx", "a", OWN)).ended()
+            (await permits.acquire("okx", "a", OWN)).spent()
         assert loop.now == began
-        (await permits.acquire("okx", "a", OWN)).ended()
+        (await permits.acquire("okx", "a", OWN)).spent()
         assert loop.now == pytest.approx(began + 4, abs=0.01)
 
     simulate(main)
@@ -57,7 +57,7 @@ def test_the_end_of_a_call_sets_the_timer_for_those_who_waited_before():
         holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
         waiter = asking(permits)
         await asyncio.sleep(3)
-        holders[0].ended()
+        holders[0].spent()
         await waiter
         assert loop.now == pytest.approx(500 + 3 + 4, abs=0.01)
 
@@ -70,9 +70,9 @@ def test_an_unused_permit_goes_to_the_next_at_once():
         holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
         waiter = asking(permits)
         await turns()
-        holders[0].unused()
-        holders[0].unused()
-        holders[0].ended()
+        holders[0].give_back()
+        holders[0].give_back()
+        holders[0].spent()
         await turns()
         assert waiter.done()
         assert free(permits, "own") == 0
@@ -93,8 +93,8 @@ def test_who_gives_up_waiting_takes_nothing_and_holds_nobody_up():
         heavy.cancel()
         await turns()
         assert light.done()
-        holder.ended()
-        light.result().ended()
+        holder.spent()
+        light.result().spent()
         await asyncio.sleep(5)
         assert free(permits, "own") == 2
 
@@ -107,7 +107,7 @@ def test_who_is_cancelled_in_the_instant_of_the_grant_loses_no_permit():
         holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
         first, second = asking(permits), asking(permits)
         await turns()
-        holders[0].unused()
+        holders[0].give_back()
         await asyncio.sleep(0)  # granted, but the waiter has not run yet
         first.cancel()
         await turns()
@@ -123,7 +123,7 @@ def test_a_freeze_added_after_the_answer_still_comes_before_the_next_grant():
         holder = await permits.acquire("okx", "a", ADDRESS)
         waiter = asking(permits, costs=ADDRESS)
         await turns()
-        holder.answered([Usage("address", 1)], loop.wall())
+        holder.spent([Usage("address", 1)], loop.wall())
         permits.throttle("okx", "a", "address", loop.monotonic() + 30)
         await waiter
         assert loop.now == pytest.approx(530, abs=0.01)
@@ -169,7 +169,7 @@ def test_a_permit_knows_that_a_freeze_came_after_it():
         assert not permit.is_frozen()
         permits.throttle("okx", "a", None, loop.monotonic() + 30)
         assert permit.is_frozen()
-        permit.unused()
+        permit.give_back()
         assert not permit.is_frozen()
 
     simulate(main)
@@ -182,7 +182,7 @@ def test_the_usage_header_lets_the_rest_go_at_once():
         waiters = [asking(permits, costs=ADDRESS) for _ in range(2)]
         await asyncio.sleep(1)
         assert not any(waiter.done() for waiter in waiters)
-        first.answered([Usage("address", 1)], loop.wall())
+        first.spent([Usage("address", 1)], loop.wall())
         await turns()
         assert waiters[0].done()
 
@@ -214,7 +214,7 @@ def test_a_raised_limit_serves_those_in_line_and_a_lowered_one_refuses_the_impos
         permits.resize("okx", "own", 3)
         await turns()
         assert light.done()
-        holder.ended()
+        holder.spent()
 
     simulate(main)
 
@@ -251,7 +251,7 @@ def test_one_timer_runs_however_many_wait():
         permits = permits_on(loop)
         for account in "abcdefgh":
             for _ in range(2):
-                (await permits.acquire("okx", account, OWN)).ended()
+                (await permits.acquire("okx", account, OWN)).spent()
             await asyncio.sleep(0.1)
         waiters = [asking(permits, account) for account in "abcdefgh" for _ in range(3)]
         await turns()

@@ -16,7 +16,7 @@ from gateway.clock import SystemClock
 from gateway.limits.limit import Cost, Limit
 from gateway.limits.permits import Permits
 from gateway.limits.redis_store import RedisStore
-from gateway.limits.shared import DEADLINE, LEASE, Ask, ScopeAsk, Shared, StoreGoneError
+from gateway.limits.shared import DEADLINE, LEASE, Exchange, ScopeReport, SharedBuckets, StoreGoneError
 from gateway.settings.tree import LimitSettings
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -93,8 +93,8 @@ def said(
     window_ms: int = 60_000,
     alone: bool = False,
     fresh: bool = False,
-) -> ScopeAsk:
-    return ScopeAsk(
+) -> ScopeReport:
+    return ScopeReport(
         alone=alone,
         fresh=fresh,
         capacity=capacity,
@@ -107,15 +107,15 @@ def said(
 
 
 def ask(
-    *scopes: ScopeAsk,
+    *scopes: ScopeReport,
     replica: str = "a",
     count: int = 1,
     share: float = 0.25,
     leaving: bool = False,
     lease_ms: int = 5000,
     said_at_ms: int = 0,
-) -> Ask:
-    return Ask(
+) -> Exchange:
+    return Exchange(
         replica=replica,
         share=share,
         lease_ms=lease_ms,
@@ -310,7 +310,7 @@ class Replica:
 
     def __init__(self, name: str, url: str, limit: Limit, venue: SlidingVenue) -> None:
         self.store = RedisStore(url)
-        self.shared = Shared(self.store, replica=name, share=0.25, clock=SystemClock())
+        self.shared = SharedBuckets(self.store, replica=name, share=0.25, clock=SystemClock())
         self.permits = Permits(SystemClock(), self.shared)
         self.permits.register("ztdx", [limit], {limit.name: LimitSettings(shared=True)}, call_timeout=0.2)
         self.calls = 0
@@ -324,7 +324,7 @@ class Replica:
             await asyncio.sleep(0.001)
             self._venue.count()
             self.calls += 1
-            permit.ended()
+            permit.spent()
 
     async def stop(self) -> None:
         for task in self._tasks:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.limits.limit import Cost, Limit
 from gateway.limits.permits import Permits
-from gateway.limits.shared import LEASE, Shared
+from gateway.limits.shared import LEASE, SharedBuckets
 from gateway.settings.tree import LimitSettings
 from tests.limits.scripted_store import ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, simulate
@@ -59,7 +59,7 @@ class Replica:
         self._loop = server.loop
         self._ahead = 3.0 * number
         self._costs = [Cost(limit.name, 1) for limit in venue.limits]
-        self._shared = Shared(self.store, replica=self.name, share=share, clock=server.loop)
+        self._shared = SharedBuckets(self.store, replica=self.name, share=share, clock=server.loop)
         self.permits = Permits(server.loop, self._shared)
         overrides = {limit.name: LimitSettings(shared=True) for limit in venue.limits}
         self.permits.register("ztdx", venue.limits, overrides, call_timeout=CALL_TIMEOUT)
@@ -77,7 +77,7 @@ class Replica:
             account = "abc"[int((self._loop.time() + self._ahead) / 10) % 3]
             permit = await self.permits.acquire("ztdx", account, self._costs)
             if random.random() < 0.05:
-                permit.unused()
+                permit.give_back()
                 await asyncio.sleep(0.01)
                 continue
             there, back = (random.expovariate(1 / random.choice(self.slowness)) for _ in range(2))
@@ -86,7 +86,7 @@ class Replica:
             self._venue.count(self.name, account)
             self.calls += 1
             await asyncio.sleep(min(back, CALL_TIMEOUT - there))
-            permit.ended()
+            permit.spent()
 
 
 class World:

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from gateway.limits.limit import Cost, Limit
-from gateway.limits.permits import Permit, Permits
-from gateway.limits.shared import LEASE, Ask, Reply, Shared
+from gateway.limits.permits import Grant, Permits
+from gateway.limits.shared import LEASE, Exchange, Reply, SharedBuckets
 from gateway.settings.tree import LimitSettings
 from tests.limits.scripted_store import ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, Stop, StoppingLoop, simulate
@@ -26,7 +26,7 @@ class DistantStore(ScriptedStore):
         self.asked = 0
         self._distance = distance
 
-    async def exchange(self, keys: Sequence[str], ask: Ask) -> Reply:
+    async def exchange(self, keys: Sequence[str], ask: Exchange) -> Reply:
         self.asked += 1
         await asyncio.sleep(self._distance)
         return await super().exchange(keys, ask)
@@ -37,7 +37,7 @@ class Process:
 
     def __init__(self, name: str, server: ScriptedServer, distance: float = 0.0) -> None:
         self.store = DistantStore(server, distance)
-        shared = Shared(self.store, replica=name, share=0.5, clock=server.loop)
+        shared = SharedBuckets(self.store, replica=name, share=0.5, clock=server.loop)
         self.permits = Permits(server.loop, shared)
         overrides = {limit.name: LimitSettings(shared=True) for limit in (ADDRESS, ACCOUNT)}
         self.permits.register("ztdx", [ADDRESS, ACCOUNT], overrides, call_timeout=CALL_TIMEOUT)
@@ -56,14 +56,14 @@ class Process:
             task.cancel()
         await asyncio.wait(self._tasks)
 
-    async def take(self, count: int, limit: Limit) -> list[Permit]:
+    async def take(self, count: int, limit: Limit) -> list[Grant]:
         costs = [Cost(limit.name, 1)]
         return list(await asyncio.gather(*(self.permits.acquire("ztdx", "a", costs) for _ in range(count))))
 
     async def call(self, limit: Limit = ADDRESS) -> None:
         for permit in await self.take(1, limit):
             self.calls += 1
-            permit.ended()
+            permit.spent()
 
     async def go_on_calling(self) -> None:
         while True:
@@ -90,7 +90,7 @@ def test_what_was_granted_before_a_process_was_stopped_is_not_used_after_it_woke
     async def main(loop: SimulatedLoop) -> None:
         async with opened(loop, 0.0, 0.0) as (_, (stopped, other)):
             for permit in await stopped.take(ADDRESS.capacity, ADDRESS):
-                permit.unused()
+                permit.give_back()
             stopped.stop.is_stopped = True
             await asyncio.sleep(LEASE + 2 * (CALL_TIMEOUT + ADDRESS.window))
             other.calls = stopped.calls = 0

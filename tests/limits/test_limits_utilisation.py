@@ -42,11 +42,11 @@ class Crowd:
         used = self.venue.count(self.weight, ours=self.ours)
         await asyncio.sleep(latency(self.random))
         if self.limit.usage_header is None:
-            permit.ended()
+            permit.spent()
         elif self.random.random() > 0.01:
-            permit.answered([Usage(self.limit.name, used)], self.loop.wall())
+            permit.spent([Usage(self.limit.name, used)], self.loop.wall())
         else:
-            permit.ended()
+            permit.spent()
 
     async def spend(self, seconds: float, callers: int) -> None:
         async def caller() -> None:
