@@ -14,13 +14,11 @@ from gateway.clock import Clock
 from gateway.limits.permits import Grant, Permits
 from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
 from gateway.settings.tree import VenueSettings
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
-from gateway.venues.reply import retry_after
+from gateway.venues.reply import LONGEST_WAIT, retry_after
 from gateway.venues.venue import Call, Venue
 
-LONGEST_BAN = 3 * 86_400.0  # seconds; no venue bans for longer, and its texts are not to be trusted with more
-LIMITED = (418, 429)
 CLOCK_SLACK = 1.0  # seconds; some venues tell their clock in whole seconds, and a call before a ban ends prolongs it
 
 
@@ -231,6 +229,6 @@ class VenueCaller:
         if throttled.until is not None:
             told.append(throttled.until - self._venue_time.timestamp_ms() / 1000 + CLOCK_SLACK)
         if told:
-            return min(LONGEST_BAN, max(0.0, *told))
+            return min(LONGEST_WAIT, max(0.0, *told))
         names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}
         return max((limit.window for limit in self.venue.limits if limit.name in names), default=60.0)

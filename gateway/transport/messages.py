@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 LARGEST_ANSWER_BYTES = 1024 * 1024
+OK, CLIENT_ERROR, UNAUTHORIZED, FORBIDDEN, SERVER_ERROR, SERVICE_UNAVAILABLE = 200, 400, 401, 403, 500, 503
+# Statuses that say all: a limit is met and nothing was done, whatever becomes of the body.
+LIMITED = (418, 429)
 
 
 class HttpRequest(Struct, frozen=True, kw_only=True):

@@ -3,19 +3,21 @@
 ```
 before a byte could be sent    DNS, refused, TLS, connecting took too long   -> Unavailable
 after that                     timeout, reset, EOF, an answer cut short      -> Ambiguous
+418 or 429 as its status       whatever becomes of the body                  -> the answer, with what came of it
 ```
 Before it, the signature; after it, the venue's classification. Redirects are answers here: nobody follows them with a
 signed request.
 """
 
 import asyncio
+from contextlib import suppress
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
 
 KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
 CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
@@ -33,8 +35,7 @@ NEVER_SENT = (
 )
 # HttpProcessingError is what aiohttp's parser raises where the client does not wrap it.
 PERHAPS_SENT = (aiohttp.ClientError, HttpProcessingError, EOFError, OSError)
-# Statuses that say all: a limit is met and nothing was done, whatever became of the body.
-LIMITED = (418, 429)
+BODY_PATIENCE = 1.0  # seconds for the body of an answer whose status and headers say all
 
 
 class VenueSession:
@@ -68,8 +69,8 @@ class VenueSession:
     async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         """Send once; nothing is retried here."""
         try:
-            async with asyncio.timeout(self._call_timeout):
-                return await self._exchange(request)
+            async with asyncio.timeout(self._call_timeout) as patience:
+                return await self._exchange(request, patience)
         except NEVER_SENT as error:
             return Unavailable(message=f"not reached: {_kind(error)}")
         except TimeoutError:
@@ -77,7 +78,7 @@ class VenueSession:
         except PERHAPS_SENT as error:
             return Ambiguous(message=f"no whole answer: {_kind(error)}")
 
-    async def _exchange(self, request: HttpRequest) -> HttpReply | Ambiguous:
+    async def _exchange(self, request: HttpRequest, patience: asyncio.Timeout) -> HttpReply | Ambiguous:
         if self._session is None:
             raise RuntimeError("the session is not started")
         url = URL(self._base + request.target, encoded=True)
@@ -85,7 +86,9 @@ class VenueSession:
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as response:
             if response.status in LIMITED:
-                body = await _whatever_comes(response, request.largest_answer_bytes)
+                until = patience.when() or 0.0
+                patience.reschedule(None)  # from here on it is an answer, however long its body takes
+                body = await _whatever_comes(response, request.largest_answer_bytes, until)
             else:
                 body = await _bounded(response, request.largest_answer_bytes)
         if body is None:
@@ -103,11 +106,17 @@ async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:
     return bytes(body)
 
 
-async def _whatever_comes(response: aiohttp.ClientResponse, most: int) -> bytes:
-    try:
-        return await _bounded(response, most) or b""
-    except PERHAPS_SENT:
-        return b""
+async def _whatever_comes(response: aiohttp.ClientResponse, most: int, until: float) -> bytes:
+    """As much of the body as comes soon; cut off it is no JSON, and then the headers say how long to wait."""
+    body = bytearray()
+    until = min(until, asyncio.get_running_loop().time() + BODY_PATIENCE)
+    with suppress(TimeoutError, *PERHAPS_SENT):
+        async with asyncio.timeout_at(until):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    break
+    return bytes(body[:most])
 
 
 def _kind(error: Exception) -> str:

@@ -31,6 +31,9 @@ class Code(Struct, frozen=True):
     meaning: str
 
 
+UNKNOWN_CODE = Code("?", "not listed", "refused", "A code that no page of the venue lists.")
+
+
 class Said(Struct, frozen=True, kw_only=True):
     """What an answer said beside its class."""
 

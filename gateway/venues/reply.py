@@ -12,9 +12,8 @@ from gateway.transport.messages import HttpReply
 # As venues write leverages and notionals; short, so that no exponent makes it as long as memory.
 NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 LONGEST_CODE = 32
-LONGEST_WAIT = (
-    3 * 86400.0
-)  # seconds: the longest ban that any venue documents; no typo of theirs shall stop us for years
+# Seconds: the longest ban that any venue documents; no typo of theirs shall stop us for years.
+LONGEST_WAIT = 3 * 86400.0
 
 
 def json_object(answer: HttpReply) -> dict[str, Any] | None:

@@ -93,6 +93,20 @@ def silent(server: Server) -> Deed:
     return deed
 
 
+def never_ending(begin: bytes) -> Callable[[Server], Deed]:
+    """Begin an answer, and leave the connection open."""
+
+    def make(server: Server) -> Deed:
+        async def deed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.read(reader)
+            writer.write(begin)
+            await reader.read()
+
+        return deed
+
+    return make
+
+
 def babbling(_: Server) -> Deed:
     """Say something that is not TLS, before being asked."""
 

@@ -20,7 +20,7 @@ from yarl import URL
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, HttpReply, HttpRequest
 from gateway.transport.session import VenueSession
-from tests.transport.servers import answering, babbling, http, resetting, serving, silent
+from tests.transport.servers import answering, babbling, http, never_ending, resetting, serving, silent
 
 SIGNED = "/fapi/v1/leverage?symbol=%E6%B5%8B%E8%AF%95USDT&leverage=5&timestamp=1&signature=W9FJ%2BGsm%2F%3D%3D"
 SECRETS = ("W9FJ", "signature", "topsecret")
@@ -244,7 +244,24 @@ async def test_a_limit_stays_one_whatever_its_body_is(status):
     async with serving(answering(head + b"cut")) as server, session_to(server.url) as session:
         answer = await session.send(POST)
     assert isinstance(answer, HttpReply)
-    assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "7", b"")
+    assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "7", b"cut")
+
+
+@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize("begin", [b"", b'{"code":-1003}'], ids=["no body", "a body that ends in nothing"])
+async def test_a_limit_whose_body_never_ends_is_one_all_the_same(status, begin):
+    head = f"HTTP/1.1 {status} Told\r\nRetry-After: 30\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    chunk = f"{len(begin):x}\r\n".encode() + begin + b"\r\n" if begin else b""
+    async with serving(never_ending(head + chunk)) as server, session_to(server.url, 0.2) as session:
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpReply)
+    assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "30", begin)
+
+
+async def test_another_answer_whose_body_never_ends_is_ambiguous():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+    async with serving(never_ending(head)) as server, session_to(server.url, 0.2) as session:
+        assert type(await session.send(POST)) is Ambiguous
 
 
 async def test_a_compressed_bomb_is_not_unpacked():

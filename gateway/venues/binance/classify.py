@@ -10,14 +10,20 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpReply
-from gateway.venues.binance.codes import UNKNOWN_CODE
-from gateway.venues.codes import Code, CodeClass, Said, outcome_of
+from gateway.transport.messages import (
+    CLIENT_ERROR,
+    FORBIDDEN,
+    OK,
+    SERVER_ERROR,
+    SERVICE_UNAVAILABLE,
+    UNAUTHORIZED,
+    HttpReply,
+)
+from gateway.venues.codes import UNKNOWN_CODE, Code, CodeClass, Said, outcome_of
 from gateway.venues.reply import code_of, json_object, number, retry_after, text
 from gateway.venues.rules import plain
 from schemas import SetLeverage
 
-OK, CLIENT_ERROR, FORBIDDEN, SERVER_ERROR, SERVICE_UNAVAILABLE = 200, 400, 403, 500, 503
 BANNED_UNTIL = re.compile(r"banned until (\d{12,14})")
 # fapi and papi tell four kinds of 503 apart by their texts (general info, "HTTP Return Codes"); sapi's are all unknown.
 TEXTS_OF_503: tuple[tuple[str, CodeClass], ...] = (
@@ -82,6 +88,8 @@ def _class(status: int, code: str | None, message: str, family: Family) -> CodeC
     listed = row.outcome if row else None
     if status in BY_STATUS:
         return BY_STATUS[status]
+    if status == UNAUTHORIZED:
+        return listed or "unauthorised"
     if status == FORBIDDEN:
         return listed or "slow"  # without a code it is the web application firewall
     if status == SERVICE_UNAVAILABLE:

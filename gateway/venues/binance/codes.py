@@ -6,8 +6,6 @@ again for what the venue has just refused is how budgets and bans are lost.
 
 from gateway.venues.codes import Code
 
-UNKNOWN_CODE = Code("?", "not listed", "refused", "A code that no page of the venue lists.")
-
 _COMMON = (
     Code("-1000", "UNKNOWN", "ambiguous", "An unknown error occurred while processing the request."),
     Code("-1002", "UNAUTHORIZED", "unauthorised", "Not authorised to execute this request."),
@@ -35,6 +33,7 @@ _COMMON = (
     Code("-1122", "INVALID_SYMBOL_STATUS", "refused", "Invalid symbol status."),
     Code("-1128", "OPTIONAL_PARAMS_BAD_COMBO", "refused", "Combination of optional parameters invalid."),
     Code("-1130", "INVALID_PARAMETER", "refused", "Data sent for a parameter is not valid."),
+    Code("-2008", "BAD_API_ID", "unauthorised", "Invalid API-key id."),
     Code("-2014", "BAD_API_KEY_FMT", "unauthorised", "API-key format invalid."),
     Code("-2015", "REJECTED_MBX_KEY", "unauthorised", "Invalid API-key, address, or permissions for action."),
     Code("-2017", "API_KEYS_LOCKED", "unauthorised", "API keys are locked on this account."),

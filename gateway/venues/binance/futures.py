@@ -4,9 +4,9 @@ from urllib.parse import quote
 
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import OK, HttpReply, HttpRequest
 from gateway.venues.binance import codes, limits, signing
-from gateway.venues.binance.classify import OK, TEXTS_OF_503, Family, classify, echoed
+from gateway.venues.binance.classify import TEXTS_OF_503, Family, classify, echoed
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.reply import date, json_body, number, objects

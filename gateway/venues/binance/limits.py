@@ -8,9 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from gateway.limits.limit import Limit, Usage
-from gateway.transport.messages import HttpReply
+from gateway.transport.messages import OK, HttpReply
 
-OK = 200
 MINUTE = 60.0
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
 CAPACITIES = range(1, 10_000_000)

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import CLIENT_ERROR, OK, HttpReply, HttpRequest
 from gateway.venues.binance import codes, limits, signing
-from gateway.venues.binance.classify import CLIENT_ERROR, OK, Family, classify, failed
+from gateway.venues.binance.classify import Family, classify, failed
 from gateway.venues.credentials import Credentials
 from gateway.venues.reply import json_object
 from gateway.venues.rules import broken_integer_rule, plain

@@ -5,8 +5,6 @@ A code that is not listed refuses the command.
 
 from gateway.venues.codes import Code
 
-UNKNOWN_CODE = Code("?", "not listed", "refused", "A code that no page of the venue lists.")
-
 CODES = {
     row.code: row
     for row in (

@@ -9,21 +9,20 @@ import msgspec
 
 from gateway.limits.limit import Cost, Usage
 from gateway.outcomes import Ambiguous, Applied, Outcome
-from gateway.transport.messages import HttpReply, HttpRequest
-from gateway.venues.codes import CodeClass, Said, outcome_of
+from gateway.transport.messages import CLIENT_ERROR, OK, SERVER_ERROR, HttpReply, HttpRequest
+from gateway.venues.codes import UNKNOWN_CODE, CodeClass, Said, outcome_of
 from gateway.venues.credentials import Credentials
 from gateway.venues.okx import limits, signing
-from gateway.venues.okx.codes import CODES, UNKNOWN_CODE
+from gateway.venues.okx.codes import CODES
 from gateway.venues.okx.scenarios import broken_field_rule
 from gateway.venues.reply import code_of, json_object, number, objects, retry_after, text
 from gateway.venues.rules import broken_number_rule, plain
 from gateway.venues.venue import Call
 from schemas import Okx, SetLeverage, VenueName
 
-OK, CLIENT_ERROR, SERVER_ERROR = 200, 400, 500
 LIMIT = "uid_set_leverage"
 TIME_MS = re.compile(r"[0-9]{13,14}")  # the years 2001 to 5138
-BY_STATUS: dict[int, CodeClass] = {403: "slow", 408: "ambiguous", 418: "banned", 429: "throttled"}
+BY_STATUS: dict[int, CodeClass] = {401: "unauthorised", 403: "slow", 408: "ambiguous", 418: "banned", 429: "throttled"}
 
 
 class OkxVenue:
