@@ -1,0 +1,27 @@
+"""`connect`: the one way in, over Kafka or over the edge's WebSocket."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.client.gateway import Client
+from gateway.client.kafka import KafkaTransport
+from schemas.topics import Topics
+
+
+def connect(url: str, *, topics: Topics | None = None, check_crcs: bool = True, **options: Any) -> Client:
+    """Return a client for `kafka://host:port,host:port`, to be used with `async with`.
+
+    Args:
+        url: where the gateway's topics are.
+        topics: the gateway's topics, where they have other names.
+        check_crcs: False for librdkafka's mock broker, whose transaction markers have none.
+        options: further options of aiokafka: `security_protocol`, `ssl_context`, `sasl_mechanism`, `client_id`, …
+
+    Raises:
+        ValueError: the address is of no known kind.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "kafka" and parts.netloc:
+        servers = parts.netloc.split(",")
+        return Client(KafkaTransport(servers, topics, check_crcs=check_crcs, options=options))
+    raise ValueError(f"no gateway is reached by {url!r}: kafka://host:9092,host2:9092")
