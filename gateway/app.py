@@ -27,7 +27,7 @@ from gateway.limits.permits import Permits
 from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Intake
+from gateway.pipeline.intake import Deadline, Intake
 from gateway.pipeline.partition import PartitionPolicy, Parts
 from gateway.settings.tree import Settings, VenueSettings
 from gateway.telemetry.health import GatewayHealth
@@ -207,7 +207,9 @@ class Gateway:
             intake=Intake(
                 topic=settings.kafka.topics.commands,
                 venues=VENUES,
-                deadlines={venue.name: by_venue[venue.name].deadline for venue in VENUES.values()},
+                deadlines={
+                    name: Deadline(venue.deadline, venue.deadline_counts_from) for name, venue in by_venue.items()
+                },
                 accounts=self.accounts,
                 partition_of=self._partition_of if settings.kafka.check_partitioner else None,
                 clock=clock,

@@ -3,18 +3,20 @@
 The record header `content-type` says which; an answer comes in the encoding of its command.
 """
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
-from schemas.command import SetLeverage
+from schemas.command import DECIMAL_PATTERN, SetLeverage
 from schemas.events import Event
 from schemas.timestamps import Timestamp
 
 ContentType = Literal["application/json", "application/msgpack"]
 JSON: ContentType = "application/json"
 MSGPACK: ContentType = "application/msgpack"
+LONGEST_ERROR = 300  # characters; the library repeats the wrong value in its own
 
 
 class DecodeError(ValueError):
@@ -39,6 +41,17 @@ def write_timestamp(value: Any) -> str:
     return str(value)
 
 
+class _LeverageText(msgspec.Struct):
+    """A command's leverage as it is written."""
+
+    leverage: msgspec.Raw
+
+
+_DECIMAL = re.compile(DECIMAL_PATTERN + r"|^[+-]?(s?nan|inf|infinity)$", re.IGNORECASE)  # the words are refused later
+_leverage_decoders = {
+    JSON: msgspec.json.Decoder(_LeverageText),
+    MSGPACK: msgspec.msgpack.Decoder(_LeverageText),
+}
 _command_decoders = {
     JSON: msgspec.json.Decoder(SetLeverage, dec_hook=read_timestamp),
     MSGPACK: msgspec.msgpack.Decoder(SetLeverage, dec_hook=read_timestamp),
@@ -55,7 +68,9 @@ _encoders = {
 
 def decode_command(value: bytes, content_type: ContentType = JSON) -> SetLeverage:
     """Read one command; DecodeError says what is wrong and where."""
-    return _decode(_command_decoders[content_type], value)
+    command = _decode(_command_decoders[content_type], value)
+    _check_text_of_leverage(value, content_type)
+    return command
 
 
 def decode_event(value: bytes, content_type: ContentType = JSON) -> Event:
@@ -74,4 +89,19 @@ def _decode(decoder: Any, value: bytes) -> Any:
     except RecursionError as error:
         raise DecodeError("nested too deeply to be a message") from error
     except (msgspec.MsgspecError, ValueError, OverflowError, ArithmeticError) as error:
-        raise DecodeError(str(error)) from error
+        raise DecodeError(_short(str(error))) from error
+
+
+def _check_text_of_leverage(value: bytes, content_type: ContentType) -> None:
+    """Refuse what Python's Decimal reads and the JSON Schema does not: `1_25`, ` 20`, digits of other scripts."""
+    raw: msgspec.Raw = _decode(_leverage_decoders[content_type], value).leverage
+    if content_type == JSON and not bytes(raw).startswith(b'"'):
+        return  # a number is what JSON's grammar says
+    leverage: Any = msgspec.json.decode(raw) if content_type == JSON else msgspec.msgpack.decode(raw)
+    if isinstance(leverage, str) and not _DECIMAL.fullmatch(leverage):
+        raise DecodeError('Expected a decimal number such as "20" - at `$.leverage`')
+
+
+def _short(text: str) -> str:
+    """An error's text without most of the value that it repeats; its end says where."""
+    return text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 100]}…{text[-99:]}"

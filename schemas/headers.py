@@ -23,6 +23,8 @@ ERROR_FIELDS = (
     "failed_at",
     "group",
 )
+# Of a letter that holds only the beginning of its record, because the whole would not fit its topic.
+CUT_FIELDS = ("value_size", "value_sha256")
 
 
 def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None:

@@ -11,19 +11,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+from aiokafka.structs import RecordMetadata
 
 from gateway.clock import Clock
+from gateway.kafka.stopping import stop_client
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, Tail
+from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas import DecodeError, decode_event
 from schemas.headers import COMMAND_OFFSET, content_type, header
 from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
-STOP_PATIENCE = 1.0  # seconds; a producer in a fatal state may never stop by itself
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # a dead letter is its command and some headers
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+REFUSALS = (*TOO_LARGE, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
 
 
 class KafkaAnswerLog:
@@ -74,7 +84,7 @@ class KafkaAnswerLog:
             async with asyncio.timeout(self._patience):
                 await producer.start()
         except BaseException:
-            await _stop(producer)
+            await stop_client(producer)
             raise
         self._producer = producer
 
@@ -86,7 +96,7 @@ class KafkaAnswerLog:
         try:
             mark = await self._transaction(producer, records)
         except BaseException:
-            await _stop(producer)
+            await stop_client(producer)  # after a refusal too: its sequence numbers have a gap
             raise
         self._producer = producer
         return mark
@@ -106,34 +116,57 @@ class KafkaAnswerLog:
                 await consumer.start()
             return await self._read(consumer, start, window)
         finally:
-            await consumer.stop()
+            await stop_client(consumer)
 
     async def close(self) -> None:
         """Stop the producer, in bounded time."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stop(producer)
+            await stop_client(producer)
 
     async def _transaction(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> LogPosition:
         await producer.begin_transaction()
-        sent = [
-            await producer.send(
+        sent = await self._produce(producer, records)
+        await producer.commit_transaction()
+        for record, made in zip(records, sent, strict=True):
+            after = made.offset + 1
+            if record.topic == "events":
+                self._end = self._end._replace(events=max(self._end.events, after))
+            elif record.topic == "dead_letters":
+                self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
+        return self._end
+
+    async def _produce(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> list[RecordMetadata]:
+        """Send all records and see each taken: aiokafka commits a transaction some of whose records were refused.
+
+        Raises:
+            RecordRefusedError: one was not, and the transaction is aborted.
+        """
+        sent = [await self._send(producer, record) for record in records]
+        await producer.flush()
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        for record, result in zip(records, results, strict=True):
+            if isinstance(result, REFUSALS):
+                await producer.abort_transaction()
+                raise RecordRefusedError(record.topic, _refusal(result), is_too_large=isinstance(result, TOO_LARGE))
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
+
+    async def _send(self, producer: AIOKafkaProducer, record: OutRecord) -> "asyncio.Future[RecordMetadata]":
+        """Hand a record to the client; what it refuses by itself is a future of that refusal, as the broker's is."""
+        try:
+            return await producer.send(
                 self._names[record.topic],
                 value=record.value,
                 key=b"" if record.key is None and record.value is None else record.key,  # aiokafka demands one of them
                 partition=self._partition,
                 headers=list(record.headers),
             )
-            for record in records
-        ]
-        await producer.commit_transaction()
-        for record, future in zip(records, sent, strict=True):
-            after = future.result().offset + 1
-            if record.topic == "events":
-                self._end = self._end._replace(events=max(self._end.events, after))
-            elif record.topic == "dead_letters":
-                self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
-        return self._end
+        except REFUSALS as error:
+            refused: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
     async def _read(self, consumer: AIOKafkaConsumer, start: LogPosition, window: RepeatWindow | None) -> Tail:
         both = [self._events, self._dead_letters]
@@ -190,9 +223,7 @@ def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event:
     return LoggedAnswer(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
-    try:
-        async with asyncio.timeout(STOP_PATIENCE):
-            await producer.stop()
-    except (TimeoutError, KafkaError):
-        await producer.client.close()
+def _refusal(error: BaseException) -> str:
+    if isinstance(error, TopicAuthorizationFailedError):
+        return "this user has no right to Write there"
+    return f"{type(error).__name__}: {error}"

@@ -13,6 +13,20 @@ class NotOwnerError(Exception):
     """Raised where the group no longer has this instance as the partition's owner."""
 
 
+class RecordRefusedError(Exception):
+    """Raised where the broker refuses a record for good reason; nothing of its transaction is committed.
+
+    Attributes:
+        topic: the answer topic that it is for.
+        is_too_large: the topic takes no batch of this size; a smaller one may pass.
+    """
+
+    def __init__(self, topic: AnswerTopic, message: str, *, is_too_large: bool) -> None:
+        super().__init__(f"{topic}: {message}")
+        self.topic: AnswerTopic = topic
+        self.is_too_large = is_too_large
+
+
 class OutRecord(NamedTuple):
     """One record to write to the answer topics, on the partition of its command."""
 
@@ -49,6 +63,7 @@ class AnswerLog(Protocol):
         """Commit all records in one transaction, and say where the topics end after it.
 
         Any exception means that the outcome is not known here: fence, read, and write again what is not there.
+        RecordRefusedError says why writing the same again would end the same.
         """
         ...
 

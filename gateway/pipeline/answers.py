@@ -3,6 +3,7 @@
 Pure. `intake` and `execute` make answers, `settle` writes them.
 """
 
+import hashlib
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected,
 from gateway.ownership.ports import OutRecord
 from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
-from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_PREFIX, TRACEPARENT
+from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX
 
 # The command was right and something else was not: worth a person's look, and a redrive.
 DEAD_LETTERED: frozenset[Reason] = frozenset(
@@ -23,6 +24,9 @@ DEAD_LETTERED: frozenset[Reason] = frozenset(
 
 NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
+LONGEST_MESSAGE = 300  # characters
+LARGEST_LETTER = 1_900_000  # bytes of the record, below what the dead-letter topic takes as `topics create` makes it
+CUT_BYTES = 1024  # kept of a key or value that does not fit
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -78,7 +82,7 @@ def rejected(incoming: Command, outcome: NotApplied, *, topic: str, now: float, 
 
 def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
     """Nobody can be answered: the bytes go where people look."""
-    letter = DeadLetter(stage="intake", reason="undecodable", message=message, attempts=0, failed_at=now)
+    letter = DeadLetter(stage="intake", reason="undecodable", message=_short(message), attempts=0, failed_at=now)
     return Answer(record=record, dead_letter=letter)
 
 
@@ -102,23 +106,27 @@ def message_of(outcome: NotApplied) -> str:
     return outcome.message or f"the venue answered {outcome.http_status or 'nothing'}"
 
 
-def out_records(answer: Answer, *, topic: str, group: str) -> list[OutRecord]:
-    """The records that say this answer, all to be written in one transaction."""
+def out_records(answer: Answer, *, topic: str, group: str, is_cut: bool = False) -> list[OutRecord]:
+    """The records that say this answer, all to be written in one transaction.
+
+    `is_cut`: the dead letter's topic does not take the whole record, so the letter holds its beginning only.
+    """
     record = answer.record
     place = [(COMMAND_PARTITION, b"%d" % record.partition), (COMMAND_OFFSET, b"%d" % record.offset)]
     records: list[OutRecord] = []
     if answer.event is not None and answer.incoming is not None:
         incoming = answer.incoming
-        headers = [(CONTENT_TYPE, incoming.content_type.encode()), *place]
-        if incoming.traceparent:
-            headers.append((TRACEPARENT, incoming.traceparent))
+        headers = [(CONTENT_TYPE, incoming.content_type.encode()), *place, *incoming.trace_headers]
         value = encode(answer.event, incoming.content_type)
         records.append(OutRecord("events", answer.event.key.encode(), value, headers))
         if isinstance(answer.event, LeverageChanged):
             records.append(OutRecord("state", answer.event.state_key.encode(), value, headers))
     if answer.dead_letter is not None:
-        headers = [*_original_headers(record), *place, *_error_headers(record, answer.dead_letter, topic, group)]
-        records.append(OutRecord("dead_letters", record.key, record.value, headers))
+        errors = [*place, *_error_headers(record, answer.dead_letter, topic, group)]
+        if is_cut or _size(record) > LARGEST_LETTER:
+            records.append(_cut_letter(record, errors))
+        else:
+            records.append(OutRecord("dead_letters", record.key, record.value, [*_original_headers(record), *errors]))
     return records
 
 
@@ -136,7 +144,7 @@ def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, 
         **_common(incoming, topic, now),
         leverage=_sayable(incoming.leverage),
         reason=refusal.reason,
-        message=refusal.message,
+        message=_short(refusal.message),
         venue_code=answered.code if answered else None,
         http_status=answered.http_status if answered else None,
         dead_lettered=dead_letter,
@@ -146,7 +154,7 @@ def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, 
     letter = DeadLetter(
         stage="intake" if incoming.attempts == 0 and refusal.reason == "unknown_account" else "execute",
         reason=refusal.reason,
-        message=refusal.message,
+        message=_short(refusal.message),
         attempts=incoming.attempts,
         failed_at=now,
     )
@@ -167,6 +175,10 @@ def _common(incoming: Command, topic: str, now: float) -> dict[str, Any]:
         "issued_at": command.issued_at,
         "occurred_at": Timestamp.from_epoch(now),
     }
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 1]}…"
 
 
 def _sayable(leverage: Decimal) -> Decimal:
@@ -190,6 +202,20 @@ def _retry_at(outcome: NotApplied, now: float) -> float | None:
             return now + wait
         case _:
             return None
+
+
+def _size(record: CommandRecord) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def _cut_letter(record: CommandRecord, errors: list[tuple[str, bytes]]) -> OutRecord:
+    """The letter of a record too large for its topic: a kilobyte of key and value, and the value's size and hash."""
+    value = record.value or b""
+    said = {"value_size": str(len(value)), "value_sha256": hashlib.sha256(value).hexdigest()}
+    headers = [*errors, *((ERROR_PREFIX + name, said[name].encode()) for name in CUT_FIELDS)]
+    key = None if record.key is None else record.key[:CUT_BYTES]
+    return OutRecord("dead_letters", key, None if record.value is None else value[:CUT_BYTES], headers)
 
 
 def _original_headers(record: CommandRecord) -> list[tuple[str, bytes]]:

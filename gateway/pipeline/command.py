@@ -40,7 +40,7 @@ class Command:
         "doubtful",
         "received_at",
         "record",
-        "traceparent",
+        "trace_headers",
         "venue",
     )
 
@@ -56,7 +56,7 @@ class Command:
         self.record = record
         self.command = command
         self.content_type: ContentType = content_type
-        self.traceparent: bytes | None = None
+        self.trace_headers: Sequence[tuple[str, bytes]] = ()
         self.received_at = received_at
         self.deadline = deadline
         self.venue: VenueName = venue_of(command.target)

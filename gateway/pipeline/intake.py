@@ -4,7 +4,9 @@ Before it stands the consumer, after it the lanes. Synchronous, and no record ca
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
@@ -12,10 +14,18 @@ from gateway.pipeline.answers import Answer, refused, undecodable
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
-from schemas.headers import TRACEPARENT, content_type, header
+from schemas.headers import content_type
 from schemas.targets import venue_of
+from schemas.trace_context import trace_headers
 
 REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
+
+
+class Deadline(Struct, frozen=True):
+    """How long a command without `expires_at` may take, and from when that counts."""
+
+    seconds: float
+    counts_from: Literal["issued", "read"] = "issued"
 
 
 class KnownAccounts(Protocol):
@@ -34,12 +44,12 @@ class Intake:
         *,
         topic: str,
         venues: Mapping[VenueName, Venue],
-        deadlines: Mapping[VenueName, float],
+        deadlines: Mapping[VenueName, Deadline],
         accounts: KnownAccounts,
         partition_of: Callable[[bytes], int] | None,
         clock: Clock,
     ) -> None:
-        """`deadlines`: seconds for commands without `expires_at`; `partition_of`: None leaves placement unchecked."""
+        """`deadlines`: for commands without `expires_at`; `partition_of`: None leaves placement unchecked."""
         self._topic = topic
         self._venues = venues
         self._deadlines = deadlines
@@ -72,16 +82,17 @@ class Intake:
         command = decode_command(record.value, encoding)
         now = self._clock.monotonic()
         incoming = Command(
-            record, command, content_type=encoding, received_at=now, deadline=now + self._seconds_left(command)
+            record, command, content_type=encoding, received_at=now, deadline=now + self._seconds_left(record, command)
         )
-        traceparent = header(record.headers, TRACEPARENT)
-        incoming.traceparent = traceparent.encode() if traceparent else None
+        incoming.trace_headers = trace_headers(record.headers)
         return incoming
 
-    def _seconds_left(self, command: SetLeverage) -> float:
-        if command.expires_at is None:
-            return self._deadlines[venue_of(command.target)]
-        return command.expires_at.timestamp() - self._clock.wall()
+    def _seconds_left(self, record: CommandRecord, command: SetLeverage) -> float:
+        now = self._clock.wall()
+        if command.expires_at is not None:
+            return command.expires_at.timestamp() - now
+        deadline = self._deadlines[venue_of(command.target)]
+        return deadline.seconds - (0.0 if deadline.counts_from == "read" else now - _issued(record, command, now))
 
     def _refusal(self, incoming: Command) -> Refusal | None:
         command = incoming.command
@@ -95,8 +106,14 @@ class Intake:
             message = f"no credentials: the settings have no table accounts.{command.account}.{incoming.venue}"
             return Refusal(reason="unknown_account", message=message)
         if incoming.deadline <= incoming.received_at:
-            return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it was read")
+            return Refusal(reason="expired", message=self._late(command))
         return None
+
+    def _late(self, command: SetLeverage) -> str:
+        if command.expires_at is not None:
+            return f"expired at {command.expires_at}, before it was read"
+        seconds = self._deadlines[venue_of(command.target)].seconds
+        return f"it was issued more than its venue's deadline of {seconds:g} s before it was read"
 
     def _misplaced(self, record: CommandRecord, key: str) -> str | None:
         if record.key is None:
@@ -109,3 +126,16 @@ class Intake:
         if belongs == record.partition:
             return None
         return f"key {key!r} belongs to partition {belongs}, not {record.partition}: {REMEDY}"
+
+
+def _issued(record: CommandRecord, command: SetLeverage, now: float) -> float:
+    """When the command was issued, in wall seconds: the earliest of what is said, and no later than now.
+
+    A record's timestamp of -1 says nothing, and one of the future is a wrong clock's.
+    """
+    said = [now]
+    if command.issued_at is not None:
+        said.append(command.issued_at.timestamp())
+    if record.timestamp_ms >= 0:
+        said.append(record.timestamp_ms / 1000)
+    return min(said)

@@ -39,6 +39,10 @@ class Observer(CallObserver, Protocol):
         """A transaction's outcome was unknown, and the partition's answers are being read to learn it."""
         ...
 
+    def refused(self, partition: int, why: str, times: int) -> None:
+        """The broker refused an answer for the `times`th time in a row; the partition waits until it takes it."""
+        ...
+
     def failed(self, incoming: Command, error: BaseException) -> None:
         """A bug: the command is answered `outcome_unknown` and the gateway goes on."""
         ...

@@ -6,8 +6,8 @@ side; `drain` ends in order. Whoever drives it (`kafka.group`, the simulation) p
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
 from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
 from gateway.ownership.repeats import Repeats, RepeatWindow
+from gateway.ownership.takeover import learn, while_ours
 from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer
 from gateway.pipeline.brake import Brake
@@ -30,7 +31,6 @@ from gateway.pipeline.observer import Observer
 from gateway.pipeline.settle import Settlement
 from schemas import VenueName
 
-T = TypeVar("T")
 DRAIN_LOOK = 0.05  # seconds between two looks for lanes that came back from a call to wait
 State = Literal["restoring", "running", "draining", "gone"]
 
@@ -175,17 +175,14 @@ class Partition:
     async def _restore(self) -> Settlement:
         """Learn from the answer topics what was answered; each step asks first whether the partition is still ours."""
         policy = self._parts.policy
-        checkpoint = await self._ours(self._ownership.committed())
+        checkpoint = await while_ours(self._ownership, self._ownership.committed())
         opened = checkpoint._replace(clean=False)
-        await self._ours(self._ownership.renew(opened))
-        await self._ours(self._log.fence())
-        await self._ours(self._ownership.renew(opened))  # ours still, so a later owner fences after us
-        end = await self._ours(self._ownership.end())
+        tail = await learn(self._ownership, self._log, opened, checkpoint.mark, policy.repeat_window)
+        end = await while_ours(self._ownership, self._ownership.end())
         self._predecessor = end > 0
         if not checkpoint.clean:
             self._quarantined_below = end
             self._quarantine_ends = self._parts.clock.monotonic() + policy.quarantine
-        tail = await self._ours(self._log.read(checkpoint.mark, policy.repeat_window))
         for answered in tail.answers:
             if answered.key is not None and answered.command_id is not None:
                 self._repeats.answered(answered.key, answered.command_id, answered.at)
@@ -203,12 +200,6 @@ class Partition:
             observer=self._parts.observer,
         )
         return self._settlement
-
-    async def _ours(self, step: Awaitable[T]) -> T:
-        result = await step
-        if not self._ownership.held:
-            raise NotOwnerError("the partition was revoked while it was taken over")
-        return result
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)

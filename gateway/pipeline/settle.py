@@ -1,23 +1,32 @@
 """The last room: answers gather for a few milliseconds and are committed in one transaction.
 
-A transaction whose outcome is unknown is not guessed about: ownership is asked for, the transactional id is taken over
-anew (which ends whatever hung), the answer topics are read, and only what is not there is written again.
+A transaction whose outcome is unknown is not guessed about: what is answered is learned anew (`takeover`), and only
+what is not there is written again. One that the broker refuses, or that takes too long, is written in smaller parts.
 """
 
 import asyncio
 from collections.abc import Callable
 
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
+
 from gateway.clock import Clock
 from gateway.ownership.ledger import Ledger, LogPosition
-from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
+from gateway.ownership.ports import AnswerLog, NotOwnerError, OutRecord, Ownership, RecordRefusedError, Tail
+from gateway.ownership.takeover import learn
 from gateway.pipeline.answers import Answer, out_records
 from gateway.pipeline.observer import Observer
 
 MAX_ANSWERS = 500  # a transaction; keeps it well below the broker's request size
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two tries
+Gathered = tuple[Answer, asyncio.Future[None]]
 
 
 class Settlement:
-    """The answers of one partition on their way into the answer topics."""
+    """The answers of one partition on their way into the answer topics.
+
+    Attributes:
+        failures: tries in a row that committed nothing; none since the last transaction that did.
+    """
 
     def __init__(
         self,
@@ -44,7 +53,10 @@ class Settlement:
         self._patience = patience
         self._committed = committed
         self._observer = observer
-        self._gathered: list[tuple[Answer, asyncio.Future[None]]] = []
+        self._gathered: list[Gathered] = []
+        self._size = MAX_ANSWERS
+        self._cut: set[int] = set()
+        self.failures = 0
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -74,54 +86,85 @@ class Settlement:
             batch, self._gathered = self._gathered[:MAX_ANSWERS], self._gathered[MAX_ANSWERS:]
             if not self._gathered:
                 self._arrived.clear()
-            await self._commit(batch)
+            while batch:
+                part, rest = batch[: self._size], batch[self._size :]
+                batch = [*await self._commit(part), *rest]
+            self._size = min(MAX_ANSWERS, 2 * self._size)
             if not self._gathered:
                 self._idle.set()
 
-    async def _commit(self, batch: list[tuple[Answer, asyncio.Future[None]]]) -> None:
+    async def _commit(self, batch: list[Gathered]) -> list[Gathered]:
+        """Write a batch in one transaction; those that are not in the log after it are returned."""
         begun = self._clock.monotonic()
-        mark = await self._write([answer for answer, _ in batch])
-        for answer, done in batch:
+        written, mark = await self._write([answer for answer, _ in batch])
+        committed = [one for one in batch if one[0].record.offset in written]
+        for answer, done in committed:
             self._ledger.answer(answer.record.offset)
+            self._cut.discard(answer.record.offset)
             self._committed(answer)
             if not done.done():
                 done.set_result(None)
         self._ledger.advance(mark)
-        partition = batch[0][0].record.partition
-        self._observer.transacted(partition, len(batch), self._clock.monotonic() - begun)
+        if committed:
+            self.failures = 0
+            partition = batch[0][0].record.partition
+            self._observer.transacted(partition, len(committed), self._clock.monotonic() - begun)
+        return [one for one in batch if one[0].record.offset not in written]
 
-    async def _write(self, batch: list[Answer]) -> LogPosition:
-        start = self._ledger.end
-        while True:
-            records = [
-                record for answer in batch for record in out_records(answer, topic=self._topic, group=self._group)
-            ]
-            try:
-                async with asyncio.timeout(self._patience):
-                    return await self._log.write(records)
-            except NotOwnerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a client raises here, the cure is the same
-                self._observer.recovered(batch[0].record.partition, error)
-            written, mark = await self._find_out(start)
-            batch = [answer for answer in batch if answer.record.offset not in written]
-            if not batch:
-                return mark
+    async def _write(self, batch: list[Answer]) -> tuple[set[int], LogPosition]:
+        """The offsets whose answers are in the log after one transaction, and where the log ends."""
+        start, offsets = self._ledger.end, {answer.record.offset for answer in batch}
+        try:
+            async with asyncio.timeout(self._patience):
+                mark = await self._log.write([record for answer in batch for record in self._records(answer)])
+        except NotOwnerError:
+            raise
+        except RecordRefusedError as refused:
+            await self._make_smaller(batch, refused)
+        except Exception as error:  # noqa: BLE001 - whatever a client raises here, the cure is the same
+            self.failures += 1
+            self._observer.recovered(batch[0].record.partition, error)
+            if isinstance(error, TimeoutError) and self.failures > 1:
+                self._size = max(1, len(batch) // 2)
+        else:
+            return offsets, mark
+        tail = await self._learn(batch[0].record.partition, start)
+        return {answered.command_offset for answered in tail.answers} & offsets, tail.end
 
-    async def _find_out(self, start: LogPosition) -> tuple[set[int], LogPosition]:
-        """Read what became of the transaction, as often as it takes to reach the broker."""
-        pause = 0.05
-        while True:
-            try:
+    def _records(self, answer: Answer) -> list[OutRecord]:
+        is_cut = answer.record.offset in self._cut
+        return out_records(answer, topic=self._topic, group=self._group, is_cut=is_cut)
+
+    async def _make_smaller(self, batch: list[Answer], refused: RecordRefusedError) -> None:
+        """Prepare the next try after a refusal: fewer answers, a letter cut short, or where neither helps, later."""
+        offset = batch[0].record.offset
+        if refused.is_too_large and len(batch) > 1:
+            self._size = len(batch) // 2
+        elif refused.is_too_large and refused.topic == "dead_letters" and offset not in self._cut:
+            self._cut.add(offset)
+        else:
+            self.failures += 1
+            self._observer.refused(batch[0].record.partition, str(refused), self.failures)
+            await asyncio.sleep(min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self.failures, 10)))
+
+    async def _learn(self, partition: int, start: LogPosition) -> Tail:
+        """Read what became of a transaction, as often as it takes to reach the broker."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_exponential(SHORTEST_PAUSE, LONGEST_PAUSE),
+            before_sleep=lambda state: self._still_unknown(partition, state),
+            sleep=asyncio.sleep,
+        ):
+            with attempt:
                 async with asyncio.timeout(self._patience):
-                    await self._ownership.renew(self._ledger.checkpoint())
-                    await self._log.fence()
-                    await self._ownership.renew(self._ledger.checkpoint())  # ours still: a later owner fences after us
-                    tail = await self._log.read(start)
-                return {answered.command_offset for answered in tail.answers}, tail.end
-            except NotOwnerError:
-                raise
-            except Exception as error:  # noqa: BLE001 - as above
-                self._observer.recovered(-1, error)
-                await asyncio.sleep(pause)
-                pause = min(2.0, pause * 2)
+                    return await learn(self._ownership, self._log, self._ledger.checkpoint(), start)
+        raise RuntimeError("it is tried until it is known")
+
+    def _still_unknown(self, partition: int, state: RetryCallState) -> None:
+        self.failures += 1
+        error = state.outcome.exception() if state.outcome else None
+        self._observer.recovered(partition, error or RuntimeError("unknown"))
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, Exception) and not isinstance(error, NotOwnerError)

@@ -91,6 +91,10 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     latest_wins: bool = True
     call_timeout: Annotated[float, Meta(gt=0, le=60)] = 5.0
     deadline: Annotated[float, Meta(gt=0, description="Seconds a command without expires_at may take.")] = 60.0
+    deadline_counts_from: Annotated[
+        Literal["issued", "read"],
+        Meta(description="From when `deadline` counts: `read` carries out what waited through an outage, however old."),
+    ] = "issued"
     max_attempts: Count = 5
     backoff_base: Seconds = 0.2
     backoff_cap: Seconds = 10.0

@@ -1,1 +1,1 @@
-"""Seeing in: `metrics` (all in one list), `logging`, `tracing`, and the `server` that shows health and metrics."""
+"""Seeing in: `metrics` (all in one list), `logging`, and the `server` that shows health and metrics."""

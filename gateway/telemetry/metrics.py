@@ -19,7 +19,7 @@ OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]
 RETRIED: tuple[str, ...] = get_args(Retried)
-Ended = Literal["committed", "aborted", "unknown"]
+Ended = Literal["committed", "aborted", "unknown", "refused"]
 
 _CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

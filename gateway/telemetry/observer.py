@@ -86,7 +86,12 @@ class Telemetry:
     def recovered(self, partition: int, error: BaseException) -> None:
         """Count and log a transaction whose outcome has to be read."""
         self._metrics.transactions_total.labels("unknown").inc()
-        self._log.warning("lost_transaction", partition=partition, error=repr(error))
+        self._log.warning("unknown_transaction", partition=partition, error=repr(error))
+
+    def refused(self, partition: int, why: str, times: int) -> None:
+        """Count and log an answer that the broker does not take."""
+        self._metrics.transactions_total.labels("refused").inc()
+        self._log.error("refused_answer", partition=partition, why=why, times=times)
 
     def failed(self, incoming: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 LARGEST = 1000  # no venue grants as much
 MOST_DECIMALS = 2
+MOST_CHARACTERS = 32  # nobody needs more zeros, and every answer repeats them
 
 
 def broken_number_rule(leverage: Decimal) -> str | None:
@@ -12,9 +13,10 @@ def broken_number_rule(leverage: Decimal) -> str | None:
         return "leverage must be a finite number, such as 20"
     if leverage <= 0 or leverage > LARGEST:
         return f"leverage must be above 0 and at most {LARGEST}"
-    exponent = leverage.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > MOST_DECIMALS:
+    if _decimals(leverage) > MOST_DECIMALS:
         return f"leverage must have at most {MOST_DECIMALS} decimals"
+    if len(str(leverage)) > MOST_CHARACTERS:
+        return f"leverage must be written in at most {MOST_CHARACTERS} characters"
     return None
 
 
@@ -28,4 +30,17 @@ def broken_integer_rule(leverage: Decimal) -> str | None:
 
 def plain(leverage: Decimal) -> str:
     """The number as venues write it: no exponent, no needless zeros."""
-    return format(leverage.normalize(), "f")
+    whole, _, fraction = format(leverage, "f").partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}.{fraction}" if fraction else whole
+
+
+def _decimals(leverage: Decimal) -> int:
+    """How many decimals it has; never by arithmetic, which rounds to the context's digits and exponents."""
+    _, digits, exponent = leverage.as_tuple()
+    if not isinstance(exponent, int) or exponent >= 0:
+        return 0
+    needless = 0
+    while needless < -exponent and needless < len(digits) and digits[-1 - needless] == 0:
+        needless += 1
+    return -exponent - needless

@@ -22,7 +22,7 @@ def written(answer):
 
 def test_a_change_is_an_event_and_the_lanes_state_with_the_same_bytes_and_headers():
     one = incoming(7)
-    one.traceparent = b"00-trace-01"
+    one.trace_headers = [("traceparent", b"00-trace-01")]
     one.attempts = 2
     event, state = written(answers.changed(one, Applied(max_notional=Decimal(50)), topic=TOPIC, now=NOON))
     assert (event.topic, event.key) == ("events", b"binance_usdm:a")

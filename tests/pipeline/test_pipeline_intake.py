@@ -1,16 +1,17 @@
 """Whatever is on the commands topic gets an answer, and nothing of it stops the intake."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.pipeline.answers import Answer, out_records
 from gateway.pipeline.command import Command, CommandRecord
-from gateway.pipeline.intake import Intake
+from gateway.pipeline.intake import Deadline, Intake
 from gateway.venues.catalogue import venues
-from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, encode
+from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, Timestamp, encode
 from schemas.codec import JSON, MSGPACK
-from tests.clocks import FakeClock
+from tests.clocks import NOON, FakeClock
 from tests.pipeline.paper import command, record
 
 TOPIC = "leverage.commands.v1"
@@ -22,9 +23,12 @@ class Known:
         return account == "a"
 
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
 def intake(*, partition_of=lambda _key: 0):
     clock = FakeClock()
-    deadlines = dict.fromkeys(venues(), 60.0)
+    deadlines = dict.fromkeys(venues(), Deadline(60.0))
     return Intake(
         topic=TOPIC, venues=venues(), deadlines=deadlines, accounts=Known(), partition_of=partition_of, clock=clock
     )
@@ -104,11 +108,11 @@ def test_what_breaks_a_rule_is_answered_with_the_rule(bad, reason, says):
 
 
 def test_a_good_command_is_taken_in_with_its_deadline_and_trace():
-    headers = (("traceparent", b"00-abc"), ("traceparent", b"00-def-1"))
+    headers = (("traceparent", b"00-abc"), ("traceparent", TRACE.encode()))
     taken = intake().read(changed(GOOD, headers=headers))
     assert isinstance(taken, Command)
     assert taken.deadline == taken.received_at + 30.0
-    assert taken.traceparent == b"00-def-1"
+    assert taken.trace_headers == (("traceparent", TRACE.encode()),)
     assert taken.content_type == JSON
 
 
@@ -160,3 +164,30 @@ def test_no_number_makes_the_intake_raise(leverage, target):
     read = intake().read(record(command(leverage=leverage, target=target)))
     if isinstance(read, Answer):
         assert out_records(read, topic=TOPIC, group="g")
+
+
+def asked_at(issued, **fields):
+    message = command(20)
+    when = None if issued is None else Timestamp.parse(issued)
+    return changed(GOOD, value=encode(msgspec.structs.replace(message, issued_at=when, expires_at=None)), **fields)
+
+
+@pytest.mark.parametrize(
+    ("issued", "stamped", "left"),
+    [
+        ("2026-11-21T11:59:50.000Z", NOON, 50.0),
+        ("2026-11-21T13:00:00.000Z", NOON - 5.0, 55.0),
+        ("2026-11-21T13:00:00.000Z", -0.001, 60.0),
+        (None, NOON - 20.0, 40.0),
+        (None, NOON + 1e6, 60.0),
+    ],
+)
+def test_without_expires_at_the_deadline_counts_from_when_it_was_issued(issued, stamped, left):
+    taken = intake().read(asked_at(issued, timestamp_ms=round(stamped * 1000)))
+    assert isinstance(taken, Command)
+    assert taken.deadline == pytest.approx(taken.received_at + left)
+
+
+def test_what_waited_through_an_outage_longer_than_its_deadline_is_expired():
+    answer = intake().read(asked_at("2026-11-21T02:00:00.000Z"))
+    assert answer.event.reason == "expired"

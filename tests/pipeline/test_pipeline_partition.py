@@ -10,7 +10,7 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Intake
+from gateway.pipeline.intake import Deadline, Intake
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
 from schemas import BinanceUsdm, decode_event
 from tests.clocks import NOON
@@ -82,7 +82,7 @@ class Owner:
             intake=Intake(
                 topic="t",
                 venues={"binance_usdm": self.bench.venue},
-                deadlines={"binance_usdm": 60.0},
+                deadlines={"binance_usdm": Deadline(60.0)},
                 accounts=self,
                 partition_of=None,
                 clock=self.bench.clock,
@@ -133,7 +133,7 @@ def symbol(number, name, **more):
 
 def test_taking_over_reads_asks_takes_the_id_asks_again_and_only_then_reads_the_answers():
     async def scenario(owner):
-        assert owner.topics.done == ["committed", "renew", "fence", "renew", "end", "read"]
+        assert owner.topics.done == ["committed", "renew", "fence", "renew", "read", "end"]
         assert owner.restored == [5]
         assert owner.partition.state == "running"
         assert not owner.topics.checkpoint.clean, "from now on a call may be in flight"

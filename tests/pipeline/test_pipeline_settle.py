@@ -6,8 +6,9 @@ import pytest
 
 from gateway.outcomes import Applied
 from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
-from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
+from gateway.ownership.ports import LoggedAnswer, NotOwnerError, RecordRefusedError, Tail
 from gateway.pipeline import answers
+from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.settle import MAX_ANSWERS, Settlement
 from schemas.headers import COMMAND_OFFSET
 from tests.clocks import NOON
@@ -209,3 +210,77 @@ def test_it_is_idle_when_everything_taken_on_is_committed():
         assert desk.told == [0]
 
     settling(scenario, FakeLog())
+
+
+class RefusingLog(FakeLog):
+    """Takes transactions of at most `most` records of dead letters, none over `largest` bytes."""
+
+    def __init__(self, most: int = 1, largest: int = 2000) -> None:
+        super().__init__()
+        self.most = most
+        self.largest = largest
+        self.letters: list[bytes | None] = []
+
+    async def write(self, records):
+        letters = [record for record in records if record.topic == "dead_letters"]
+        if len(letters) > self.most or any(len(letter.value or b"") > self.largest for letter in letters):
+            self.did.append(f"refuse {len(letters)}")
+            self.fenced = False
+            raise RecordRefusedError("dead_letters", "too large", is_too_large=True)
+        self.letters += [letter.value for letter in letters]
+        return await super().write(records)
+
+
+def undecodable(offset, size):
+    record = CommandRecord(partition=0, offset=offset, timestamp_ms=0, key=b"k", value=b"x" * size, headers=())
+    return answers.undecodable(record, "no command", now=NOON)
+
+
+def test_what_is_too_large_together_is_written_in_smaller_parts():
+    async def scenario(desk):
+        for offset in range(4):
+            desk.ledger.fetch(offset)
+        await asyncio.gather(*(desk.settlement.add(undecodable(offset, 10)) for offset in range(4)))
+        assert desk.log.letters == [b"x" * 10] * 4
+        assert desk.told == [0, 1, 2, 3]
+        assert [done for done in desk.log.did if done.startswith("refuse")] == ["refuse 4", "refuse 2"]
+
+    settling(scenario, RefusingLog())
+
+
+def test_a_letter_too_large_for_its_topic_is_cut_to_its_first_kilobyte():
+    async def scenario(desk):
+        desk.ledger.fetch(0)
+        await desk.settlement.add(undecodable(0, 5000))
+        assert desk.log.letters == [b"x" * 1024]
+        desk.ledger.fetch(1)
+        await desk.settlement.add(undecodable(1, 1500))
+        assert desk.log.letters[1] == b"x" * 1500
+
+    settling(scenario, RefusingLog())
+
+
+def test_what_cannot_be_made_smaller_waits_with_growing_pauses_until_it_is_taken():
+    async def scenario(desk):
+        log = desk.log
+        log.largest = 0
+        desk.ledger.fetch(0)
+        settled = desk.settlement.add(undecodable(0, 10))
+        await asyncio.sleep(60.0)
+        assert not settled.done()
+        assert desk.settlement.failures > 5
+        assert log.did.count("refuse 1") < 60
+        log.largest = 2000
+        await settled
+        assert desk.settlement.failures == 0
+
+    settling(scenario, RefusingLog())
+
+
+def test_a_transaction_that_times_out_again_and_again_is_cut_smaller():
+    async def scenario(desk):
+        await asyncio.gather(*desk.add(0, 1, 2, 3))
+        sizes = [len(done.split(",")) for done in desk.log.did if done.startswith(("hang", "commit"))]
+        assert sizes == [4, 4, 2, 2]
+
+    settling(scenario, FakeLog("hang", "hang"))

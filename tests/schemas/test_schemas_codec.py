@@ -348,3 +348,19 @@ def test_a_content_type_that_nobody_reads_is_a_decode_error(said):
 def test_of_several_headers_of_one_name_the_last_counts():
     assert header([("a", b"1"), ("b", b"2"), ("a", b"3"), ("a", None)], "a") == "3"
     assert header([], "a") is None
+
+
+@pytest.mark.parametrize("text", ["1_25", " 20", "20 ", "2_0", "٢٠", "0x14", ""])
+def test_a_leverage_that_the_json_schema_refuses_is_refused(text):
+    base = {"type": "SetLeverage", "command_id": "c", "account": "a", "target": {"venue": "ztdx", "symbol": "X"}}
+    for encoder, kind in ((msgspec.json, JSON), (msgspec.msgpack, MSGPACK)):
+        with pytest.raises(DecodeError):
+            decode_command(encoder.encode({**base, "leverage": text}), kind)
+        assert decode_command(encoder.encode({**base, "leverage": "20"}), kind).leverage == 20
+
+
+def test_an_error_does_not_repeat_what_was_wrong_without_end():
+    with pytest.raises(DecodeError) as error:
+        decode_command(b'{"type":"' + b"A" * 1_000_000 + b'"}')
+    assert len(str(error.value)) <= 300
+    assert str(error.value).endswith("- at `$.type`")

@@ -16,7 +16,7 @@ from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.command import Command, CommandRecord
-from gateway.pipeline.intake import Intake
+from gateway.pipeline.intake import Deadline, Intake
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
 from gateway.settings.tree import KafkaSettings, VenueSettings
 from gateway.venues.credentials import Credentials
@@ -190,7 +190,7 @@ class Gateway:
             intake=Intake(
                 topic=KAFKA.topics.commands,
                 venues={name: venue for name, (venue, _, _) in self._venues.items()},
-                deadlines={name: settings.deadline for name, (_, _, settings) in self._venues.items()},
+                deadlines={name: Deadline(settings.deadline) for name, (_, _, settings) in self._venues.items()},
                 accounts=self._accounts,
                 partition_of=lambda key: self._partition_of(key),  # noqa: PLW0108 - it is made later
                 clock=clock,

@@ -1,10 +1,11 @@
 """What a venue would refuse for sure is refused here, in words that say what would be right; all else is let through."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
-from gateway.venues.rules import LARGEST
+from gateway.venues.rules import LARGEST, plain
 from schemas import Okx
 from tests.venues.asking import TARGETS, VENUES, asked
 
@@ -96,3 +97,25 @@ def test_every_sample_target_is_right_at_its_venue(name):
     assert VENUES[name].broken_rule(asked(name)) is None
     assert VENUES[name].name == name
     assert list(TARGETS) == EVERY
+
+
+@pytest.mark.parametrize(
+    "leverage",
+    [
+        "1E-1000050",
+        "99.99000000000000000000000000000000001",
+        "20.0000000000000000000000000000001",
+        "20." + "0" * 1_000_000,
+        "5." + "0" * 1_000_000 + "1",
+    ],
+)
+def test_what_could_not_be_sent_exactly_as_asked_is_refused(leverage):
+    assert VENUES["okx"].broken_rule(asked("okx", leverage))
+
+
+@pytest.mark.parametrize(
+    ("leverage", "written"), [("20.00000000000000000000000000001", None), ("2E+1", "20"), ("5.50", "5.5")]
+)
+def test_what_is_let_through_is_written_exactly(leverage, written):
+    assert (VENUES["okx"].broken_rule(asked("okx", leverage)) is None) == (written is not None)
+    assert written is None or plain(Decimal(leverage)) == written

@@ -20,7 +20,7 @@ def valid_traceparent(text: str) -> bool:
     return found is not None and found["version"] != "ff" and (found["version"] != "00" or found["more"] is None)
 
 
-def passed_on(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
+def trace_headers(headers: Iterable[tuple[str, bytes | None]]) -> tuple[tuple[str, bytes], ...]:
     """The trace header that a command's answer carries: the command's own where it is valid, else none."""
     text = header(headers, TRACEPARENT)
     return ((TRACEPARENT, text.encode()),) if text is not None and valid_traceparent(text) else ()

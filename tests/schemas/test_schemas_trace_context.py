@@ -2,15 +2,15 @@
 
 import pytest
 
-from gateway.telemetry.tracing import passed_on, valid_traceparent
+from schemas.trace_context import trace_headers, valid_traceparent
 
 GOOD = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.mark.parametrize("text", [GOOD, GOOD[:-2] + "00", "01" + GOOD[2:] + "-later-fields", "cc" + GOOD[2:]])
-def test_valid_ones_are_passed_on_unchanged(text):
+def test_valid_ones_are_trace_headers_unchanged(text):
     assert valid_traceparent(text)
-    assert passed_on([("traceparent", text.encode())]) == (("traceparent", text.encode()),)
+    assert trace_headers([("traceparent", text.encode())]) == (("traceparent", text.encode()),)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_valid_ones_are_passed_on_unchanged(text):
 )
 def test_others_are_left_out(text):
     assert not valid_traceparent(text)
-    assert passed_on([("traceparent", text.encode())]) == ()
+    assert trace_headers([("traceparent", text.encode())]) == ()
 
 
 def test_nothing_comes_of_nothing():
-    assert passed_on([]) == ()
-    assert passed_on([("traceparent", None), ("other", b"x")]) == ()
+    assert trace_headers([]) == ()
+    assert trace_headers([("traceparent", None), ("other", b"x")]) == ()
