@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# aiokafka ships no types.
 """Talks to the gateway through Kafka: commands out, events in.
 
 Before it stands an engine's decision; behind it `leverage.commands.v1` and, some milliseconds later, the event.
@@ -10,27 +12,47 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Self, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from msgspec import Struct
 
 from gateway.client.ids import CommandIds
+from gateway.client.options import KafkaOptions
 from schemas import DecodeError, Event, SetLeverage, Target, Timestamp, decode_command, decode_event, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE, TRACEPARENT, content_type
 from schemas.topics import Topics
 
 _ENDS_LAST = 10.0  # seconds that the known ends of the events topic stand in for the present ones
-_STOP_LASTS = 15.0
+_STOP_LASTS = 5.0
 _log = logging.getLogger(__name__)
 
 Record = ConsumerRecord[bytes, bytes]
-_Untyped = Any  # aiokafka's consumers and producers have no annotations
+
+
+class _Connection(KafkaOptions):
+    bootstrap_servers: str
 
 
 class MissingTopicError(Exception):
     """Raised where a topic is not there; asking Kafka for it could make it with the wrong partitions."""
+
+
+class UnconfirmedError(Exception):
+    """Raised where Kafka did not confirm a command in time: it may have it, or get it yet, or never.
+
+    To be sure of one answer, send it again with the same `command_id`: however often it arrives, it is answered once.
+
+    Attributes:
+        command: what was to be sent.
+    """
+
+    def __init__(self, command: SetLeverage, seconds: float) -> None:
+        super().__init__(
+            f"Kafka did not confirm {command.command_id} within {seconds:g} s; it may have it all the same"
+        )
+        self.command = command
 
 
 class SentCommand(Struct, frozen=True, kw_only=True):
@@ -59,6 +81,7 @@ class LeverageClient:
         bootstrap_servers: `host:port`, or several.
         topics: the gateway's topics, where they have other names.
         check_crcs: False for librdkafka's mock broker, whose transaction markers have none.
+        send_timeout: seconds after which `send` and `publish` give up.
         options: further options of aiokafka: `security_protocol`, `ssl_context`, `sasl_mechanism`, `client_id`, …
     """
 
@@ -68,18 +91,17 @@ class LeverageClient:
         topics: Topics | None = None,
         *,
         check_crcs: bool = True,
-        **options: Any,
+        send_timeout: float = 30.0,
+        **options: Unpack[KafkaOptions],
     ) -> None:
         self._topics = topics or Topics()
-        self._options: dict[str, Any] = {
-            "request_timeout_ms": 10_000,
-            **options,
-            "bootstrap_servers": bootstrap_servers,
-        }
+        servers = bootstrap_servers if isinstance(bootstrap_servers, str) else ",".join(bootstrap_servers)
+        self._options: _Connection = {"request_timeout_ms": 10_000, **options, "bootstrap_servers": servers}
+        self._send_timeout = send_timeout
         self._check_crcs = check_crcs
         self._ids = CommandIds()
-        self._reader: _Untyped | None = None
-        self._producer: _Untyped | None = None
+        self._reader: AIOKafkaConsumer | None = None
+        self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._ends: dict[int, int] = {}
         self._ends_known_until = 0.0
@@ -102,14 +124,13 @@ class LeverageClient:
             raise
 
     async def stop(self) -> None:
-        """Send what is waiting, and disconnect."""
+        """Send what is waiting, and disconnect; bounded in time, though no broker answers."""
         producer, reader = self._producer, self._reader
         self._producer = self._reader = None
         if producer is not None:
-            with suppress(TimeoutError):  # aiokafka's stop may wait for a broker that never comes back
-                await asyncio.wait_for(producer.stop(), _STOP_LASTS)
+            await _stop(producer)
         if reader is not None:
-            await reader.stop()
+            await _stop(reader)
 
     async def send(
         self,
@@ -126,8 +147,9 @@ class LeverageClient:
 
         Raises:
             ValueError: the command is not one; its text says where. Nothing was sent.
-            aiokafka.errors.KafkaError: Kafka did not take it in time. It may still have: send it again with the same
-                `command_id`, and it is answered once.
+            UnconfirmedError: Kafka did not confirm it within `send_timeout`, which is the longest this takes. It may
+                have it, or get it later: send it again with the same `command_id`, and it is answered once.
+            aiokafka.errors.KafkaError: Kafka refuses it. The same holds.
         """
         command = SetLeverage(
             command_id=command_id or self._ids(),
@@ -149,12 +171,11 @@ class LeverageClient:
         headers = [(CONTENT_TYPE, JSON.encode())]
         if traceparent is not None:
             headers.append((TRACEPARENT, traceparent.encode()))
-        producer = await self._started_producer()
-        ends = await self._event_ends(producer)
-        made = await producer.send_and_wait(self._topics.commands, value, key=command.key.encode(), headers=headers)
-        return SentCommand(
-            command=command, partition=made.partition, offset=made.offset, events_from=ends.get(made.partition, 0)
-        )
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                return await self._publish(command, value, headers)
+        except TimeoutError:
+            raise UnconfirmedError(command, self._send_timeout) from None
 
     async def wait(self, sent: SentCommand, timeout: float) -> Event:  # noqa: ASYNC109 - a deadline of the caller's
         """The answer to a command; TimeoutError after `timeout` seconds without one.
@@ -175,7 +196,7 @@ class LeverageClient:
                     if event is not None and event.command_id == sent.command.command_id:
                         return event
             finally:
-                await consumer.stop()
+                await _stop(consumer)
 
     async def events(self, *, from_beginning: bool = False) -> AsyncGenerator[Event]:
         """All events, each partition in order, until the caller stops; records that are none are logged and left out.
@@ -194,14 +215,14 @@ class LeverageClient:
                 if event is not None:
                     yield event
         finally:
-            await consumer.stop()
+            await _stop(consumer)
 
-    async def _check_topics(self, reader: _Untyped) -> None:
+    async def _check_topics(self, reader: AIOKafkaConsumer) -> None:
         missing = {self._topics.commands, self._topics.events} - await reader.topics()
         if missing:
             raise MissingTopicError(f"no topic {' and no topic '.join(sorted(missing))} at the broker")
 
-    def _consumer(self, *topics: str) -> _Untyped:
+    def _consumer(self, *topics: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             *topics,
             group_id=None,
@@ -212,17 +233,29 @@ class LeverageClient:
             **self._options,
         )
 
-    async def _started_producer(self) -> _Untyped:
+    async def _started_producer(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._reader is None:
                 raise RuntimeError("the client is not started: use `async with LeverageClient(…)`")
             if self._producer is None:
-                producer: _Untyped = AIOKafkaProducer(acks="all", enable_idempotence=True, **self._options)
-                await producer.start()
+                producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **self._options)
+                try:
+                    await producer.start()
+                except BaseException:
+                    await _stop(producer)
+                    raise
                 self._producer = producer
             return self._producer
 
-    async def _event_ends(self, producer: _Untyped) -> dict[int, int]:
+    async def _publish(self, command: SetLeverage, value: bytes, headers: list[tuple[str, bytes]]) -> SentCommand:
+        producer = await self._started_producer()
+        ends = await self._event_ends(producer)
+        made = await producer.send_and_wait(self._topics.commands, value, key=command.key.encode(), headers=headers)
+        return SentCommand(
+            command=command, partition=made.partition, offset=made.offset, events_from=ends.get(made.partition, 0)
+        )
+
+    async def _event_ends(self, producer: AIOKafkaProducer) -> dict[int, int]:
         """Where each events partition ended not long ago: an answer to come is behind it."""
         now = time.monotonic()
         if self._reader is not None and now >= self._ends_known_until:
@@ -232,6 +265,11 @@ class LeverageClient:
             self._ends = {partition.partition: end for partition, end in ends.items()}
             self._ends_known_until = now + _ENDS_LAST
         return self._ends
+
+
+async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    with suppress(TimeoutError):  # aiokafka's stop may wait for a broker that never comes back
+        await asyncio.wait_for(client.stop(), _STOP_LASTS)
 
 
 def _read(record: Record) -> Event | None:
