@@ -1,15 +1,24 @@
 """`leverage-gateway check-config`: the settings read as `run` reads them, without connecting."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from gateway.cli.exits import DONE, WRONG_USAGE
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_json, print_line, print_table
-from gateway.settings.checks import credentials_of, readable_by_all
+from gateway.settings.checks import credentials_of, exposed_secrets
 from gateway.settings.file import SettingsError, base_dir_of
 from gateway.settings.tree import Settings
 from gateway.venues.catalogue import venues
 
 
-def check_config(*, config: ConfigOption = None, json: JsonOption = False) -> int:
+def check_config(
+    *,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    strict: Annotated[bool, Parameter(help="Warnings are problems too.", show_default=False)] = False,
+) -> int:
     """Read the settings and every key file, and say all that is wrong; connects to nothing.
 
     Exits 2 where something is wrong. With --json: {"ok", "problems", "warnings", "accounts"}.
@@ -25,17 +34,17 @@ def check_config(*, config: ConfigOption = None, json: JsonOption = False) -> in
             raise
         print_json({"ok": False, "problems": error.problems})
         return WRONG_USAGE
-    warnings = [
-        f"{setting}: every user may read the file" for setting in readable_by_all(settings, base_dir_of(config))
-    ]
+    exposed = exposed_secrets(settings, base_dir_of(config))
+    warnings = [f"{setting}: every user of this machine may read or change the file" for setting in exposed]
+    code = WRONG_USAGE if strict and warnings else DONE
     if json:
-        print_json({"ok": True, "problems": [], "warnings": warnings, "accounts": _accounts(settings)})
-        return DONE
+        print_json({"ok": code == DONE, "problems": [], "warnings": warnings, "accounts": _accounts(settings)})
+        return code
     print_table(("account", "venue", "address", "key"), [tuple(row.values()) for row in _accounts(settings)])
     for warning in warnings:
         print_line(f"warning: {warning}")
-    print_line("The settings are right.")
-    return DONE
+    print_line("The settings are right." if code == DONE else "The settings have warnings, and --strict is set.")
+    return code
 
 
 def _accounts(settings: Settings) -> list[dict[str, str]]:

@@ -1,19 +1,48 @@
 """Exit codes, and which error ends with which: 0 done, 1 the answer is no, 2 wrong usage or settings, 3 out of reach.
 
+All errors of the product, by where they end. Each is raised with a text for people; a bug is any other, and exits 1
+with its traceback.
+
+```
+Exception
+├─ exit 2: a person has to change something here
+│  ├─ UsageError            a command line that cannot be meant
+│  ├─ SettingsError         settings; all that is wrong at once
+│  ├─ CredentialError       a venue's key file
+│  ├─ CertificateError      a certificate file for the brokers
+│  ├─ SecretFileError       a password's file
+│  └─ RedisMissingError     a shared limit without the extra `redis`
+├─ exit 3: something out there is not as needed
+│  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
+│  ├─ UnconfirmedError      Kafka did not confirm a command in time
+│  ├─ MissingTopicError     a topic that is not there
+│  ├─ ListenError           an address to listen on
+│  ├─ EmbeddedMissingError  the demo without the extra `embedded`, which ends the demo itself
+│  └─ aiokafka's KafkaError
+└─ never leaves the process: an answer, a retry or a takeover comes of it
+   ├─ DecodeError           a record that is no message (a ValueError)
+   ├─ NotOwnerError         a partition that went to another
+   ├─ LimitLoweredError     a call for which the budget became too small while it waited
+   └─ StoreGoneError        the store of shared limits
+```
+
 The command line parser has its own way out for wrong usage, with code 2 too.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn, cast
 
 from aiokafka.errors import KafkaError
 
-from gateway.client import MissingTopicError
+from gateway.client import MissingTopicError, UnconfirmedError
 from gateway.kafka.connection import UnreachableError
+from gateway.limits.connection import RedisMissingError
 from gateway.settings.certificates import CertificateError
 from gateway.settings.file import SettingsError
+from gateway.settings.secret_files import SecretFileError
 from gateway.telemetry.server import ListenError
 from gateway.venues.keys import CredentialError
 
@@ -27,6 +56,23 @@ class UsageError(Exception):
     """Raised where a command line cannot be meant; its text says what would be right."""
 
 
+_EXITS: Mapping[type[Exception], int] = MappingProxyType(
+    {
+        UsageError: WRONG_USAGE,
+        SettingsError: WRONG_USAGE,
+        CredentialError: WRONG_USAGE,
+        CertificateError: WRONG_USAGE,
+        SecretFileError: WRONG_USAGE,
+        RedisMissingError: WRONG_USAGE,
+        UnreachableError: OUT_OF_REACH,
+        MissingTopicError: OUT_OF_REACH,
+        UnconfirmedError: OUT_OF_REACH,
+        ListenError: OUT_OF_REACH,
+        KafkaError: OUT_OF_REACH,
+    }
+)
+
+
 def exit_with(command: Callable[[], Any]) -> NoReturn:
     """Leave the process with the command's code, or with that of the error it ended in, told in plain words."""
     try:
@@ -35,7 +81,7 @@ def exit_with(command: Callable[[], Any]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
     except Exception as error:
-        told = _told(_innermost(error))
+        told = explain(error)
         if told is None:
             raise
         sys.stderr.write(f"{told[1]}\n")
@@ -43,23 +89,19 @@ def exit_with(command: Callable[[], Any]) -> NoReturn:
     sys.exit(code)
 
 
-def _innermost(error: BaseException) -> BaseException:
-    """The error that a task group wrapped, where it is one."""
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
-
-
-def _told(error: BaseException) -> tuple[int, str] | None:
+def explain(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the words for an error of a user or of the surroundings; None for our own bugs."""
-    match error:
-        case SettingsError() | UsageError() | CredentialError() | CertificateError():
-            return WRONG_USAGE, str(error)
-        case MissingTopicError():
-            return OUT_OF_REACH, f"{error}; `leverage-gateway topics create` makes it"
-        case UnreachableError() | ListenError():
-            return OUT_OF_REACH, str(error)
-        case KafkaError():
-            return OUT_OF_REACH, f"Kafka: {error or type(error).__name__}"
-        case _:
-            return None
+    while isinstance(error, BaseExceptionGroup):  # a task group's; the first error is why the others ended
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    for kind, code in _EXITS.items():
+        if isinstance(error, kind):
+            return code, _words(error)
+    return None
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, MissingTopicError):
+        return f"{error}; `leverage-gateway topics create` makes it"
+    if isinstance(error, KafkaError):
+        return f"Kafka: {error or type(error).__name__}"
+    return str(error)

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.clock import Clock
 from gateway.limits.shared import SharedBuckets
+from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings
 
 
@@ -22,6 +23,7 @@ def shared_buckets(settings: Settings, base_dir: Path, clock: Clock) -> SharedBu
 
     Raises:
         RedisMissingError: the extra is not installed.
+        SecretFileError: the password's file is of no use.
     """
     by_venue = msgspec.structs.asdict(settings.venues).values()
     if not any(limit.shared for venue in by_venue for limit in venue.limits.values()):
@@ -32,6 +34,12 @@ def shared_buckets(settings: Settings, base_dir: Path, clock: Clock) -> SharedBu
         remedy = "install leverage-gateway[redis], or set shared = false"
         raise RedisMissingError(f"venues.*.limits.*.shared needs the extra `redis`: {remedy}") from error
     redis = settings.redis
-    password = (base_dir / redis.password_file).read_text("utf-8").strip() if redis.password_file else None
+    password = read_password("redis.password_file", base_dir / redis.password_file) if redis.password_file else None
+    ca = base_dir / redis.ssl_cafile if redis.ssl_cafile else None
     replica = redis.replica or f"{socket.gethostname()}/{settings.http.listen}"
-    return SharedBuckets(RedisStore(redis.url, password), replica=replica, share=redis.fallback_share, clock=clock)
+    return SharedBuckets(
+        RedisStore(redis.url, username=redis.username, password=password, ca=ca),
+        replica=replica,
+        share=redis.fallback_share,
+        clock=clock,
+    )

@@ -5,6 +5,8 @@ Before it, `shared` asks; after it, the server runs `shared.lua`, all or nothing
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,10 +20,20 @@ from gateway.limits.shared import Exchange, Reply, StoreGoneError
 class RedisStore:
     """One connection to one server; it is made anew after an error, at the next exchange."""
 
-    def __init__(self, url: str, password: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, username: str | None = None, password: str | None = None, ca: Path | None = None
+    ) -> None:
+        """`ca`: the file of authorities for a `rediss` URL; without one the system's."""
         never = Retry(NoBackoff(), 0)  # a retry could say everything twice
+        tls: dict[str, Any] = {} if ca is None else {"ssl_ca_certs": str(ca)}
         self._redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - its **kwargs are untyped
-            url, password=password, retry=never, socket_timeout=1.0, socket_connect_timeout=1.0
+            url,
+            username=username,
+            password=password,
+            retry=never,
+            socket_timeout=1.0,
+            socket_connect_timeout=1.0,
+            **tls,
         )
         self._script = self._redis.register_script((files("gateway.limits") / "shared.lua").read_text())
         self._decoder = msgspec.json.Decoder(Reply)

@@ -4,7 +4,10 @@ The settings' checks make one to see that the files are of use; `kafka.connectio
 """
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from gateway.settings.tree import KafkaSettings
 
@@ -24,17 +27,33 @@ def tls_context(settings: KafkaSettings, base_dir: Path) -> ssl.SSLContext:
         str(base_dir / file) if file else None
         for file in (settings.ssl_cafile, settings.ssl_certfile, settings.ssl_keyfile)
     )
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except (ssl.SSLError, OSError) as error:
-        raise CertificateError("ssl_cafile", "expected a PEM file of one or more certificates") from error
+    context = trusting(ca)
     if certificate:
+        _check_not_expired(Path(certificate))
         try:
             context.load_cert_chain(certificate, key, password=_no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
             remedy = "expected a PEM file, with its key in it or in ssl_keyfile, without a password"
             raise CertificateError("ssl_certfile", remedy) from error
     return context
+
+
+def trusting(ca: Path | str | None) -> ssl.SSLContext:
+    """A context that checks names against the authorities of a file, or the system's; CertificateError else."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (ssl.SSLError, OSError) as error:
+        raise CertificateError("ssl_cafile", "expected a PEM file of one or more certificates") from error
+
+
+def _check_not_expired(file: Path) -> None:
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except (OSError, ValueError):
+        return  # told where it is loaded
+    if certificate.not_valid_after_utc <= datetime.now(UTC):
+        ended = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        raise CertificateError("ssl_certfile", f"the certificate expired at {ended}; renew it")
 
 
 def _no_password() -> str:

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.settings.addresses import is_loopback, parse_listen
-from gateway.settings.certificates import CertificateError, tls_context
-from gateway.settings.tree import CredentialSettings, KafkaSettings, Settings, VenueSettings
+from gateway.settings.certificates import CertificateError, tls_context, trusting
+from gateway.settings.secret_files import SecretFileError, read_password
+from gateway.settings.tree import CredentialSettings, KafkaSettings, RedisSettings, Settings, VenueSettings
 
 SettingPath = tuple[str, ...]
 Finding = tuple[SettingPath, str]
@@ -36,12 +37,50 @@ def check_settings(
     yield from _listen(settings)
     for name in msgspec.structs.asdict(settings.venues):
         yield from _venue(name, getattr(settings.venues, name), limit_names)
-    if urlsplit_or_none(settings.redis.url) is None or "@" in settings.redis.url:
-        yield ("redis", "url"), "expected redis://host:port/database, without a user name or password"
-    if settings.redis.password_file:
-        yield from _file(("redis", "password_file"), settings.redis.password_file, base_dir)
+    yield from _redis(settings.redis, base_dir)
     if with_accounts:
         yield from _accounts(settings, base_dir)
+
+
+def _redis(redis: RedisSettings, base_dir: Path) -> Iterator[Finding]:
+    if not _is_redis_url(redis.url):
+        remedy = "expected redis://host:port/database, or rediss:// for TLS, without a user name, password or query"
+        yield ("redis", "url"), remedy
+    if redis.username and not redis.password_file:
+        yield ("redis", "password_file"), "missing; redis.username is a user with a password"
+    if redis.password_file:
+        yield from _password(("redis", "password_file"), redis.password_file, base_dir)
+    if redis.ssl_cafile:
+        if not redis.url.startswith("rediss:"):
+            yield ("redis", "ssl_cafile"), "has no effect without a redis.url that begins with rediss://"
+        yield from _authorities(("redis", "ssl_cafile"), redis.ssl_cafile, base_dir)
+
+
+def _is_redis_url(url: str) -> bool:
+    split = urlsplit_or_none(url)
+    if split is None or split[0] not in {"redis", "rediss"} or re.search(r"[@?#\s]", url):
+        return False
+    return re.fullmatch(r"(/\d{0,9})?", urlsplit(url).path) is not None
+
+
+def _authorities(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
+    unusable = list(_file(place, file, base_dir))
+    yield from unusable
+    if not unusable:
+        try:
+            trusting(base_dir / file)
+        except CertificateError as error:
+            yield place, error.remedy
+
+
+def _password(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
+    unusable = list(_file(place, file, base_dir))
+    yield from unusable
+    if not unusable:
+        try:
+            read_password(place[-1], base_dir / file)
+        except SecretFileError as error:
+            yield place, error.problem
 
 
 def urlsplit_or_none(url: str) -> tuple[str, str] | None:
@@ -55,6 +94,13 @@ def urlsplit_or_none(url: str) -> tuple[str, str] | None:
 
 
 def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
+    yield from _addresses(kafka)
+    yield from _topics(kafka)
+    yield from _security(kafka)
+    yield from _kafka_files(kafka, base_dir)
+
+
+def _addresses(kafka: KafkaSettings) -> Iterator[Finding]:
     servers = kafka.bootstrap_servers.split(",")
     if not all(re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/\[\]]+)(:\d{1,5})?", server.strip()) for server in servers):
         yield ("kafka", "bootstrap_servers"), 'expected "host:port", more than one joined by commas'
@@ -64,9 +110,14 @@ def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
     for name, value in msgspec.structs.asdict(kafka).items():
         if isinstance(value, int) and value > INT32_MAX:
             yield ("kafka", name), f"expected at most {INT32_MAX}"
-    yield from _topics(kafka)
-    yield from _security(kafka)
-    files = {name: getattr(kafka, name) for name in ("sasl_password_file", "ssl_cafile", "ssl_certfile", "ssl_keyfile")}
+    if kafka.group_instance_id and not TOPIC.fullmatch(kafka.group_instance_id):
+        yield ("kafka", "group_instance_id"), "expected 1 to 249 letters, digits, dots, dashes and underscores"
+
+
+def _kafka_files(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
+    if kafka.sasl_password_file:
+        yield from _password(("kafka", "sasl_password_file"), kafka.sasl_password_file, base_dir)
+    files = {name: getattr(kafka, name) for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
     unusable = [finding for name, file in files.items() if file for finding in _file(("kafka", name), file, base_dir)]
     yield from unusable
     if not unusable and kafka.security_protocol.endswith("SSL"):
@@ -228,10 +279,11 @@ def credentials_of(settings: Settings) -> Iterator[tuple[str, str, CredentialSet
                 yield account, venue, keys
 
 
-def readable_by_all(settings: Settings, base_dir: Path) -> list[str]:
-    """The paths of settings whose secret file every user of this machine may read."""
+def exposed_secrets(settings: Settings, base_dir: Path) -> list[str]:
+    """The paths of settings whose secret file every user of this machine may read or change."""
     found = secret_files(settings)
-    return [".".join(place) for place, file in found if (base_dir / file).stat().st_mode & stat.S_IROTH]
+    open_to_all = stat.S_IROTH | stat.S_IWOTH
+    return [".".join(place) for place, file in found if (base_dir / file).stat().st_mode & open_to_all]
 
 
 def secret_texts(settings: Settings, base_dir: Path) -> list[str]:

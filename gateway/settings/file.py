@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.settings.checks import LimitNames, SettingPath, check_settings
+from gateway.settings.secret_files import BYTE_ORDER_MARK
 from gateway.settings.tree import Settings
 
 PREFIX = "GATEWAY_"
@@ -113,7 +114,7 @@ def _read_table(path: Path | None) -> Table:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8").removeprefix(BYTE_ORDER_MARK))  # as Windows' editors begin a file
     except tomllib.TOMLDecodeError as error:
         remedy = f"not TOML: {error}"
     except UnicodeDecodeError as error:
@@ -196,6 +197,8 @@ class _Reader:
     def _scalar(self, kind: Any, value: object, path: SettingPath) -> Any:
         strict = not isinstance(value, _Override)
         plain = value.text if isinstance(value, _Override) else value
+        if plain == "" and _may_be_none(kind):
+            return None  # a pod's environment has empty texts where a value was left out
         try:
             made = msgspec.convert(plain, kind, strict=strict)
         except msgspec.ValidationError as error:
@@ -215,6 +218,10 @@ def _struct_of(kind: Any) -> type[Struct] | None:
     return None
 
 
+def _may_be_none(kind: Any) -> bool:
+    return type(None) in get_args(_bare(kind))
+
+
 def _bare(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
@@ -222,6 +229,8 @@ def _bare(kind: Any) -> Any:
 def _expected(kind: Any, said: str) -> str:
     """What would be right, in msgspec's words but never with the value."""
     for part in (kind, *get_args(kind)):
+        if part is bool:
+            return "expected true or false"
         if get_origin(part) is Literal:
             return f"expected one of {', '.join(map(repr, get_args(part)))}"
     return said.split(" - at ", maxsplit=1)[0].replace("Expected", "expected", 1)

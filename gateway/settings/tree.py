@@ -118,7 +118,9 @@ class RedisSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Budgets shared by replicas on one address."""
 
     url: str = "redis://127.0.0.1:6379/0"
+    username: str | None = None
     password_file: str | None = None
+    ssl_cafile: str | None = None
     replica: Annotated[
         str | None,
         Meta(description="This process among the replicas, the same after a restart; None: host and http.listen."),

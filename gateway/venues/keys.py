@@ -5,6 +5,7 @@
 
 import hashlib
 import hmac
+import re
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from gateway.settings.secret_files import SecretFileError, read_text
 from gateway.settings.tree import CredentialSettings
 from gateway.venues.credentials import Credentials, SigningKey
 
 SMALLEST_RSA_BITS = 2048
+_ASSIGNMENT = re.compile(r"(export\s+)?[A-Za-z_]\w*=[^=]")  # base64 has = too, at its end only
 
 
 class CredentialError(Exception):
@@ -79,7 +82,7 @@ def load_credentials(settings: CredentialSettings, base_dir: Path) -> Credential
     if settings.passphrase_file is not None:
         passphrase = _header_text("passphrase_file", base_dir / settings.passphrase_file)
     return Credentials(
-        api_key=_header_text("api_key_file", base_dir / settings.api_key_file),
+        api_key=_one_word("api_key_file", _text("api_key_file", base_dir / settings.api_key_file)),
         signing_key=_signing_key(settings, base_dir),
         passphrase=passphrase,
         simulated=settings.simulated,
@@ -117,7 +120,7 @@ def _signing_key(settings: CredentialSettings, base_dir: Path) -> SigningKey:
     secret = _text("api_secret_file", base_dir / settings.api_secret_file)
     if secret.startswith("-----BEGIN"):
         raise CredentialError("api_secret_file", "a PEM file is there, not a secret; name it as private_key_file")
-    return HmacKey(secret)
+    return HmacKey(_one_word("api_secret_file", secret))
 
 
 def _header_text(setting: str, path: Path) -> str:
@@ -128,18 +131,22 @@ def _header_text(setting: str, path: Path) -> str:
     return text
 
 
-def _text(setting: str, path: Path) -> str:
-    # Not the file's name either: whoever pastes a secret where a name belongs must not read it in a log.
-    try:
-        text = path.read_text("utf-8").strip()
-    except UnicodeDecodeError:
-        raise CredentialError(setting, "the file is not text (UTF-8)") from None
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no such name"
-        raise CredentialError(setting, f"the file cannot be read: {why}") from None
-    if not text:
-        raise CredentialError(setting, "the file is empty")
+def _one_word(setting: str, text: str) -> str:
+    """A key as venues give them: printable ASCII without white space, and not a line of an environment file."""
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise CredentialError(
+            setting, "the file must hold one line of printable ASCII, without white space, and nothing else"
+        )
+    if _ASSIGNMENT.match(text):
+        raise CredentialError(setting, "the file must hold the key alone, without a name and = before it")
     return text
+
+
+def _text(setting: str, path: Path) -> str:
+    try:
+        return read_text(setting, path)
+    except SecretFileError as error:
+        raise CredentialError(setting, error.problem) from None
 
 
 def _state(path: Path) -> tuple[int, int, int]:

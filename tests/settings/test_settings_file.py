@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.checks import readable_by_all, secret_texts
+from gateway.settings.checks import exposed_secrets, secret_texts
 from gateway.settings.file import SettingsError, base_dir_of, load_settings
 from gateway.settings.tree import Settings
+from tests.certificates import Authority
 
 SECRET = "PLEASE-never-show-7f3c9d"
 LIMITS = {"okx": ("set_leverage",), "binance_margin": ("uid_weight", "ip_calls")}
@@ -29,6 +30,9 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).write_text(SECRET)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "blank").write_text(" \n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe" + SECRET.encode())
+    (tmp_path / "lines").write_text(f"{SECRET}\nsecond")
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + SECRET.encode())
     (tmp_path / "directory").mkdir()
     return tmp_path
 
@@ -48,6 +52,41 @@ def refusal(folder: Path, text: str, **environ: str) -> str:
 WRONG = {
     # what is wrong: (the file's text, the path told, words of the remedy)
     "unknown table": (ACCOUNT + "[kafak]\n", "kafak", "did you mean kafka?"),
+    **{
+        f"a {file} password for {table}": (
+            f'{ACCOUNT}[{table}]\n{name} = "{file}"\n{more}',
+            f"{table}.{name}",
+            remedy,
+        )
+        for table, name, more in (
+            ("kafka", "sasl_password_file", 'security_protocol = "SASL_SSL"\nsasl_username = "u"'),
+            ("redis", "password_file", ""),
+        )
+        for file, remedy in (("binary", "not text"), ("lines", "one line"), ("marked", "byte-order mark"))
+    },
+    **{
+        f"redis at {url}": (f'{ACCOUNT}[redis]\nurl = "{url}"', "redis.url", "expected redis://host:port/database")
+        for url in (
+            "http://redis:6379",
+            "redis://redis:6379?password=x",
+            "rediss://redis:6379/0?ssl_cert_reqs=none",
+            "redis://redis/zero",
+            "redis://user@redis:6379",
+            "redis:6379",
+        )
+    },
+    "redis user without password": (ACCOUNT + '[redis]\nusername = "u"', "redis.password_file", "missing"),
+    "redis authorities without TLS": (ACCOUNT + '[redis]\nssl_cafile = "ca.pem"', "redis.ssl_cafile", "no effect"),
+    "redis authorities that are none": (
+        ACCOUNT + '[redis]\nurl = "rediss://redis:6379"\nssl_cafile = "ca.pem"',
+        "redis.ssl_cafile",
+        "expected a PEM file",
+    ),
+    "instance id with a space": (
+        ACCOUNT + '[kafka]\ngroup_instance_id = "a b"',
+        "kafka.group_instance_id",
+        "letters, digits",
+    ),
     "unknown setting": (
         ACCOUNT + '[kafka]\nbootstrap_server = "x:1"',
         "kafka.bootstrap_server",
@@ -62,7 +101,11 @@ WRONG = {
     "credentials that are a value": ("accounts.desk-1.okx = 5\n", "accounts.desk-1.okx", "expected a table"),
     "text for a number": (ACCOUNT + '[kafka]\npartitions = "many"', "kafka.partitions", "expected `int`"),
     "number for text": (ACCOUNT + "[kafka]\ngroup_id = 5", "kafka.group_id", "expected `str`"),
-    "number for a truth": (ACCOUNT + "[venues.okx]\nlatest_wins = 1", "venues.okx.latest_wins", "expected `bool`"),
+    "number for a truth": (
+        ACCOUNT + "[venues.okx]\nlatest_wins = 1",
+        "venues.okx.latest_wins",
+        "expected true or false",
+    ),
     "fraction for a count": (ACCOUNT + "[kafka]\npartitions = 1.5", "kafka.partitions", "expected `int`"),
     "number out of range": (ACCOUNT + "[kafka]\npartitions = 0", "kafka.partitions", "expected `int` >= 1"),
     "number past Kafka's": (
@@ -430,9 +473,9 @@ def test_http_is_allowed_on_this_machine(folder):
 
 def test_secret_files_that_everybody_may_read_are_told(folder):
     settings = load(folder, OKX)
-    assert readable_by_all(settings, folder) == []
+    assert exposed_secrets(settings, folder) == []
     (folder / "passphrase").chmod(0o644)
-    assert readable_by_all(settings, folder) == ["accounts.desk-1.okx.passphrase_file"]
+    assert exposed_secrets(settings, folder) == ["accounts.desk-1.okx.passphrase_file"]
 
 
 def test_the_text_of_every_secret_file_is_known_to_the_logs_guard(folder):
@@ -441,3 +484,28 @@ def test_the_text_of_every_secret_file_is_known_to_the_logs_guard(folder):
     text = OKX + '[kafka]\nsecurity_protocol = "SASL_PLAINTEXT"\nsasl_username = "u"\nsasl_password_file = "password"'
     texts = secret_texts(load(folder, text), folder)
     assert {SECRET, "first-line", "second-line", "kafka-password"} <= set(texts)
+
+
+def test_an_empty_text_where_none_is_possible_is_none(folder):
+    settings = load(folder, ACCOUNT, GATEWAY_KAFKA__GROUP_INSTANCE_ID="")
+    assert settings.kafka.group_instance_id is None
+    assert load(folder, ACCOUNT + '[kafka]\ngroup_instance_id = ""').kafka.group_instance_id is None
+
+
+def test_a_truth_in_the_environment_that_is_none_says_what_would_be_right(folder):
+    assert "GATEWAY_KAFKA__CHECK_PARTITIONER: kafka.check_partitioner: expected true or false" in refusal(
+        folder, ACCOUNT, GATEWAY_KAFKA__CHECK_PARTITIONER="No"
+    )
+
+
+def test_a_file_that_begins_as_windows_editors_begin_it_is_read(folder):
+    assert load(folder, "\ufeff" + ACCOUNT).accounts
+
+
+def test_our_certificate_is_refused_once_it_expired(folder):
+    ours = Authority(folder, "ours")
+    ours.issue("stale", days=-1)
+    ours.issue("fresh")
+    text = ACCOUNT + '[kafka]\nsecurity_protocol = "SSL"\nssl_cafile = "ours.pem"\nssl_certfile = "{}.pem"'
+    assert load(folder, text.format("fresh"))
+    assert "kafka.ssl_certfile: the certificate expired at " in refusal(folder, text.format("stale"))

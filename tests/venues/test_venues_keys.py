@@ -95,6 +95,23 @@ WRONG = {
         "one line",
     ),
     "a secret that is no text": ({"api_key": b"k", "api_secret": b"\xff\xfe" + SECRET}, "api_secret_file", "not text"),
+    "a secret of two lines": ({"api_key": b"k", "api_secret": SECRET + b"\nx"}, "api_secret_file", "one line"),
+    "a secret with a space": ({"api_key": b"k", "api_secret": b"hunter2 topsecret"}, "api_secret_file", "white space"),
+    "a secret behind a byte-order mark": (
+        {"api_key": b"k", "api_secret": b"\xef\xbb\xbf" + SECRET},
+        "api_secret_file",
+        "byte-order mark",
+    ),
+    "a secret as an environment file has it": (
+        {"api_key": b"k", "api_secret": b"API_SECRET=" + SECRET},
+        "api_secret_file",
+        "the key alone",
+    ),
+    "a key as an environment file has it": (
+        {"api_key": b"export KEY=" + SECRET, "api_secret": SECRET},
+        "api_key_file",
+        "white space",
+    ),
     "a PEM file as secret": ({"api_key": b"k", "api_secret": pem(ED25519_KEY)}, "api_secret_file", "private_key_file"),
     "a secret as PEM file": ({"api_key": b"k", "private_key": SECRET}, "private_key_file", "not a PEM private key"),
     "a broken PEM file": (
@@ -129,6 +146,12 @@ WRONG = {
     ),
     "no secret at all": ({"api_key": b"k"}, "api_secret_file", "private_key_file"),
 }
+
+
+@pytest.mark.parametrize("secret", [b"c2VjcmV0cw==", b"c2VjcmV0c2U=", b"a-b_c.d=", b"  hunter2\r\n"])
+def test_a_secret_in_base64_is_a_secret_and_white_space_around_it_is_none(keys, secret):
+    signed = keys(api_key=b"k", api_secret=secret).signing_key.sign(b"payload")
+    assert signed == hmac.digest(secret.strip(), b"payload", "sha256")
 
 
 @pytest.mark.parametrize(("files", "setting", "remedy"), WRONG.values(), ids=WRONG)
