@@ -2,6 +2,9 @@
 
 Top to bottom: accounts, venues (session, clock, limits), the pipeline's shared parts, the group, the probes. Every
 long-lived task belongs to the one TaskGroup here.
+
+There is one way down, `_go_down`, the same from every state and bounded in each step: not ready any more, then drain
+where there is something to drain, then cancel everything and wait a little; what hangs by then is left behind.
 """
 
 import asyncio
@@ -19,9 +22,10 @@ from gateway.calls.published_limits import PublishedLimits
 from gateway.calls.venue_caller import VenueCaller
 from gateway.calls.venue_clock import VenueClock
 from gateway.clock import Clock, SystemClock
-from gateway.kafka.connection import UnreachableError, client_options, unreachable
+from gateway.kafka.bootstrap import BootstrapServers
+from gateway.kafka.connection import UnreachableError, client_options, sends_password_in_clear, unreachable
 from gateway.kafka.group import Group
-from gateway.kafka.topics import check_topics
+from gateway.kafka.topics import NOT_SEEN, check_topics
 from gateway.limits.connection import shared_buckets
 from gateway.limits.permits import Permits
 from gateway.ownership.lease import quarantine
@@ -42,6 +46,9 @@ from gateway.venues.venue import Venue
 from schemas import VenueName
 
 VENUES = venues()
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LEAVE_PATIENCE = 5.0  # seconds for what is cancelled to end; enough to leave the group at brokers that answer
+SILENT_PATIENCE = 1.0  # the same, and for the drain, where no broker took a commit in time: nothing can be saved
 
 
 async def run(
@@ -50,14 +57,16 @@ async def run(
     base_dir: Path,
     consumer_options: Mapping[str, Any] | None = None,
     keys_changed: Callable[[], None] = lambda: None,
+    dropped_lines: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then drain and leave.
+    """Run a gateway until SIGTERM, SIGINT or SIGHUP, then drain and leave.
 
     Args:
         settings: checked settings.
         base_dir: where relative file names start.
         consumer_options: for brokers that are not Kafka (`check_crcs`).
         keys_changed: called before keys are used that were read anew from their files.
+        dropped_lines: tells how many log lines were dropped, ever.
 
     Raises:
         UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
@@ -65,10 +74,16 @@ async def run(
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in STOP_SIGNALS:
         loop.add_signal_handler(name, stop.set)
     try:
-        gateway = Gateway(settings, base_dir=base_dir, consumer_options=consumer_options, keys_changed=keys_changed)
+        gateway = Gateway(
+            settings,
+            base_dir=base_dir,
+            consumer_options=consumer_options,
+            keys_changed=keys_changed,
+            dropped_lines=dropped_lines,
+        )
         await gateway.run(stop)
     except BaseExceptionGroup as errors:
         raise (_told_to_people(errors) or errors) from None
@@ -93,6 +108,7 @@ class Gateway:
         consumer_options: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
         keys_changed: Callable[[], None] = lambda: None,
+        dropped_lines: Callable[[], int] = lambda: 0,
     ) -> None:
         clock = clock or SystemClock()
         self._settings = settings
@@ -111,45 +127,86 @@ class Gateway:
         }
         self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
         self.parts = self._parts(clock, telemetry)
+        self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
+        self._servers = BootstrapServers(settings.kafka, self._options)
         self.group = Group(
             settings.kafka,
             parts=self.parts,
-            options=client_options(settings.kafka, base_dir),
+            options=self._options,
             consumer_options=dict(consumer_options or {}),
             drain_timeout=settings.pipeline.drain_timeout,
             clock=clock,
             observer=telemetry,
         )
-        self.sampler = Sampler(self.metrics, group=self.group, permits=self.permits, calls=self.calls)
-        self.health = GatewayHealth(self.group, clock)
+        self.sampler = Sampler(
+            self.metrics,
+            group=self.group,
+            permits=self.permits,
+            calls=self.calls,
+            clock=clock,
+            dropped_lines=dropped_lines,
+        )
+        self.health = GatewayHealth(self.group, self.sampler, clock)
         self.server = ObservabilityServer(settings.http.listen, health=self.health, metrics=self.metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, work until `stop` is set, drain, and take everything down."""
-        async with AsyncExitStack() as stack:
-            await self.server.start()
-            stack.push_async_callback(self.server.stop)
-            await self._check_topics()
-            if self.shared:
-                stack.push_async_callback(self.shared.close)
-            async with asyncio.TaskGroup() as tasks:
-                # Before the first call: the venues' clocks are asked with permits too.
-                background = [tasks.create_task(self.shared.run(), name="shared limits")] if self.shared else []
-                await self.connect(stack)
-                self._log.info("started_gateway", probes=self.server.url)
-                background += [
-                    tasks.create_task(self._membership(), name="group"),
-                    tasks.create_task(self.accounts.watch(), name="accounts"),
-                    tasks.create_task(self.sampler.run(), name="samples"),
-                    tasks.create_task(self.published_limits.run(), name="published limits"),
-                ]
-                await stop.wait()
-                self.health.draining = True
-                self._log.info("draining_gateway")
-                await self.group.drain()
-                for task in background:
-                    task.cancel()
+        await self.server.start()
+        try:
+            work = asyncio.create_task(self._work(), name="work")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if work.done():
+                work.result()
+            await self._go_down(work)
+        finally:
+            await self.server.stop()
         self._log.info("stopped_gateway")
+
+    async def _work(self) -> None:
+        """Start, and work until cancelled."""
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sampler.run(), name="samples")
+            if self.shared:
+                # Before the first call: the venues' clocks are asked with permits too.
+                stack.push_async_callback(self.shared.close)
+                tasks.create_task(self.shared.run(), name="shared limits")
+            await self._find_kafka()
+            await self.connect(stack)
+            self._log.info("started_gateway", probes=self.server.url)
+            tasks.create_task(self._membership(), name="group")
+            tasks.create_task(self._servers.watch(), name="bootstrap servers")
+            tasks.create_task(self.accounts.watch(), name="accounts")
+            tasks.create_task(self.published_limits.run(), name="published limits")
+
+    async def _go_down(self, work: asyncio.Task[None]) -> None:
+        self.health.draining = True
+        self._log.info("draining_gateway")
+        kafka = self._settings.kafka
+        heard = self.group.lease_remaining > 0
+        if self.group.joined:
+            patience = self._settings.pipeline.drain_timeout + kafka.request_timeout_ms / 1000
+            try:
+                async with asyncio.timeout(patience if heard else SILENT_PATIENCE):
+                    await self.group.drain()
+            except TimeoutError:
+                self._log.warning("cut_drain_short")
+        work.cancel()
+        await asyncio.wait((work,), timeout=LEAVE_PATIENCE if heard else SILENT_PATIENCE)
+        if not work.done():
+            self._log.warning("left_work_behind")
+        elif not work.cancelled() and (error := work.exception()) is not None:
+            self._log.warning("failed_leaving", error=repr(error))
+
+    async def _find_kafka(self) -> None:
+        """Find the brokers that answer, and the topics; UnreachableError where they are not."""
+        if sends_password_in_clear(self._settings.kafka):
+            self._log.warning(
+                "sends_password_in_clear", remedy="kafka.security_protocol = SASL_SSL, or a SCRAM mechanism"
+            )
+        await self._servers.find()
+        await self._check_topics()
 
     async def connect(self, stack: AsyncExitStack) -> None:
         """Open the venues' sessions, closed by the stack, and learn their clocks."""
@@ -227,12 +284,14 @@ class Gateway:
 
     async def _check_topics(self) -> None:
         """UnreachableError where a topic is missing; what is merely not as set is logged."""
-        problems = await check_topics(self._settings, base_dir=self._base_dir)
+        problems = await check_topics(self._settings, base_dir=self._base_dir, options=self._options)
         for problem in problems:
             self._log.warning("found_topic_problem", topic=problem.topic, problem=problem.problem)
         missing = [problem.topic for problem in problems if problem.missing]
         if missing:
-            error = KafkaError(f"no topic {', '.join(missing)}; `leverage-gateway topics create` makes them")
+            error = KafkaError(
+                f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing"
+            )
             raise unreachable(self._settings.kafka, error)
 
     async def _measure_clock(self, calls: VenueCaller) -> None:

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -39,8 +39,12 @@ class Cluster:
     Not thread-safe. A broker that was killed or suspended keeps its port and its data.
     """
 
-    def __init__(self, brokers: int = 1) -> None:
+    def __init__(self, brokers: int = 1, *, listeners: Mapping[str, str] | None = None, properties: str = "") -> None:
+        """`listeners`: further ones of a single broker, each name's security protocol; `properties`: further lines."""
         self.size = brokers
+        self._protocols = dict(listeners or {})
+        self._properties = properties
+        self.listeners: dict[str, str] = {}
         self._java: tuple[str, ...] = ()
         self._folder = Path()
         self._ports: list[int] = []
@@ -115,7 +119,24 @@ class Cluster:
         self._ports = ports[: self.size]
         for node in range(self.size):
             text = _properties(node, self._ports[node], ports[self.size :], self._folder / f"{node}")
+            text += self._further_listeners(text) + self._properties
             (self._folder / f"{node}.properties").write_text(text)
+
+    def _further_listeners(self, text: str) -> str:
+        """Lines that stand after the others of their name, so Kafka takes these."""
+        self.listeners = dict(
+            zip(self._protocols, map("127.0.0.1:{}".format, _free_ports(len(self._protocols))), strict=True)
+        )
+        lines: list[str] = []
+        further = {
+            "listeners": [f"{name}://{address}" for name, address in self.listeners.items()],
+            "advertised.listeners": [f"{name}://{address}" for name, address in self.listeners.items()],
+            "listener.security.protocol.map": [f"{name}:{protocol}" for name, protocol in self._protocols.items()],
+        }
+        for key, values in further.items():
+            [before] = [line for line in text.splitlines() if line.startswith(f"{key}=")]
+            lines.append(",".join([before, *values]))
+        return "\n".join(lines) + "\n" if self._protocols else ""
 
     def _format(self) -> None:
         cluster_id = uuid.uuid4().hex[:22]  # the length that Kafka's own have
@@ -189,6 +210,8 @@ log.cleaner.dedupe.buffer.size=8388608
 
 def _free_ports(count: int) -> list[int]:
     ports: list[int] = []
+    if not count:
+        return ports
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

@@ -3,18 +3,46 @@
 Every command ends with one of the exit codes of `exits`, and no mistake of a user ends in a traceback.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+_WRONG_USAGE = 2  # as `exits` has it, which is read later
 _INTERRUPTED = 130  # as shells say it of SIGINT
+_RUNS_ON = ("run", "simulate", "watch")  # until they are told to stop
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command line, that of the process without arguments, and leave the process with its exit code."""
+    _open_standard_streams()
+    tokens = sys.argv[1:] if arguments is None else list(arguments)
+    if tokens[:1] and tokens[0] in _RUNS_ON:
+        for name in (signal.SIGTERM, signal.SIGHUP):  # until the command has handlers of its own: nothing has begun
+            signal.signal(name, _leave)
     try:
+        "".join(tokens).encode()
         from gateway.cli.commands import call_and_exit  # noqa: PLC0415 - Ctrl-C while this reads is no bug of ours
 
-        call_and_exit(sys.argv[1:] if arguments is None else arguments)
+        call_and_exit(tokens)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+    except UnicodeEncodeError:
+        sys.stderr.write("the arguments are not UTF-8; set a locale that is, such as LC_ALL=C.UTF-8\n")
+        sys.exit(_WRONG_USAGE)
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
+def _open_standard_streams() -> None:
+    """Give closed ones to /dev/null: else the next socket or file gets their number, and libuv aborts on its close."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))

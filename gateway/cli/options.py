@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from cyclopts import Parameter
 
 from gateway.client import LeverageClient
+from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings.checks import credentials_of
 from gateway.settings.file import Problem, SettingsError, base_dir_of, load_settings
@@ -59,7 +60,7 @@ def _check_keys(settings: Settings, config: Path | None) -> None:
 @asynccontextmanager
 async def connected(settings: Settings, config: Path | None) -> AsyncGenerator[LeverageClient]:
     """A client of the topics that the settings name; what goes wrong with Kafka inside is UnreachableError."""
-    options: dict[str, Any] = client_options(settings.kafka, base_dir_of(config))
+    options: dict[str, Any] = await reachable(settings.kafka, client_options(settings.kafka, base_dir_of(config)))
     try:
         async with LeverageClient(topics=settings.kafka.topics, **options) as client:
             yield client

@@ -1,5 +1,7 @@
 """`leverage-gateway watch`: events as they come."""
 
+import asyncio
+import signal
 import sys
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -23,7 +25,7 @@ def watch(
         bool, Parameter(help="All events that the topic still has, too.", show_default=False)
     ] = False,
 ) -> int:
-    """Print events as they come, until Ctrl-C; with --json one event a line, as the topic has it.
+    """Print events as they come, until Ctrl-C or SIGTERM; with --json one event a line, as the topic has it.
 
     ```sh
     leverage-gateway watch
@@ -31,16 +33,21 @@ def watch(
     ```
     """
     settings = read_settings(config, with_accounts=False)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
         uvloop.run(_follow(settings, config, json=json, from_beginning=from_beginning))
     return DONE
 
 
 async def _follow(settings: Settings, config: Path | None, *, json: bool, from_beginning: bool) -> None:
+    if (following := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, following.cancel)
     async with (
         connected(settings, config) as client,
         aclosing(client.events(from_beginning=from_beginning)) as events,
     ):
+        if not json:
+            topic = settings.kafka.topics.events
+            sys.stderr.write(f"Watching {topic} at {settings.kafka.bootstrap_servers}; Ctrl-C ends it.\n")
         async for event in events:
             if json:
                 sys.stdout.write(encode(event).decode() + "\n")

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from gateway.settings.certificates import tls_context
+from gateway.settings.secret_files import read_password
 from gateway.settings.tree import KafkaSettings
 
 
@@ -19,7 +20,10 @@ class UnreachableError(Exception):
 def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
     """The keyword arguments that consumers, producers and admin clients share.
 
-    Reads the password and certificate files, relative to `base_dir`; CertificateError where they are of no use.
+    Reads the password and certificate files, relative to `base_dir`.
+
+    Raises:
+        CertificateError, SecretFileError: a file is of no use.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
@@ -32,12 +36,23 @@ def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
     if settings.security_protocol.startswith("SASL") and settings.sasl_password_file:
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.sasl_username
-        options["sasl_plain_password"] = (base_dir / settings.sasl_password_file).read_text("utf-8").strip()
+        options["sasl_plain_password"] = read_password(
+            "kafka.sasl_password_file", base_dir / settings.sasl_password_file
+        )
     return options
+
+
+def sends_password_in_clear(settings: KafkaSettings) -> bool:
+    """Whether whoever is on the way can read the password."""
+    return settings.security_protocol == "SASL_PLAINTEXT" and settings.sasl_mechanism == "PLAIN"
 
 
 def unreachable(settings: KafkaSettings, error: KafkaError | OSError) -> UnreachableError:
     """What to tell people of a connection that failed: where to, why, and the setting to look at."""
     why = "no broker answers" if isinstance(error, KafkaConnectionError) else str(error) or type(error).__name__
-    where = f"Kafka at {settings.bootstrap_servers} (kafka.bootstrap_servers, {settings.security_protocol})"
-    return UnreachableError(f"{where}: {why}")
+    return UnreachableError(f"{where(settings)}: {why}")
+
+
+def where(settings: KafkaSettings) -> str:
+    """Which brokers are meant, by which settings; the begin of what people are told of them."""
+    return f"Kafka at {settings.bootstrap_servers} (kafka.bootstrap_servers, {settings.security_protocol})"

@@ -12,9 +12,16 @@ from typing import Any, Literal
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from msgspec import Struct
 
+from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import CLEANUP
@@ -25,6 +32,7 @@ LOOK_AGAIN = 0.05  # seconds between two looks at new topics
 ERROR_HEADERS_BYTES = 64 * 1024
 MAX_COMMAND_BYTES = 1_048_588  # the broker's own default
 MAX_DEAD_LETTER_BYTES = 2 * MAX_COMMAND_BYTES
+NOT_SEEN = "is not there, or this user may not see it (Describe)"
 _WATCHED = ("cleanup.policy", "min.insync.replicas", "max.message.bytes")
 
 
@@ -50,6 +58,7 @@ class _Found(Struct, frozen=True, kw_only=True):
     partitions: int
     replicas: int
     configs: dict[str, str] | None  # None: this broker does not tell
+    is_hidden: bool  # from this user, by the broker's rules
 
 
 def wanted_configs(role: str, replicas: int) -> dict[str, str]:
@@ -83,10 +92,18 @@ async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade
     ]
 
 
-async def check_topics(settings: Settings, *, base_dir: Path) -> list[TopicProblem]:
-    """Compare the four topics with the settings; empty where all is right, UnreachableError where the broker is not."""
+async def check_topics(
+    settings: Settings, *, base_dir: Path, options: dict[str, Any] | None = None
+) -> list[TopicProblem]:
+    """Compare the four topics with the settings; empty where all is right, UnreachableError where the broker is not.
+
+    Args:
+        settings: what the topics should be.
+        base_dir: where relative file names start.
+        options: how to connect, where that is known already.
+    """
     names: dict[str, str] = msgspec.structs.asdict(settings.kafka.topics)
-    async with _admin(settings.kafka, base_dir) as admin:
+    async with _admin(settings.kafka, base_dir, options) as admin:
         found = await _find(admin, list(names.values()))
     problems: list[TopicProblem] = []
     for role, name in names.items():
@@ -97,13 +114,15 @@ async def check_topics(settings: Settings, *, base_dir: Path) -> list[TopicProbl
 
 def _wrong(role: str, found: _Found | None, kafka: KafkaSettings) -> list[str]:
     if found is None:
-        return ["is not there; `leverage-gateway topics create` makes it"]
+        return [f"{NOT_SEEN}; `leverage-gateway topics create` makes it"]
     wrong: list[str] = []
     if found.partitions != kafka.partitions:
         wrong.append(f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all four topics")
     if found.replicas < kafka.replicas:
         wrong.append(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}")
-    if found.configs is not None:
+    if found.is_hidden:
+        wrong.append("may not be looked at: this user lacks DescribeConfigs on it, so its settings are not checked")
+    elif found.configs is not None:
         wrong += _wrong_configs(role, found.configs, wanted_configs(role, kafka.replicas))
     return wrong
 
@@ -148,7 +167,8 @@ async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Foun
         name: _Found(
             partitions=len(partitions),
             replicas=min((len(partition["replicas"]) for partition in partitions), default=0),
-            configs=None if configs is None else configs.get(name, {}),
+            configs=None if configs is None else configs.get(name),
+            is_hidden=configs is not None and name not in configs,
         )
         for name, partitions in there.items()
     }
@@ -162,6 +182,8 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
     answers: list[Any] = await admin.describe_configs(wanted)
     for answer in answers:
         for error_code, error_message, _kind, name, entries in answer.resources:
+            if error_code == TopicAuthorizationFailedError.errno:
+                continue  # only a warning hangs on it
             if error_code:
                 raise for_code(error_code)(error_message)
             found[name] = {entry[0]: entry[1] for entry in entries}
@@ -169,9 +191,11 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
 
 
 @asynccontextmanager
-async def _admin(kafka: KafkaSettings, base_dir: Path) -> AsyncGenerator[AIOKafkaAdminClient]:
+async def _admin(
+    kafka: KafkaSettings, base_dir: Path, options: dict[str, Any] | None = None
+) -> AsyncGenerator[AIOKafkaAdminClient]:
     """A connected admin client; what goes wrong with the broker inside is UnreachableError."""
-    admin = AIOKafkaAdminClient(**client_options(kafka, base_dir))
+    admin = AIOKafkaAdminClient(**options or await reachable(kafka, client_options(kafka, base_dir)))
     try:
         async with asyncio.timeout(DEADLINE):
             await admin.start()

@@ -1,29 +1,31 @@
 """Whether this instance is alive and ready, from what its parts say of themselves; no I/O.
 
-Alive means progress: the poll loop came round lately. Never whether Kafka or a venue is there: a broker outage must not
-restart the fleet. Ready means that commands of what it owns are being worked on.
+Alive means that our own loops turn, which a restart can mend; never whether Kafka or a venue is there, nor whether the
+group has us: an outage must not restart the fleet. Ready means that commands of what it owns are being worked on.
 """
 
 from typing import Any
 
 from gateway.clock import Clock
 from gateway.kafka.group import Group
+from gateway.telemetry.sampling import Sampler
 
-POLL_PATIENCE = 60.0  # seconds without a turn of the poll loop
+TURN_PATIENCE = 60.0  # seconds without a turn of a loop that turns every second
 
 
 class GatewayHealth:
     """Answers `/livez` and `/readyz`."""
 
-    def __init__(self, group: Group, clock: Clock) -> None:
+    def __init__(self, group: Group, sampler: Sampler, clock: Clock) -> None:
         self._group = group
+        self._sampler = sampler
         self._clock = clock
         self.draining = False
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the event loop and the poll loop move."""
-        silence = self._clock.monotonic() - self._group.last_poll
-        return silence < POLL_PATIENCE, {"seconds_since_poll": round(silence, 3)}
+        """Whether the event loop turns, and our own tasks in it."""
+        silence = self._clock.monotonic() - self._sampler.turned_at
+        return silence < TURN_PATIENCE, {"seconds_since_turn": round(silence, 3)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Joined, everything owned is restored and leased, and not draining; owning nothing is standing by."""

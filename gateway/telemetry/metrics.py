@@ -139,6 +139,9 @@ class Metrics:
         self.event_loop_lag_seconds = self._gauge(
             "gateway_event_loop_lag_seconds", "How late the event loop's last tick was."
         )
+        self.log_lines_dropped_total = self._counter(
+            "gateway_log_lines_dropped_total", "Log lines left out because nobody read the log fast enough."
+        )
         self.build_info = self._gauge("gateway_build_info", "Always 1; the labels tell the build.", "version", "python")
         self.build_info.labels(version(), platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)

@@ -4,9 +4,10 @@ Everything else is counted where it happens; `app` owns the task.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gateway.calls.venue_caller import VenueCaller
+from gateway.clock import Clock
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
 from gateway.telemetry.metrics import Metrics
@@ -16,15 +17,30 @@ INTERVAL = 1.0  # seconds
 
 
 class Sampler:
-    """Looks at the parts once a second."""
+    """Looks at the parts once a second.
+
+    Attributes:
+        turned_at: when it last did, by the monotonic clock.
+    """
 
     def __init__(
-        self, metrics: Metrics, *, group: Group, permits: Permits, calls: Mapping[VenueName, VenueCaller]
+        self,
+        metrics: Metrics,
+        *,
+        group: Group,
+        permits: Permits,
+        calls: Mapping[VenueName, VenueCaller],
+        clock: Clock,
+        dropped_lines: Callable[[], int],
     ) -> None:
         self._metrics = metrics
         self._group = group
         self._permits = permits
         self._calls = calls
+        self._clock = clock
+        self._dropped_lines = dropped_lines
+        self._dropped_before = 0
+        self.turned_at = clock.monotonic()
 
     async def run(self) -> None:
         """Sample for ever."""
@@ -32,6 +48,7 @@ class Sampler:
         while True:
             due = loop.time() + INTERVAL
             await asyncio.sleep(INTERVAL)
+            self.turned_at = self._clock.monotonic()
             self._metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
             self.sample()
 
@@ -47,6 +64,9 @@ class Sampler:
         for name, calls in self._calls.items():
             metrics.breaker_open.labels(name).set(calls.open_breakers)
         self._sample_limits()
+        dropped = self._dropped_lines()
+        metrics.log_lines_dropped_total.inc(dropped - self._dropped_before)
+        self._dropped_before = dropped
 
     def _sample_limits(self) -> None:
         """The fullest scope of each limit speaks for it: an account's own numbers are no label."""

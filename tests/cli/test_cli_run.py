@@ -56,7 +56,7 @@ async def until_ready(process, url):
     raise AssertionError((await process.stderr.read()).decode())
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_run_gets_ready_drains_when_told_and_never_shows_a_secret(environ, config, stop):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -83,6 +83,6 @@ async def test_run_gets_ready_drains_when_told_and_never_shows_a_secret(environ,
     events = [line["event"] for line in lines]
     started = lines[events.index("started_process")]
     assert started["event_loop"] == "uvloop"
-    assert lines[events.index("found_readable_secret")]["setting"] == "accounts.desk-1.okx.api_secret_file"
+    assert lines[events.index("found_exposed_secrets")]["settings"] == ["accounts.desk-1.okx.api_secret_file"]
     assert events.index("draining_gateway") < events.index("stopped_gateway")
     assert SECRET not in out.decode() + err.decode() + shown

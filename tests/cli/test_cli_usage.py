@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def gateway(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(*arguments, cwd=None, **environ):
         for name, value in environ.items():
@@ -42,6 +44,8 @@ def gateway(monkeypatch, capsys):
         return Ended(ended.value.code, *capsys.readouterr())
 
     yield call
+    for name, handler in handlers.items():
+        signal.signal(name, handler)
     root.handlers[:], root.level = before
     structlog.reset_defaults()
 
@@ -145,7 +149,7 @@ def test_no_broker_exits_3_and_says_where_it_was_looked_for(gateway, arguments, 
     refused = gateway(*arguments, GATEWAY_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{unused_tcp_port}")
     assert refused.returncode == 3
     assert (
-        f"Kafka at 127.0.0.1:{unused_tcp_port} (kafka.bootstrap_servers, PLAINTEXT): no broker answers"
+        f"Kafka at 127.0.0.1:{unused_tcp_port} (kafka.bootstrap_servers, PLAINTEXT): the connection is refused"
         in refused.stderr
     )
     assert "Traceback" not in refused.stderr
@@ -209,8 +213,30 @@ def test_check_config_warns_of_secrets_that_everybody_may_read(gateway, folder):
     shown = gateway("check-config", "--config", "gateway.toml", "--json", cwd=folder)
     assert shown.returncode == 0
     told = json.loads(shown.stdout)
-    assert told["warnings"] == ["accounts.desk-1.okx.api_secret_file: every user may read the file"]
+    assert told["warnings"] == [
+        "accounts.desk-1.okx.api_secret_file: every user of this machine may read or change the file"
+    ]
     assert (told["ok"], told["accounts"][0]["venue"]) == (True, "okx")
+
+
+def test_check_config_calls_warnings_problems_where_it_is_told_to(gateway, folder):
+    assert gateway("check-config", "--config", "gateway.toml", "--strict", cwd=folder).returncode == 0
+    (folder / "secret").chmod(0o646)
+    strict = gateway("check-config", "--config", "gateway.toml", "--strict", "--json", cwd=folder)
+    assert (strict.returncode, json.loads(strict.stdout)["ok"]) == (2, False)
+
+
+def test_closed_standard_streams_are_no_trouble(folder):
+    command = f"{sys.executable} -m gateway check-config --config gateway.toml <&- >&- 2>&-"
+    environ = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    ended = subprocess.run(["sh", "-c", command], cwd=folder, env=environ, timeout=60, check=False)
+    assert ended.returncode == 0
+
+
+def test_arguments_that_are_no_text_are_wrong_usage(gateway):
+    refused = gateway("send", "okx", "--account", "\udcff", "--leverage", "1")
+    assert refused.returncode == 2
+    assert "not UTF-8" in refused.stderr
 
 
 def test_check_config_tells_programs_what_is_wrong(gateway, folder):
