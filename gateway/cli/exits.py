@@ -22,10 +22,12 @@ Exception
 └─ never leaves the process: an answer, a retry or a takeover comes of it
    ├─ DecodeError           a record that is no message (a ValueError)
    ├─ NotOwnerError         a partition that went to another
+   ├─ RecordRefusedError    an answer that Kafka will never take as it is
    ├─ LimitLoweredError     a call for which the budget became too small while it waited
    └─ StoreGoneError        the store of shared limits
 ```
 
+What `gateway.client` raises for engines is theirs to catch; only the two of them that commands meet are here.
 The command line parser has its own way out for wrong usage, with code 2 too.
 """
 
