@@ -1,11 +1,59 @@
-"""What strategy engines and risk caches import: send commands, wait for their answers, follow all events.
+"""What strategy engines and risk caches import: typed commands, all events, and a cache that says how old it may be.
 
-It needs the messages (`schemas`) and aiokafka, nothing else of the gateway: `ids` makes command ids, `options`
-are how to connect, `client` talks.
+`connection` (the one way in), `gateway` (the client), `cache` and `lanes` (what is), `rejections` (what is no), `feed`
+(what every transport tells), `kafka` (one transport), `testing` (a gateway in process), `ids` (command ids), `options`
+(how to connect). It needs the messages (`schemas`) and aiokafka, nothing else of the gateway. `client` is the
+connection of the command line.
 """
 
-from gateway.client.client import LeverageClient, MissingTopicError, SentCommand, UnconfirmedError
+from gateway.client.cache import Closed, LeverageCache, NotReady, Stale
+from gateway.client.client import LeverageClient, SentCommand, UnconfirmedError
+from gateway.client.connection import connect
+from gateway.client.gateway import Client, LostEventsError
 from gateway.client.ids import CommandIds
+from gateway.client.kafka import MissingTopicError
+from gateway.client.lanes import LaneChange, LaneKey, LaneState
 from gateway.client.options import KafkaOptions
+from gateway.client.rejections import (
+    Expired,
+    Invalid,
+    OutcomeUnknown,
+    Policy,
+    RateLimited,
+    Rejected,
+    Superseded,
+    Unauthorised,
+    UnknownAccount,
+    VenueRejected,
+    VenueUnavailable,
+)
 
-__all__ = ["CommandIds", "KafkaOptions", "LeverageClient", "MissingTopicError", "SentCommand", "UnconfirmedError"]
+__all__ = [
+    "Client",
+    "Closed",
+    "CommandIds",
+    "Expired",
+    "Invalid",
+    "KafkaOptions",
+    "LaneChange",
+    "LaneKey",
+    "LaneState",
+    "LeverageCache",
+    "LeverageClient",
+    "LostEventsError",
+    "MissingTopicError",
+    "NotReady",
+    "OutcomeUnknown",
+    "Policy",
+    "RateLimited",
+    "Rejected",
+    "SentCommand",
+    "Stale",
+    "Superseded",
+    "Unauthorised",
+    "UnconfirmedError",
+    "UnknownAccount",
+    "VenueRejected",
+    "VenueUnavailable",
+    "connect",
+]

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from msgspec import Struct
 
 from gateway.client.ids import CommandIds
+from gateway.client.kafka import MissingTopicError
 from gateway.client.options import KafkaOptions
 from schemas import DecodeError, Event, SetLeverage, Target, Timestamp, decode_command, decode_event, encode
 from schemas.codec import JSON
@@ -33,10 +34,6 @@ Record = ConsumerRecord[bytes, bytes]
 
 class _Connection(KafkaOptions):
     bootstrap_servers: str
-
-
-class MissingTopicError(Exception):
-    """Raised where a topic is not there; asking Kafka for it could make it with the wrong partitions."""
 
 
 class UnconfirmedError(Exception):

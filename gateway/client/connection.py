@@ -1,14 +1,17 @@
 """`connect`: the one way in, over Kafka or over the edge's WebSocket."""
 
-from typing import Any
+from typing import Unpack
 from urllib.parse import urlsplit
 
 from gateway.client.gateway import Client
 from gateway.client.kafka import KafkaTransport
+from gateway.client.options import KafkaOptions
 from schemas.topics import Topics
 
 
-def connect(url: str, *, topics: Topics | None = None, check_crcs: bool = True, **options: Any) -> Client:
+def connect(
+    url: str, *, topics: Topics | None = None, check_crcs: bool = True, **options: Unpack[KafkaOptions]
+) -> Client:
     """Return a client for `kafka://host:port,host:port`, to be used with `async with`.
 
     Args:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
+from gateway.client.options import KafkaOptions
 from gateway.clock import Clock, SystemClock
 from schemas import DecodeError, Event, LeverageChanged, SetLeverage, decode_event, encode
 from schemas.codec import JSON
@@ -43,7 +44,7 @@ class KafkaTransport:
         *,
         clock: Clock | None = None,
         check_crcs: bool = True,
-        options: Mapping[str, Any] | None = None,
+        options: KafkaOptions | None = None,
     ) -> None:
         """Take the address.
 

@@ -1,0 +1,178 @@
+"""The client over a real broker: commands out, answers back, and a cache that is ready by position."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from deploy.kafka.broker import Cluster
+from gateway.client import LaneKey, MissingTopicError, Stale, VenueRejected, connect
+from gateway.clock import SystemClock
+from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.topics import create_topics
+from gateway.ownership.ports import OutRecord
+from gateway.settings.tree import KafkaSettings, Settings
+from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
+from schemas.topics import Topics
+
+pytestmark = pytest.mark.kafka
+BTC = BinanceUsdm(symbol="BTCUSDT")
+KEY = LaneKey("binance_usdm", "desk-1", "BTCUSDT")
+NODE = 0
+
+
+async def until(is_so):
+    async with asyncio.timeout(60):
+        while not is_so():  # noqa: ASYNC110 - a real broker's time is nobody's event
+            await asyncio.sleep(0.02)
+
+
+class Echo:
+    """A gateway that says yes to every leverage up to 125, in transactions, on the command's partition."""
+
+    def __init__(self, bootstrap, topics):
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._logs = {}
+
+    async def answer(self, partition, offset, command):
+        about = {
+            "event_id": f"{self._topics.commands}/{partition}/{offset}",
+            "command_id": command.command_id,
+            "account": command.account,
+            "target": command.target,
+            "lane": command.target.lane,
+            "issuer": command.issuer,
+            "redrive_of": None,
+            "attempts": 1,
+            "issued_at": command.issued_at,
+            "occurred_at": Timestamp.parse("2026-11-26T12:00:00Z"),
+        }
+        if command.leverage > 125:
+            event = LeverageRejected(
+                **about, leverage=command.leverage, reason="venue_rejected", message="Leverage is not valid"
+            )
+            records = [OutRecord("events", event.key.encode(), encode(event), ())]
+        else:
+            event = LeverageChanged(
+                **about, leverage=command.leverage, requested_leverage=command.leverage, certainty="confirmed"
+            )
+            records = [
+                OutRecord("events", event.key.encode(), encode(event), ()),
+                OutRecord("state", event.state_key.encode(), encode(event), ()),
+            ]
+        if partition not in self._logs:
+            self._logs[partition] = log = self._log(partition)
+            await log.fence()
+        await self._logs[partition].write(records)
+
+    def _log(self, partition):
+        return KafkaAnswerLog(
+            options={"bootstrap_servers": self._bootstrap},
+            consumer_options={},
+            topics=self._topics,
+            partition=partition,
+            transactional_id=f"echo-{uuid4().hex}",
+            transaction_timeout_ms=10_000,
+            patience=10.0,
+            clock=SystemClock(),
+        )
+
+    async def run(self):
+        consumer = AIOKafkaConsumer(
+            self._topics.commands, bootstrap_servers=self._bootstrap, auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            async for record in consumer:
+                await self.answer(record.partition, record.offset, decode_command(record.value))
+        finally:
+            await consumer.stop()
+            for log in self._logs.values():
+                await log.close()
+
+
+@asynccontextmanager
+async def echoing(bootstrap, topics):
+    task = asyncio.create_task(Echo(bootstrap, topics).run())
+    try:
+        async with connect(f"kafka://{bootstrap}", topics=topics) as client:
+            yield client
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_commands_return_their_events_and_a_cache_follows_them(kafka_bootstrap, topics):
+    async with echoing(kafka_bootstrap, topics) as client:
+        first = await client.set_leverage(BTC, 20, account="desk-1", issuer="test", timeout=30)
+        assert (first.leverage, first.issuer) == (20, "test")
+        with pytest.raises(VenueRejected):
+            await client.set_leverage(BTC, 500, account="desk-1", timeout=30)
+        cache = await client.cache()
+        await cache.at_least(first, 30)
+        assert cache[KEY].event.leverage == 20
+        answers = await asyncio.gather(
+            *(client.set_leverage(BTC, 5, account=f"desk-{number}", timeout=30) for number in range(50))
+        )
+        for answer in answers:
+            await cache.at_least(answer, 30)
+        assert len(cache) == 50
+        assert all(state.event.leverage == 5 for state in cache.values())
+        assert cache.state == "ready"
+
+
+async def test_a_cache_is_ready_where_the_state_ends_in_markers_and_aborted_records(kafka_bootstrap, topics):
+    async with echoing(kafka_bootstrap, topics) as client:
+        await client.set_leverage(BTC, 20, account="desk-1", timeout=30)
+        aborted = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap, transactional_id=f"aborts-{uuid4().hex}")
+        await aborted.start()
+        await aborted.begin_transaction()
+        for partition in range(4):
+            await aborted.send_and_wait(topics.state, b"never committed", key=b"k", partition=partition)
+        await aborted.abort_transaction()
+        await aborted.stop()
+        cache = await client.cache()
+        await cache.ready(30)
+        assert {key: state.event.leverage for key, state in cache.items()} == {KEY: 20}
+
+
+async def test_all_events_are_told_from_the_beginning_in_order(kafka_bootstrap, topics):
+    async with echoing(kafka_bootstrap, topics) as client:
+        for leverage in (5, 10, 20):
+            await client.set_leverage(BTC, leverage, account="desk-1", timeout=30)
+        events = client.events(from_beginning=True)
+        async with asyncio.timeout(30):
+            assert [(await anext(events)).leverage for _ in range(3)] == [5, 10, 20]
+        await events.aclose()
+
+
+async def test_a_topic_that_is_not_there_is_said_at_once(kafka_bootstrap):
+    with pytest.raises(MissingTopicError, match="no topic never-made"):
+        async with connect(f"kafka://{kafka_bootstrap}", topics=Topics(events="never-made")):
+            pass
+
+
+async def test_a_cache_says_that_it_is_stale_while_the_broker_is_away_and_goes_on_after_it():
+    with Cluster() as cluster:
+        topics = Topics()
+        kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, topics=topics, partitions=2)
+        await create_topics(Settings(kafka=kafka), base_dir=Path())
+        async with echoing(cluster.bootstrap_servers, topics) as client:
+            event = await client.set_leverage(BTC, 20, account="desk-1", timeout=30)
+            cache = await client.cache()
+            await cache.at_least(event, 30)
+            cluster.suspend(NODE)
+            await until(lambda: cache.state == "stale")
+            with pytest.raises(Stale):
+                cache.get(KEY, max_age=0.3)
+            assert cache.get(KEY).event.leverage == 20
+            cluster.resume(NODE)
+            await until(lambda: cache.state == "ready")
+            event = await client.set_leverage(BTC, 21, account="desk-1", timeout=30)
+            await cache.at_least(event, 30)
+            assert cache[KEY].event.leverage == 21
