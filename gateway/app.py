@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
+from gateway.calls.clock_watch import ClockWatch
 from gateway.calls.published_limits import PublishedLimits
 from gateway.calls.venue_caller import VenueCaller
 from gateway.calls.venue_clock import VenueClock
@@ -116,7 +117,9 @@ class Gateway:
         self._log = structlog.get_logger("gateway")
         self.metrics = Metrics()
         telemetry = Telemetry(self.metrics)
-        self.accounts = Accounts(settings.accounts, base_dir, keys_changed=keys_changed)
+        self.accounts = Accounts(
+            settings.accounts, base_dir, clock=clock, observer=telemetry, keys_changed=keys_changed
+        )
         self._sessions: dict[VenueName, VenueSession] = {
             name: self._session(venue) for name, venue in self._used().items()
         }
@@ -125,6 +128,7 @@ class Gateway:
         self.calls: dict[VenueName, VenueCaller] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
+        self.clock_watch = ClockWatch(self.calls.values(), clock, telemetry)
         self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
         self.parts = self._parts(clock, telemetry)
         self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
@@ -143,6 +147,7 @@ class Gateway:
             group=self.group,
             permits=self.permits,
             calls=self.calls,
+            accounts=self.accounts,
             clock=clock,
             dropped_lines=dropped_lines,
         )
@@ -178,6 +183,7 @@ class Gateway:
             tasks.create_task(self._membership(), name="group")
             tasks.create_task(self._servers.watch(), name="bootstrap servers")
             tasks.create_task(self.accounts.watch(), name="accounts")
+            tasks.create_task(self.clock_watch.run(), name="clocks")
             tasks.create_task(self.published_limits.run(), name="published limits")
 
     async def _go_down(self, work: asyncio.Task[None]) -> None:
@@ -213,7 +219,7 @@ class Gateway:
         for session in self._sessions.values():
             await session.start()
             stack.push_async_callback(session.close)
-        await asyncio.gather(*(self._measure_clock(calls) for calls in self.calls.values()))
+        await self.clock_watch.measure()
 
     def _used(self) -> dict[VenueName, Venue]:
         return {
@@ -238,7 +244,8 @@ class Gateway:
             venue,
             settings,
             sender=session,
-            venue_time=VenueClock(venue, session, clock),
+            venue_time=VenueClock(venue, clock),
+            keys=self.accounts,
             permits=self.permits,
             clock=clock,
             max_in_flight=self._settings.pipeline.max_in_flight,
@@ -293,15 +300,6 @@ class Gateway:
                 f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing"
             )
             raise unreachable(self._settings.kafka, error)
-
-    async def _measure_clock(self, calls: VenueCaller) -> None:
-        try:
-            async with asyncio.timeout(calls.settings.call_timeout):
-                measured = await calls.measure_clock()
-        except TimeoutError:
-            measured = False
-        if not measured:
-            self._log.warning("missed_venue_clock", venue=calls.venue.name)
 
     async def _membership(self) -> None:
         try:

@@ -16,6 +16,10 @@ class FakeClock:
     def wall(self) -> float:
         return self._wall
 
+    def set_wall(self, step: float) -> None:
+        """As somebody sets the machine's clock."""
+        self._wall += step
+
     def advance(self, seconds: float) -> None:
         self._monotonic += seconds
         self._wall += seconds

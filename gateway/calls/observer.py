@@ -2,20 +2,48 @@
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from gateway.outcomes import Outcome
-from gateway.venues.venue import Call
+from gateway.venues.venue import Purpose
 from schemas import VenueName
+
+
+class Called(Struct, frozen=True, kw_only=True):
+    """One venue call that ended.
+
+    Attributes:
+        account: whose keys signed it; empty for a public call.
+        status: the HTTP status; None where no answer came.
+        outcome: what it meant; None for a public call.
+        seconds: from its signature to its answer.
+    """
+
+    venue: VenueName
+    account: str
+    purpose: Purpose
+    status: int | None
+    outcome: Outcome | None
+    seconds: float
 
 
 class CallObserver(Protocol):
     """One method a thing that happens to a call; none may raise or block."""
 
-    def called(self, venue: VenueName, call: Call, status: int | None, outcome: Outcome, seconds: float) -> None:
-        """A venue call ended, with an HTTP status or without an answer."""
+    def called(self, fact: Called) -> None:
+        """A venue call ended."""
         ...
 
     def waited(self, venue: VenueName, seconds: float) -> None:
         """A permit was granted after `seconds`."""
+        ...
+
+    def missed_venue_clock(self, venue: VenueName) -> None:
+        """The venue did not tell its clock."""
+        ...
+
+    def compared_clocks(self, venue: VenueName, offset: float, *, differ: bool) -> None:
+        """The venue's clock is `offset` seconds ahead of our wall clock: too much from now on, or no longer."""
         ...
 
     def resized(self, venue: VenueName, limit: str, before: int, capacity: int) -> None:

@@ -13,9 +13,21 @@ class Slots:
     """The slots of one venue; accounts that wait take turns, each one's calls go in the order of their arrival."""
 
     def __init__(self, count: int) -> None:
-        self._free = count
+        self._count = count
+        self._open = count
+        self._taken = 0
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    def narrow(self) -> None:
+        """From now on one call at a time; those under way stay."""
+        self._open = 1
+
+    def widen(self) -> None:
+        """From now on all slots may be taken again."""
+        if self._open < self._count:
+            self._open = self._count
+            self._serve_all()
 
     async def take(self, account: str) -> None:
         """Wait for a slot; cancelled, none is kept."""
@@ -31,12 +43,21 @@ class Slots:
                 self.give_back(account)
             raise
 
+    def open_all(self) -> None:
+        """From now on all slots may be taken."""
+        self._free, self._closed = self._free + self._closed, 0
+        for waiting in tuple(self._waiting):
+            self._serve(waiting)
+
     def give_back(self, account: str) -> None:
         """The call is over, or was not made."""
-        self._free += 1
+        self._taken -= 1
         self._held[account] -= 1
         if not self._held[account]:
             del self._held[account]
+        self._serve_all()
+
+    def _serve_all(self) -> None:
         for waiting in tuple(self._waiting):
             self._serve(waiting)
 
@@ -55,8 +76,8 @@ class Slots:
             self._waiting.move_to_end(account)
 
     def _has_room(self, account: str) -> bool:
-        return self._held[account] < self._free
+        return self._held[account] < self._open - self._taken
 
     def _hold(self, account: str) -> None:
-        self._free -= 1
+        self._taken += 1
         self._held[account] += 1

@@ -4,21 +4,25 @@
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
 
 from gateway.calls.breaker import Breaker, BreakerPolicy
-from gateway.calls.observer import CallObserver
+from gateway.calls.observer import Called, CallObserver
+from gateway.calls.pauses import LimitScope, Pauses
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
 from gateway.limits.permits import Grant, Permits
-from gateway.outcomes import Ambiguous, Outcome, Throttled, Unavailable
+from gateway.outcomes import Ambiguous, Applied, Outcome, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.settings.tree import VenueSettings
-from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
+from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
-from gateway.venues.reply import LONGEST_WAIT, retry_after
+from gateway.venues.reply import LONGEST_WAIT, banned_until, retry_after
 from gateway.venues.venue import Call, Venue
+from schemas import VenueName
 
+BANNED = 418
+LONGEST_WINDOW = 60.0  # seconds; for calls that no limit of ours counts
 CLOCK_SLACK = 1.0  # seconds; some venues tell their clock in whole seconds, and a call before a ban ends prolongs it
 
 
@@ -33,13 +37,42 @@ class Sender(Protocol):
 class VenueTime(Protocol):
     """The venue's clock as far as we know it."""
 
+    @property
+    def offset(self) -> float | None:
+        """Seconds that it is ahead of our wall clock; None where nobody has measured it."""
+        ...
+
     def timestamp_ms(self) -> int:
         """Milliseconds since 1970 UTC by the venue's clock."""
         ...
 
-    async def measure(self) -> bool:
-        """Measure the offset again; False where that failed."""
+    async def measure(self, ask: Callable[[], Awaitable["PublicReply | None"]]) -> bool:
+        """Measure the venue's clock by what `ask` brings; False where that failed."""
         ...
+
+
+class Keys(Protocol):
+    """What calls teach about the keys that signed them."""
+
+    def user(self, venue: VenueName, account: str) -> str:
+        """The name under which the venue's limits count this account: accounts with one key are one user."""
+        ...
+
+    def accepted(self, venue: VenueName, account: str) -> None:
+        """The venue takes the account's keys."""
+        ...
+
+    def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
+        """The venue did not take the keys that signed a call."""
+        ...
+
+
+class PublicReply(NamedTuple):
+    """A whole answer to an unsigned call, and when it was asked for and came, in monotonic seconds."""
+
+    reply: HttpReply
+    begun: float
+    ended: float
 
 
 class CallPermit:
@@ -74,6 +107,7 @@ class VenueCaller:
         *,
         sender: Sender,
         venue_time: VenueTime,
+        keys: Keys,
         permits: Permits,
         clock: Clock,
         max_in_flight: int,
@@ -83,18 +117,31 @@ class VenueCaller:
         self.settings = settings
         self._sender = sender
         self._venue_time = venue_time
+        self._keys = keys
         self._permits = permits
         self._clock = clock
         self._slots = Slots(max_in_flight)
+        self._slots.narrow()  # until it answers it may have banned us, and nobody knows what an earlier life has spent
         self._observer = observer
         self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
         self._breakers: dict[str, Breaker] = {}
+        self._pauses = Pauses()
+        self._banned_until = 0.0
         self._in_flight = 0
 
     @property
     def in_flight(self) -> int:
         """Calls under way."""
         return self._in_flight
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds that the venue's clock is ahead of our wall clock; None before it was measured."""
+        return self._venue_time.offset
+
+    def wall(self) -> float:
+        """Seconds since 1970 UTC by the venue's clock, as far as we know it: what deadlines by date are judged by."""
+        return self._venue_time.timestamp_ms() / 1000
 
     @property
     def open_breakers(self) -> int:
@@ -109,12 +156,12 @@ class VenueCaller:
     def estimate(self, account: str, call: Call) -> float:
         """Seconds until a call that asks now would get its turn."""
         now = self._clock.monotonic()
-        permit = self._permits.estimate(self.venue.name, account, call.costs)
+        permit = self._permits.estimate(self.venue.name, self._user(account), call.costs)
         return max(permit, self.breaker(account).probe_at(now) - now)
 
     def assume_spent(self, account: str, until: float) -> None:
         """The account came from another instance, whose calls may count until then."""
-        self._permits.assume_spent(self.venue.name, account, until)
+        self._permits.assume_spent(self.venue.name, self._user(account), until)
 
     async def turn(self, account: str, call: Call) -> CallPermit:
         """Wait for the right to start one call; cancelled, nothing is lost."""
@@ -162,40 +209,30 @@ class VenueCaller:
         finally:
             self._in_flight -= 1
             turn.leave()
-        outcome = self._settle(turn, answer, classify)
-        self._learn(account, call, outcome)
-        status = answer.status if isinstance(answer, HttpReply) else None
-        self._observer.called(self.venue.name, call, status, outcome, self._clock.monotonic() - begun)
+        self._pay(turn, answer)
+        outcome = classify(answer) if isinstance(answer, HttpReply) else answer
+        if isinstance(answer, HttpReply) and not isinstance(outcome, Throttled):
+            self._slots.widen()
+        self._learn(account, call, outcome, begun)
+        self._learn_of_keys(account, call, credentials, outcome)
+        self._say(account, call, answer, outcome, begun)
         return outcome
 
     async def measure_clock(self) -> bool:
-        """Learn the venue's clock again, paid for like any call."""
-        permit = await self._permits.acquire(self.venue.name, "", self.venue.server_time().costs)
+        """Learn the venue's clock again, paid for like any call; False where that took too long or told nothing."""
         try:
-            return await self._venue_time.measure()
-        finally:
-            permit.spent()
+            async with asyncio.timeout(self.settings.call_timeout):
+                return await self._venue_time.measure(lambda: self._ask(self.venue.server_time(), LARGEST_ANSWER_BYTES))
+        except TimeoutError:
+            return False
 
     async def ask(self, call: Call, *, largest_answer_bytes: int) -> HttpReply | None:
         """Make a public call, paid for like any; None where there was no whole answer."""
-        permit = await self._permits.acquire(self.venue.name, "", call.costs)
-        target = f"{call.path}?{call.query}" if call.query else call.path
-        try:
-            answer = await self._sender.send(
-                HttpRequest(method=call.method, target=target, headers={}, largest_answer_bytes=largest_answer_bytes)
-            )
-            if not isinstance(answer, HttpReply):
-                return None
-            permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
-        finally:
-            permit.spent()
-        if answer.status in LIMITED:
-            pause = self._pause(call, Throttled(retry_after=retry_after(answer)))
-            self._permits.throttle(self.venue.name, "", None, self._clock.monotonic() + pause)
-        return answer
+        answer = await self._ask(call, largest_answer_bytes)
+        return answer.reply if answer else None
 
     async def _permitted(self, account: str, call: Call) -> CallPermit:
-        permit = await self._permits.acquire(self.venue.name, account, call.costs)
+        permit = await self._permits.acquire(self.venue.name, self._user(account), call.costs)
         try:
             await self._slots.take(account)
         except BaseException:
@@ -203,16 +240,62 @@ class VenueCaller:
             raise
         return CallPermit(permit, self._slots, account)
 
-    def _settle(
-        self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous, classify: Callable[[HttpReply], Outcome]
-    ) -> Outcome:
-        if not isinstance(answer, HttpReply):
+    async def _ask(self, call: Call, largest_answer_bytes: int) -> PublicReply | None:
+        turn = await self._public_turn(call)
+        request = HttpRequest(
+            method=call.method, target=call.target, headers={}, largest_answer_bytes=largest_answer_bytes
+        )
+        begun = self._clock.monotonic()
+        try:
+            answer = await self._sender.send(request)
+            self._pay(turn, answer)
+        finally:
             turn.permit.spent()
-            return answer
-        turn.permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
-        return classify(answer)
+            turn.leave()
+        limited = _limited(answer) if isinstance(answer, HttpReply) else None
+        if limited is not None:
+            self._rest("", call, limited, begun)
+        elif isinstance(answer, HttpReply):
+            self._slots.widen()
+        self._say("", call, answer, limited, begun)
+        return PublicReply(answer, begun, self._clock.monotonic()) if isinstance(answer, HttpReply) else None
 
-    def _learn(self, account: str, call: Call, outcome: Outcome) -> None:
+    async def _public_turn(self, call: Call) -> CallPermit:
+        while True:
+            await asyncio.sleep(self._banned_until - self._clock.monotonic())  # not every public call costs a limit
+            turn = await self._permitted("", call)
+            if not turn.permit.is_frozen() and self._banned_until <= self._clock.monotonic():
+                return turn
+            turn.give_back()
+
+    def _pay(self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous) -> None:
+        if isinstance(answer, HttpReply):
+            turn.permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+        else:
+            turn.permit.spent()
+
+    def _say(
+        self,
+        account: str,
+        call: Call,
+        answer: HttpReply | Unavailable | Ambiguous,
+        outcome: Outcome | None,
+        begun: float,
+    ) -> None:
+        fact = Called(
+            venue=self.venue.name,
+            account=account,
+            purpose=call.purpose,
+            status=answer.status if isinstance(answer, HttpReply) else None,
+            outcome=outcome,
+            seconds=self._clock.monotonic() - begun,
+        )
+        self._observer.called(fact)
+
+    def _user(self, account: str) -> str:
+        return self._keys.user(self.venue.name, account)
+
+    def _learn(self, account: str, call: Call, outcome: Outcome, begun: float) -> None:
         now = self._clock.monotonic()
         if isinstance(outcome, Unavailable | Ambiguous):
             self.breaker(account).failed(now)
@@ -221,14 +304,50 @@ class VenueCaller:
             self.breaker(account).succeeded(now)
         else:
             self.breaker(account).reached(now)
+        user = self._user(account)
         if isinstance(outcome, Throttled):
-            self._permits.throttle(self.venue.name, account, outcome.limit, now + self._pause(call, outcome))
+            self._rest(user, call, outcome, begun)
+        else:
+            self._pauses.succeeded(scope for scope, _ in self._touched(user, {cost.limit for cost in call.costs}))
 
-    def _pause(self, call: Call, throttled: Throttled) -> float:
+    def _learn_of_keys(self, account: str, call: Call, credentials: Credentials, outcome: Outcome) -> None:
+        if call.purpose != "set_leverage":  # reading back may need another permission of the key
+            return
+        if isinstance(outcome, Unauthorised):
+            self._keys.refused(self.venue.name, account, credentials, outcome.message)
+        elif isinstance(outcome, Applied | Rejected):
+            self._keys.accepted(self.venue.name, account)
+
+    def _rest(self, user: str, call: Call, throttled: Throttled, begun: float) -> None:
+        """Grant nothing of the limits that were met for as long as the venue asks, or our own floor does."""
+        now = self._clock.monotonic()
+        names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}
+        touched = self._touched(user, names)
+        longest = max((window for _, window in touched), default=LONGEST_WINDOW)
+        told = self._told(throttled)
+        seconds = self._pauses.seconds([scope for scope, _ in touched], told, longest=longest, begun=begun, now=now)
+        if throttled.banned or (told is not None and told < seconds):
+            self._slots.narrow()  # one call finds out whether it is over
+        if throttled.banned:
+            self._banned_until = max(self._banned_until, now + seconds)
+        self._permits.throttle(self.venue.name, user, throttled.limit, now + seconds)
+
+    def _told(self, throttled: Throttled) -> float | None:
         told = [] if throttled.retry_after is None else [throttled.retry_after]
         if throttled.until is not None:
             told.append(throttled.until - self._venue_time.timestamp_ms() / 1000 + CLOCK_SLACK)
-        if told:
-            return min(LONGEST_WAIT, max(0.0, *told))
-        names = {cost.limit for cost in call.costs} if throttled.limit is None else {throttled.limit}
-        return max((limit.window for limit in self.venue.limits if limit.name in names), default=60.0)
+        return min(LONGEST_WAIT, max(0.0, *told)) if told else None
+
+    def _touched(self, user: str, names: set[str]) -> list[tuple[LimitScope, float]]:
+        limits = [limit for limit in self.venue.limits if limit.name in names]
+        return [((limit.name, "" if limit.scope == "ip" else user), limit.window) for limit in limits]
+
+
+def _limited(answer: HttpReply) -> Throttled | None:
+    """What an answer to a public call says of limits, by its status: any venue's form of it."""
+    if answer.status not in LIMITED:
+        return None
+    banned = answer.status == BANNED
+    return Throttled(
+        http_status=answer.status, retry_after=retry_after(answer), until=banned_until(answer), banned=banned
+    )

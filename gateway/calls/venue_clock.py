@@ -1,33 +1,43 @@
-"""A venue's clock as we know it: ours and an offset, measured by the middle of a round trip.
+"""A venue's clock as we know it: our monotonic clock and an offset, measured by the middle of a round trip.
 
-Measured at start and whenever the venue complains; every signed timestamp comes from here.
+Measured at start, every few minutes, when the wall clock is stepped, and whenever the venue complains. Every signed
+timestamp and every deadline by date comes from here, so a wall clock that is wrong, or set while we run, sends nothing
+that has expired and refuses nothing that has not. Before the first measurement the wall clock is all there is.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from gateway.calls.venue_caller import Sender
+from gateway.calls.venue_caller import PublicReply
 from gateway.clock import Clock
-from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.venue import Venue
 
 
 class VenueClock:
-    """The offset to one venue's clock."""
+    """One venue's clock."""
 
-    def __init__(self, venue: Venue, sender: Sender, clock: Clock) -> None:
+    def __init__(self, venue: Venue, clock: Clock) -> None:
         self._venue = venue
-        self._sender = sender
         self._clock = clock
         self._measuring = asyncio.Lock()
         self._measurements = 0
         self._measured = False
-        self.offset = 0.0
+        self._ahead: float | None = None  # of our monotonic clock
+
+    @property
+    def offset(self) -> float | None:
+        """Seconds that the venue's clock is ahead of our wall clock; None before it was measured."""
+        return None if self._ahead is None else self._clock.monotonic() + self._ahead - self._clock.wall()
+
+    def wall(self) -> float:
+        """Seconds since 1970 UTC by the venue's clock."""
+        return self._clock.wall() if self._ahead is None else self._clock.monotonic() + self._ahead
 
     def timestamp_ms(self) -> int:
-        """Milliseconds since 1970 UTC by the venue's clock."""
-        return int((self._clock.wall() + self.offset) * 1000)
+        """The same in whole milliseconds."""
+        return int(self.wall() * 1000)
 
-    async def measure(self) -> bool:
+    async def measure(self, ask: Callable[[], Awaitable[PublicReply | None]]) -> bool:
         """Ask the venue's clock; False, and the old offset, where it does not tell.
 
         Callers at once share one request, also where it fails: many lanes complain together.
@@ -35,18 +45,13 @@ class VenueClock:
         before = self._measurements
         async with self._measuring:
             if self._measurements == before:
-                self._measured = await self._measure()
+                self._measured = self._learn(await ask())
                 self._measurements += 1
             return self._measured
 
-    async def _measure(self) -> bool:
-        call = self._venue.server_time()
-        target = f"{call.path}?{call.query}" if call.query else call.path
-        begun = self._clock.wall()
-        answer = await self._sender.send(HttpRequest(method=call.method, target=target, headers={}))
-        ended = self._clock.wall()
-        told = self._venue.server_time_ms(answer) if isinstance(answer, HttpReply) else None
-        if told is None:
+    def _learn(self, answer: PublicReply | None) -> bool:
+        told = self._venue.server_time_ms(answer.reply) if answer else None
+        if answer is None or told is None:
             return False
-        self.offset = told / 1000 - (begun + ended) / 2
+        self._ahead = told / 1000 - (answer.begun + answer.ended) / 2
         return True

@@ -28,10 +28,6 @@ class Accounts(Protocol):
         """The account's keys, or why it is stopped at this venue."""
         ...
 
-    def stop(self, venue: VenueName, account: str, message: str) -> None:
-        """The venue does not accept the keys: no further call until they change."""
-        ...
-
 
 class Doubts:
     """Clears up what became of the commands of one partition."""

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 from gateway.calls.venue_caller import CallPermit, VenueCaller
 from gateway.clock import Clock
 from gateway.limits.permits import LimitLoweredError
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refusal, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refusal, Throttled, Unavailable
 from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer
 from gateway.pipeline.command import Command
@@ -239,22 +239,13 @@ class Executor:
     async def _resolve(self, incoming: Command, calls: VenueCaller, outcome: Outcome) -> Outcome:
         if isinstance(outcome, Applied):
             incoming.doubtful = False
-        if isinstance(outcome, Unauthorised):
-            self._accounts.stop(incoming.venue, incoming.command.account, outcome.message)
         if isinstance(outcome, ClockSkewed):
-            await self._measure_clock(calls)
+            await calls.measure_clock()
         return outcome
-
-    async def _measure_clock(self, calls: VenueCaller) -> None:
-        try:
-            async with asyncio.timeout(calls.settings.call_timeout):
-                await calls.measure_clock()
-        except TimeoutError:
-            return
 
     def _is_expired(self, incoming: Command) -> bool:
         expires_at = incoming.command.expires_at
-        return expires_at is not None and expires_at.timestamp() <= self._clock.wall()
+        return expires_at is not None and expires_at.timestamp() <= self._calls[incoming.venue].wall()
 
     def _late(self, incoming: Command, calls: VenueCaller, turn: CallPermit | None) -> Refusal:
         if turn is not None:

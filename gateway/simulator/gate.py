@@ -212,4 +212,4 @@ def _banned(until: float, now: float, skew: float) -> Reply:
 
 
 def _whole_seconds(seconds: float) -> str:
-    return str(max(1, -int(-seconds // 1)))
+    return str(max(0, -int(-seconds // 1)))

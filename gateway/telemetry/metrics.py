@@ -94,6 +94,23 @@ class Metrics:
             "gateway_retries_total", "Calls made again, by what became of the one before.", "venue", "outcome"
         )
         self.breaker_open = self._gauge("gateway_breaker_open", "Accounts whose breaker is open or half open.", "venue")
+        self.accounts_stopped = self._gauge(
+            "gateway_accounts_stopped", "Accounts whose keys the venue refused, and that are only probed.", "venue"
+        )
+        self.key_reloads_total = self._counter(
+            "gateway_key_reloads_total",
+            "Changed key files: `used` or `unusable`.",
+            "venue",
+            "result",
+        )
+        self.venue_clock_offset_seconds = self._gauge(
+            "gateway_venue_clock_offset_seconds",
+            "How far the venue's clock is ahead of ours.",
+            "venue",
+        )
+        _zero(self.accounts_stopped, VENUES)
+        _zero(self.key_reloads_total, VENUES, ("used", "unusable"))
+        _zero(self.venue_clock_offset_seconds, VENUES)
         _zero(self.venue_request_duration_seconds, VENUES, PURPOSES)
         _zero(self.retries_total, VENUES, RETRIED)
         _zero(self.breaker_open, VENUES)

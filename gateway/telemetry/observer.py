@@ -2,11 +2,11 @@
 
 import structlog
 
+from gateway.calls.observer import Called
 from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
-from gateway.venues.venue import Call
 from schemas import Event, LeverageChanged, VenueName
 from schemas.targets import venue_of
 
@@ -46,16 +46,20 @@ class Telemetry:
         self._metrics.repeats_total.labels(venue_of(incoming.command.target)).inc()
         command_log(incoming.command).info("skipped_repeat", offset=incoming.offset)
 
-    def called(self, venue: VenueName, call: Call, status: int | None, outcome: Outcome, seconds: float) -> None:
+    def called(self, fact: Called) -> None:
         """Count the request by endpoint and status; a ban and a refused key are loud."""
-        self._metrics.venue_requests_total.labels(venue, call.purpose, "none" if status is None else str(status)).inc()
-        self._metrics.venue_request_duration_seconds.labels(venue, call.purpose).observe(seconds)
+        venue, outcome = fact.venue, fact.outcome
+        status = "none" if fact.status is None else str(fact.status)
+        self._metrics.venue_requests_total.labels(venue, fact.purpose, status).inc()
+        self._metrics.venue_request_duration_seconds.labels(venue, fact.purpose).observe(fact.seconds)
+        where = {"venue": venue, "account": fact.account, "endpoint": fact.purpose}
         if isinstance(outcome, Throttled):
             if outcome.banned:
                 self._metrics.bans_total.labels(venue).inc()
-            self._log.warning("met_limit", venue=venue, limit=outcome.limit, banned=outcome.banned, code=outcome.code)
+            told = {"limit": outcome.limit, "banned": outcome.banned, "code": outcome.code}
+            self._log.warning("met_limit", **where, **told)
         elif isinstance(outcome, Unauthorised):
-            self._log.error("refused_keys", venue=venue, code=outcome.code, message=outcome.message)
+            self._log.error("refused_keys", **where, code=outcome.code, message=outcome.message)
 
     def retried(self, incoming: Command, outcome: Outcome, seconds: float) -> None:
         """Count and log a call that will be made again."""
@@ -72,6 +76,18 @@ class Telemetry:
     def waited(self, venue: VenueName, seconds: float) -> None:
         """Observe the wait for a permit."""
         self._metrics.limit_wait_seconds.labels(venue).observe(seconds)
+
+    def missed_venue_clock(self, venue: VenueName) -> None:
+        """Log that the clock known before stays in use."""
+        self._log.warning("missed_venue_clock", venue=venue)
+
+    def compared_clocks(self, venue: VenueName, offset: float, *, differ: bool) -> None:
+        """Log that a clock is wrong, ours or the venue's: deadlines and signatures go by the venue's."""
+        if differ:
+            remedy = "set this machine's clock (NTP); until then deadlines are judged by the venue's"
+            self._log.warning("differing_clocks", venue=venue, venue_ahead=round(offset, 3), remedy=remedy)
+        else:
+            self._log.info("agreeing_clocks", venue=venue, venue_ahead=round(offset, 3))
 
     def resized(self, venue: VenueName, limit: str, before: int, capacity: int) -> None:
         """Log what the venue publishes now."""
@@ -96,6 +112,25 @@ class Telemetry:
     def failed(self, incoming: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""
         command_log(incoming.command).error("failed_command", exc_info=error)
+
+    def reloaded_keys(self, venue: VenueName, account: str) -> None:
+        """Count and log a rotation."""
+        self._metrics.key_reloads_total.labels(venue, "used").inc()
+        self._log.info("reloaded_keys", venue=venue, account=account)
+
+    def kept_old_keys(self, venue: VenueName, account: str, setting: str, problem: str) -> None:
+        """Count and log a rotation that failed."""
+        self._metrics.key_reloads_total.labels(venue, "unusable").inc()
+        place = f"accounts.{account}.{venue}.{setting}"
+        self._log.error("kept_old_keys", venue=venue, account=account, setting=place, problem=problem)
+
+    def stopped_account(self, venue: VenueName, account: str, message: str, pause: float) -> None:
+        """Log whose keys were refused."""
+        self._log.error("stopped_account", venue=venue, account=account, message=message, tried_again_in=pause)
+
+    def started_account(self, venue: VenueName, account: str) -> None:
+        """Log whose keys are taken again."""
+        self._log.warning("started_account", venue=venue, account=account)
 
     def assigned(self, partitions: list[int]) -> None:
         """Log what the group gave us."""

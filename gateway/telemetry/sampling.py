@@ -11,6 +11,7 @@ from gateway.clock import Clock
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
 from gateway.telemetry.metrics import Metrics
+from gateway.venues.accounts import Accounts
 from schemas import VenueName
 
 INTERVAL = 1.0  # seconds
@@ -30,6 +31,7 @@ class Sampler:
         group: Group,
         permits: Permits,
         calls: Mapping[VenueName, VenueCaller],
+        accounts: Accounts,
         clock: Clock,
         dropped_lines: Callable[[], int],
     ) -> None:
@@ -37,6 +39,7 @@ class Sampler:
         self._group = group
         self._permits = permits
         self._calls = calls
+        self._accounts = accounts
         self._clock = clock
         self._dropped_lines = dropped_lines
         self._dropped_before = 0
@@ -63,6 +66,8 @@ class Sampler:
             metrics.incomplete_offsets.labels(str(number)).set(incomplete)
         for name, calls in self._calls.items():
             metrics.breaker_open.labels(name).set(calls.open_breakers)
+            metrics.venue_clock_offset_seconds.labels(name).set(calls.clock_offset or 0.0)
+            metrics.accounts_stopped.labels(name).set(sum(venue == name for venue, _ in self._accounts.stopped))
         self._sample_limits()
         dropped = self._dropped_lines()
         metrics.log_lines_dropped_total.inc(dropped - self._dropped_before)

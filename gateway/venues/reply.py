@@ -10,6 +10,7 @@ import msgspec
 from gateway.transport.messages import HttpReply
 
 # As venues write leverages and notionals; short, so that no exponent makes it as long as memory.
+BANNED_UNTIL = re.compile(r"banned until (\d{12,14})")
 NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 LONGEST_CODE = 32
 # Seconds: the longest ban that any venue documents; no typo of theirs shall stop us for years.
@@ -65,6 +66,17 @@ def retry_after(answer: HttpReply) -> float | None:
         return min(float(said[:9]), LONGEST_WAIT)
     until, now = _epoch(said), date(answer)
     return None if until is None or now is None else min(max(0.0, until - now), LONGEST_WAIT)
+
+
+def banned_until(answer: HttpReply) -> float | None:
+    """Seconds since 1970 UTC when a ban ends, where the text says so as Binance's does; by the venue's clock."""
+    return ban_end(text((json_object(answer) or {}).get("msg")))
+
+
+def ban_end(message: str) -> float | None:
+    """The same of the text alone."""
+    found = BANNED_UNTIL.search(message)
+    return int(found[1]) / 1000 if found else None
 
 
 def date(answer: HttpReply) -> float | None:

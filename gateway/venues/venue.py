@@ -33,6 +33,11 @@ class Call(Struct, frozen=True, kw_only=True):
     costs: tuple[Cost, ...] = ()
     signed: bool = True
 
+    @property
+    def target(self) -> str:
+        """Path and query as they stand in a request that is not signed."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
 
 class Venue(Protocol):
     """One venue endpoint; implementations are stateless and shared by all accounts."""

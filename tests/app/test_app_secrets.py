@@ -10,10 +10,13 @@ import pytest_asyncio
 from aiohttp import ClientSession
 from msgspec.structs import replace
 
+from gateway.clock import SystemClock
 from gateway.settings.checks import secret_texts
 from gateway.settings.tree import AccountSettings, CredentialSettings, LoggingSettings, Settings
 from gateway.simulator import Fault, Simulator, demo_accounts
 from gateway.telemetry.logging import Guard
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.observer import Telemetry
 from gateway.venues.accounts import Accounts
 from gateway.venues.credentials import Credentials
 from schemas import (
@@ -168,7 +171,9 @@ def test_keys_that_change_are_known_to_the_logs_guard_before_they_are_used(tmp_p
         guard.learn(secret_texts(settings, tmp_path))
         used.append(api_key(accounts))
 
-    accounts = Accounts(settings.accounts, tmp_path, keys_changed=keys_changed)
+    accounts = Accounts(
+        settings.accounts, tmp_path, clock=SystemClock(), observer=Telemetry(Metrics()), keys_changed=keys_changed
+    )
     assert accounts.reload() == []
     (tmp_path / "key").write_text("another-key-4567")
     (tmp_path / "secret").unlink()

@@ -208,6 +208,14 @@ def test_check_config_shows_what_is_set_and_no_secret(gateway, folder):
     assert SECRET not in shown.stderr + shown.stdout
 
 
+def test_check_config_says_which_accounts_share_one_key_and_so_one_budget(gateway, folder):
+    text = (folder / "gateway.toml").read_text()
+    (folder / "gateway.toml").write_text(text + text[text.index("[accounts.") :].replace("desk-1", "desk-2"))
+    shown = gateway("check-config", "--config", "gateway.toml", "--json", cwd=folder)
+    shared = "accounts desk-1, desk-2 have one API key at okx: they are one user there and share its limits"
+    assert shared in json.loads(shown.stdout)["warnings"]
+
+
 def test_check_config_warns_of_secrets_that_everybody_may_read(gateway, folder):
     (folder / "secret").chmod(0o644)
     shown = gateway("check-config", "--config", "gateway.toml", "--json", cwd=folder)

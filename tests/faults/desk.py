@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import structlog
@@ -23,6 +25,7 @@ from gateway.pipeline.partition import Partition
 from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
 from gateway.simulator.config import account_settings
+from gateway.simulator.gate import Pass
 from gateway.simulator.journal import Entry
 from schemas import (
     BinanceMargin,
@@ -123,7 +126,10 @@ class MemoryLog:
 class Desk:
     """Send commands, see events, calls and what the venues have in the end."""
 
-    def __init__(self, simulator: Simulator, gateway: Gateway, clock: Clock, folder: Path) -> None:
+    def __init__(
+        self, simulator: Simulator, gateway: Gateway, clock: Clock, folder: Path, requests: Counter[str]
+    ) -> None:
+        self.requests = requests
         self.simulator = simulator
         self.gateway = gateway
         self.clock = clock
@@ -193,6 +199,8 @@ async def open_desk(
     simulated: SimulatorSettings | None = None,
     pipeline: PipelineSettings | None = None,
     warm: float = 61.0,
+    twins: Mapping[str, str] | None = None,
+    banned: float = 0.0,
     venues: Mapping[VenueName, VenueSettings] | None = None,
 ) -> AsyncGenerator[Desk]:
     """A simulator that knows these accounts, and a gateway for them.
@@ -202,6 +210,8 @@ async def open_desk(
         accounts: names and venues.
         simulated: the simulator's settings; its accounts are replaced.
         pipeline: the gateway's.
+        twins: more accounts of the gateway's, by the one whose keys they have.
+        banned: seconds from the start for which the address is banned everywhere.
         warm: seconds to wait until what an earlier process may have spent has left every window.
         venues: the gateway's tables of venues; their `base_url` is filled in.
     """
@@ -213,16 +223,35 @@ async def open_desk(
         stack.callback(structlog.reset_defaults)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        settings = _settings(simulator, known, folder, venues or {}, pipeline or PipelineSettings())
+        named = {one.name: one for one in known}
+        doubles = [msgspec.structs.replace(named[same], name=name) for name, same in (twins or {}).items()]
+        settings = _settings(simulator, (*known, *doubles), folder, venues or {}, pipeline or PipelineSettings())
+        requests = stack.enter_context(_counted(simulator))
+        for venue in TARGETS if banned else ():
+            simulator.gate.ban(venue, "127.0.0.1", clock.wall() + banned)
         gateway = Gateway(settings, base_dir=folder, clock=clock)
         await gateway.connect(stack)
-        desk = Desk(simulator, gateway, clock, folder)
+        desk = Desk(simulator, gateway, clock, folder, requests)
         restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         running = asyncio.create_task(desk.partition.run(restored.set_result))
         stack.push_async_callback(_end, running)
         await restored
         await asyncio.sleep(warm)
         yield desk
+
+
+@contextmanager
+def _counted(simulator: Simulator) -> Generator[Counter[str]]:
+    """Count every request to each venue while this is entered."""
+    requests: Counter[str] = Counter()
+    admit = simulator.gate.admit
+
+    def count(venue: VenueName, *args: Any, **more: Any) -> Pass:
+        requests[venue] += 1
+        return admit(venue, *args, **more)
+
+    with patch.object(simulator.gate, "admit", count):
+        yield requests
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -55,7 +56,7 @@ async def gateway(stack: AsyncExitStack, simulator: Simulator, redis: Server, fo
     shared = asyncio.create_task(one.shared.run())
     stack.push_async_callback(end, shared)
     await one.connect(stack)
-    desk = Desk(simulator, one, SystemClock(), folder)
+    desk = Desk(simulator, one, SystemClock(), folder, Counter())
     restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stack.push_async_callback(end, asyncio.create_task(desk.partition.run(restored.set_result)))
     await restored

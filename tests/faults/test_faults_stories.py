@@ -113,7 +113,7 @@ async def test_okx_telling_a_limit_in_either_way_is_waited_for_and_told_with_the
 # Keys.
 
 
-@pytest.mark.parametrize("venue", ["binance_margin", *READABLE])
+@pytest.mark.parametrize("venue", READABLE)
 @jumping
 async def test_a_refused_key_is_used_no_more_until_its_file_changes(venue: VenueName):
     async with open_desk(clock(), [("desk", venue), ("other", venue)]) as desk:
@@ -130,6 +130,33 @@ async def test_a_refused_key_is_used_no_more_until_its_file_changes(venue: Venue
         assert desk.gateway.accounts.reload() == [(venue, "desk")]
         assert word(await desk.ask(venue, 10)) == "changed"
         assert desk.final(venue) == "10"
+
+
+@jumping
+async def test_refused_keys_are_tried_again_after_growing_pauses_and_start_by_themselves():
+    async with open_desk(clock(), [("desk", "okx")]) as desk:
+        fault = desk.fault("key_revoked", "okx")
+        begun = clock().wall()
+        for _ in range(120):
+            assert word(await desk.ask("okx")) == "unauthorised"
+            await asyncio.sleep(1.0)
+        assert [round(call.received_at - begun) for call in desk.calls("okx")] == [0, 5, 15, 35, 75]
+        assert desk.gateway.accounts.stopped.keys() == {("okx", "desk")}
+        desk.simulator.faults.remove(fault.id)
+        await asyncio.sleep(80.0)
+        assert word(await desk.ask("okx")) == "changed"
+        assert desk.gateway.accounts.stopped == {}
+
+
+@jumping
+async def test_a_key_that_is_refused_once_works_again_after_the_first_pause():
+    async with open_desk(clock(), [("desk", "okx")]) as desk:
+        desk.fault("key_revoked", "okx", calls=1)
+        refused = await desk.ask("okx")
+        assert isinstance(refused, LeverageRejected)
+        assert refused.reason == "unauthorised"
+        await asyncio.sleep(5.0)
+        assert word(await desk.ask("okx")) == "changed"
 
 
 # Clocks.

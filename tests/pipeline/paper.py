@@ -135,6 +135,7 @@ class Bench:
             VenueSettings(**({"call_timeout": 1.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)),
             sender=script,
             venue_time=self,
+            keys=self,
             permits=permits,
             clock=self.clock,
             max_in_flight=slots,
@@ -184,14 +185,22 @@ class Bench:
     def timestamp_ms(self) -> int:
         return int(self.clock.wall() * 1000)
 
-    async def measure(self) -> bool:
+    offset = None
+
+    async def measure(self, ask: Any) -> bool:
         self.measured += 1
         return True
 
     def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
         return self.keys or Credentials(api_key=account, signing_key=Key())
 
-    def stop(self, venue: VenueName, account: str, message: str) -> None:
+    def user(self, venue: VenueName, account: str) -> str:
+        return account
+
+    def accepted(self, venue: VenueName, account: str) -> None:
+        return
+
+    def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
         self.stopped.append(f"{venue} {account}: {message}")
 
 

@@ -93,7 +93,13 @@ class PaperAccounts:
     def credentials(self, venue: VenueName, account: str) -> Credentials:
         return self._credentials[account]
 
-    def stop(self, venue: VenueName, account: str, message: str) -> None:
+    def user(self, venue: VenueName, account: str) -> str:
+        return account
+
+    def accepted(self, venue: VenueName, account: str) -> None:
+        return
+
+    def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
         raise AssertionError("no simulated venue refuses keys")
 
 
@@ -211,6 +217,7 @@ class Gateway:
             settings,
             sender=SimulatedSender(self.process, real, settings.call_timeout),
             venue_time=SimulatedTime(self.process, self._clock_error),
+            keys=self._accounts,
             permits=permits,
             clock=self._clock,
             max_in_flight=16,

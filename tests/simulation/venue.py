@@ -261,7 +261,11 @@ class SimulatedTime:
     def timestamp_ms(self) -> int:
         return int((NOON + self._process.world.now + self._error) * 1000)
 
-    async def measure(self) -> bool:
+    @property
+    def offset(self) -> float:
+        return self._error
+
+    async def measure(self, ask: Any) -> bool:
         await asyncio.sleep(0.01)
         self._error = 0.0
         return True

@@ -3,7 +3,6 @@
 ZTDX answers in the same form and uses this too.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,11 +19,10 @@ from gateway.transport.messages import (
     HttpReply,
 )
 from gateway.venues.codes import UNKNOWN_CODE, Code, CodeClass, Said, outcome_of
-from gateway.venues.reply import code_of, json_object, number, retry_after, text
+from gateway.venues.reply import ban_end, code_of, json_object, number, retry_after, text
 from gateway.venues.rules import plain
 from schemas import SetLeverage
 
-BANNED_UNTIL = re.compile(r"banned until (\d{12,14})")
 # fapi and papi tell four kinds of 503 apart by their texts (general info, "HTTP Return Codes"); sapi's are all unknown.
 TEXTS_OF_503: tuple[tuple[str, CodeClass], ...] = (
     ("Unknown error, please check your request or try again later", "ambiguous"),
@@ -61,17 +59,17 @@ def failed(status: int, body: dict[str, Any] | None, family: Family, wait: float
     """What an error means, by its status and what its body tells."""
     message = text((body or {}).get("msg"))
     code = code_of(body or {})
-    until = BANNED_UNTIL.search(message)
+    until = ban_end(message)
     said = Said(
         code=code,
         message=message or f"HTTP {status} without a message",
         http_status=status,
         retry_after=wait,
-        until=int(until[1]) / 1000 if until else None,
+        until=until,
         limit=family.limit,
     )
     kind = _class(status, code, message, family)
-    return outcome_of("banned" if kind == "throttled" and until else kind, said)
+    return outcome_of("banned" if kind == "throttled" and until is not None else kind, said)
 
 
 def echoed(command: SetLeverage, body: dict[str, Any]) -> Outcome:

@@ -32,8 +32,7 @@ def sign(call: Call, credentials: Credentials, timestamp_ms: int, *, receive_win
 
 def unsigned(call: Call) -> HttpRequest:
     """A public request."""
-    target = f"{call.path}?{call.query}" if call.query else call.path
-    return HttpRequest(method=call.method, target=target, headers={})
+    return HttpRequest(method=call.method, target=call.target, headers={})
 
 
 def signature_text(credentials: Credentials, payload: bytes) -> str:

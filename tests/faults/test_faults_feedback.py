@@ -1,0 +1,70 @@
+"""What venues say of limits is heeded where it says too little, too, and before the first command."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from schemas import VenueName
+from tests.faults.desk import Desk, open_desk, target
+from tests.faults.jump import clock, jumping
+
+BANNING: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "ztdx")
+
+
+def gaps(desk: Desk, venue: VenueName) -> list[float]:
+    times = [call.received_at for call in desk.calls(venue)]
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+@pytest.mark.parametrize("fault", ["too_many", "ban"])
+@pytest.mark.parametrize("venue", BANNING)
+@jumping
+async def test_a_limit_that_says_come_back_at_once_is_not_asked_at_once(venue: VenueName, fault: str):
+    async with open_desk(clock(), [("desk", venue)]) as desk:
+        desk.fault(fault, venue, seconds=0 if fault == "too_many" else -30)
+        desk.feed(*(desk.command(target(venue, n), expires_in=100.0) for n in range(20)))
+        await asyncio.sleep(110.0)
+        found = gaps(desk, venue)
+        together = [gap for gap in found[:19] if gap < 0.5]  # those that were under way with the first
+        assert found[len(together) :] == pytest.approx([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], abs=0.2)
+
+
+@jumping
+async def test_after_a_call_that_is_let_through_the_floor_begins_anew():
+    async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
+        for _ in range(3):
+            desk.fault("too_many", "binance_usdm", seconds=0, calls=2)
+            await desk.ask("binance_usdm")
+        assert gaps(desk, "binance_usdm")[:2] == pytest.approx([1.0, 2.0], abs=0.1)
+        assert gaps(desk, "binance_usdm")[3:5] == pytest.approx([1.0, 2.0], abs=0.1)
+
+
+@jumping
+async def test_accounts_with_one_key_share_one_budget():
+    async with open_desk(clock(), [("desk", "okx"), ("other", "okx")], twins={"twin": "desk"}) as desk:
+        answers = [
+            answer
+            for name in ("desk", "twin", "other")
+            for answer in desk.feed(*(desk.command(target("okx", n), account=name) for n in range(40)))
+        ]
+        await asyncio.gather(*answers)
+        assert desk.refused_for_limits() == []
+        assert len(desk.calls("okx")) == 120
+
+
+@pytest.mark.parametrize("venue", ["binance_margin", *BANNING])
+@jumping
+async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(venue: VenueName):
+    banned, begun = 90.0, clock().wall()
+    async with open_desk(clock(), [("desk", venue)], warm=0.0, banned=banned) as desk:
+        keeping = asyncio.create_task(desk.gateway.published_limits.run())
+        watching = asyncio.create_task(desk.gateway.clock_watch.run())
+        answer = desk.feed(desk.command(venue, expires_in=300.0))[0]
+        await asyncio.sleep(begun + banned - 1.0 - clock().wall())
+        assert desk.requests[venue] == 1
+        await answer
+        assert desk.final(venue) == "5"
+        for task in (keeping, watching):
+            task.cancel()
+        await asyncio.wait([keeping, watching])
