@@ -18,7 +18,7 @@ TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos seeds bench run kafka lock clean
+.PHONY: help demo test check fmt schemas build chaos seeds bench run kafka lock clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,18 @@ check: $(COMMAND) $(TESTS) ## Format, lint, types, layers, and generated files i
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+
+fmt: $(COMMAND) $(TESTS) ## Format, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(COMMAND) $(TESTS) ## Write what is generated: schemas/generated, and the README's tables
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m tests.readme
+
+build: $(COMMAND) ## A wheel and an sdist in dist/, without reaching for the network
+	@rm -rf dist && mkdir dist
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python deploy/build.py dist
 
 chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker (BROKERS=3 for a cluster), and judge the history
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --brokers $(BROKERS) $(ARGS)
@@ -59,7 +71,7 @@ lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 LOCK = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 clean: ## Remove what these commands made: the environment, Kafka's jars, caches
-	rm -rf $(VENV) .kafka .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf $(VENV) .kafka dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage*
 	find gateway schemas deploy tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(COMMAND): pyproject.toml $(RUNTIME)

@@ -16,26 +16,48 @@ Count = Annotated[int, Meta(ge=1)]
 class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to reach the brokers, and what to ask of the group; names as aiokafka has them."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    group_id: str = "leverage-gateway"
-    group_instance_id: str | None = None  # static membership, for rolling restarts
-    client_id: str = "leverage-gateway"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password_file: str | None = None
-    ssl_cafile: str | None = None
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
-    check_partitioner: bool = True
-    session_timeout_ms: Count = 30_000
-    rebalance_timeout_ms: Count = 45_000
-    transaction_timeout_ms: Count = 30_000
-    request_timeout_ms: Count = 10_000
-    commit_interval: Seconds = 1.0
+    bootstrap_servers: Annotated[str, Meta(description="`host:port`, or several joined by commas.")] = "127.0.0.1:9092"
+    group_id: Annotated[str, Meta(description="The consumer group; the same for all replicas.")] = "leverage-gateway"
+    group_instance_id: Annotated[
+        str | None,
+        Meta(description="Static membership, for rolling restarts without a rebalance; its own for every process."),
+    ] = None
+    client_id: Annotated[str, Meta(description="How brokers name this client in their logs and quotas.")] = (
+        "leverage-gateway"
+    )
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Meta(description="As the listener has it: with TLS or without, with a login or without."),
+    ] = "PLAINTEXT"
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="How to log in.")
+    ] = "PLAIN"
+    sasl_username: Annotated[str | None, Meta(description="Who logs in.")] = None
+    sasl_password_file: Annotated[str | None, Meta(description="The file that holds the password.")] = None
+    ssl_cafile: Annotated[str | None, Meta(description="PEM file of the authorities to trust; none: the system's.")] = (
+        None
+    )
+    ssl_certfile: Annotated[str | None, Meta(description="PEM file of our own certificate, for mutual TLS.")] = None
+    ssl_keyfile: Annotated[str | None, Meta(description="Its key, where that is not in the same file.")] = None
+    check_partitioner: Annotated[
+        bool, Meta(description="Whether a command on another partition than murmur2 gives its key is `invalid`.")
+    ] = True
+    session_timeout_ms: Annotated[
+        Count, Meta(description="How long a dead owner's partitions wait; calls are fenced by it.")
+    ] = 30_000
+    rebalance_timeout_ms: Annotated[
+        Count, Meta(description="How long members may drain in a rebalance before they are thrown out.")
+    ] = 45_000
+    transaction_timeout_ms: Annotated[
+        Count, Meta(description="When the broker aborts what was left open; at most its own maximum.")
+    ] = 30_000
+    request_timeout_ms: Annotated[Count, Meta(description="How long one request to a broker may take.")] = 10_000
+    commit_interval: Annotated[
+        Seconds, Meta(description="Seconds between two commits, each of which renews the lease on calls.")
+    ] = 1.0
     topics: Topics = Topics()
-    partitions: Count = 12
-    replicas: Count = 1
+    partitions: Annotated[Count, Meta(description="Partitions of each of the four topics.")] = 12
+    replicas: Annotated[Count, Meta(description="Replicas of topics that `topics create` makes; 3 in production.")] = 1
 
 
 class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +71,9 @@ class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         100
     )
     collect_ms: Annotated[int, Meta(ge=0, le=1000, description="How long answers gather for one transaction.")] = 5
-    drain_timeout: Seconds = 15.0
+    drain_timeout: Annotated[
+        Seconds, Meta(description="Seconds that commands under way have when the process stops or a partition leaves.")
+    ] = 15.0
     repeat_window_count: Annotated[int, Meta(ge=0, description="Answered command ids remembered a partition.")] = (
         100_000
     )
@@ -61,21 +85,27 @@ class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where /livez, /readyz and /metrics are."""
 
-    listen: str = "127.0.0.1:8080"
+    listen: Annotated[
+        str, Meta(description="`host:port`; for probes of a kubelet `0.0.0.0:port`. Port 0 takes a free one.")
+    ] = "127.0.0.1:8080"
 
 
 class LoggingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How logs look."""
 
-    format: Literal["auto", "json", "console"] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="`auto` is the console's on a terminal, else JSON.")
+    ] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
+        "info"
+    )
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An override of one of the venue's published limits."""
 
-    capacity: Count | None = None
-    window: Seconds | None = None
+    capacity: Annotated[Count | None, Meta(description="Weight in a window; none: as the venue publishes it.")] = None
+    window: Annotated[Seconds | None, Meta(description="Seconds; none: as the venue publishes it.")] = None
     shared: Annotated[bool, Meta(description="Held in Redis or Valkey with the other replicas on this address.")] = (
         False
     )
@@ -87,17 +117,23 @@ class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One venue: where, how patiently, how often."""
 
-    base_url: str | None = None
-    latest_wins: bool = True
-    call_timeout: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    base_url: Annotated[
+        str | None, Meta(description="Where the venue is; none: its public address. A path is a proxy's prefix.")
+    ] = None
+    latest_wins: Annotated[bool, Meta(description="Whether a newer command of a lane supersedes those that wait.")] = (
+        True
+    )
+    call_timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds for one HTTP call.")] = 5.0
     deadline: Annotated[float, Meta(gt=0, description="Seconds a command without expires_at may take.")] = 60.0
     deadline_counts_from: Annotated[
         Literal["issued", "read"],
         Meta(description="From when `deadline` counts: `read` carries out what waited through an outage, however old."),
     ] = "issued"
-    max_attempts: Count = 5
-    backoff_base: Seconds = 0.2
-    backoff_cap: Seconds = 10.0
+    max_attempts: Annotated[Count, Meta(description="Calls for one command, first and repeated ones.")] = 5
+    backoff_base: Annotated[Seconds, Meta(description="Seconds before the first repeated call; doubles each time.")] = (
+        0.2
+    )
+    backoff_cap: Annotated[Seconds, Meta(description="The longest pause before a repeated call.")] = 10.0
     dead_letters_per_minute: Annotated[int, Meta(ge=0, description="The brake on the dead-letter topic.")] = 120
     breaker_failures: Annotated[int, Meta(ge=1, description="Failures in a row that open an account's breaker.")] = 5
     breaker_reset: Annotated[float, Meta(gt=0, description="Seconds until a half-open probe.")] = 5.0
@@ -107,20 +143,26 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class CredentialSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The files that hold one account's keys at one venue; never the keys themselves."""
 
-    api_key_file: str
-    api_secret_file: str | None = None
-    private_key_file: str | None = None
-    passphrase_file: str | None = None
-    simulated: bool = False
+    api_key_file: Annotated[str, Meta(description="The file that holds the API key.")]
+    api_secret_file: Annotated[str | None, Meta(description="The file that holds the HMAC secret.")] = None
+    private_key_file: Annotated[
+        str | None, Meta(description="In its place, for Binance: a PEM file of an RSA or Ed25519 key.")
+    ] = None
+    passphrase_file: Annotated[str | None, Meta(description="The passphrase of an OKX key.")] = None
+    simulated: Annotated[bool, Meta(description="An OKX key of demo trading.")] = False
 
 
 class RedisSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Budgets shared by replicas on one address."""
 
-    url: str = "redis://127.0.0.1:6379/0"
-    username: str | None = None
-    password_file: str | None = None
-    ssl_cafile: str | None = None
+    url: Annotated[str, Meta(description="`redis://host:port/database`, or `rediss://` for TLS.")] = (
+        "redis://127.0.0.1:6379/0"
+    )
+    username: Annotated[str | None, Meta(description="The user of an access list, where there is one.")] = None
+    password_file: Annotated[str | None, Meta(description="The file that holds the password.")] = None
+    ssl_cafile: Annotated[str | None, Meta(description="PEM file of the authorities to trust; none: the system's.")] = (
+        None
+    )
     replica: Annotated[
         str | None,
         Meta(description="This process among the replicas, the same after a restart; None: host and http.listen."),

@@ -1,0 +1,42 @@
+"""What engines and risk caches import: a name that goes or comes is a decision, not an accident."""
+
+import gateway.client
+import schemas
+
+
+def exported(module):
+    assert all(hasattr(module, name) for name in module.__all__)
+    return sorted(module.__all__)
+
+
+def test_the_names_that_schemas_exports():
+    assert exported(schemas) == SCHEMAS
+
+
+def test_the_names_that_the_client_exports():
+    assert exported(gateway.client) == CLIENT
+
+
+SCHEMAS = [
+    "BinanceMargin",
+    "BinancePortfolio",
+    "BinanceUsdm",
+    "Certainty",
+    "DecodeError",
+    "Event",
+    "JSON",
+    "LeverageChanged",
+    "LeverageRejected",
+    "MSGPACK",
+    "Okx",
+    "Reason",
+    "SetLeverage",
+    "Target",
+    "Timestamp",
+    "VenueName",
+    "Ztdx",
+    "decode_command",
+    "decode_event",
+    "encode",
+]
+CLIENT = ["CommandIds", "KafkaOptions", "LeverageClient", "MissingTopicError", "SentCommand", "UnconfirmedError"]
