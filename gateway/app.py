@@ -10,6 +10,7 @@ where there is something to drain, then cancel everything and wait a little; wha
 import asyncio
 import random
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -27,13 +28,16 @@ from gateway.kafka.bootstrap import BootstrapServers
 from gateway.kafka.connection import UnreachableError, client_options, sends_password_in_clear, unreachable
 from gateway.kafka.group import Group
 from gateway.kafka.topics import NOT_SEEN, check_topics
-from gateway.limits.connection import shared_buckets
+from gateway.limits.connection import StoreAddress, shared_buckets
+from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
+from gateway.limits.shared import SharedBuckets
 from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Deadline, Intake
 from gateway.pipeline.partition import PartitionPolicy, Parts
+from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings, VenueSettings
 from gateway.telemetry.health import GatewayHealth
 from gateway.telemetry.metrics import Metrics
@@ -123,7 +127,7 @@ class Gateway:
         self._sessions: dict[VenueName, VenueSession] = {
             name: self._session(venue) for name, venue in self._used().items()
         }
-        self.shared = shared_buckets(settings, base_dir, clock)
+        self.shared = self._shared_buckets(clock, telemetry)
         self.permits = Permits(clock, self.shared)
         self.calls: dict[VenueName, VenueCaller] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
@@ -235,9 +239,26 @@ class Gateway:
         settings = self._venue_settings(venue.name)
         return VenueSession(settings.base_url or venue.base_url, call_timeout=settings.call_timeout)
 
+    def _shared_buckets(self, clock: Clock, telemetry: Telemetry) -> SharedBuckets | None:
+        """None where no limit is shared; SecretFileError where the password's file is of no use."""
+        if not any(limit.shared for name in VENUES for limit in self._venue_settings(name).limits.values()):
+            return None
+        redis, base_dir = self._settings.redis, self._base_dir
+        address = StoreAddress(
+            url=redis.url,
+            username=redis.username,
+            password=read_password("redis.password_file", base_dir / redis.password_file)
+            if redis.password_file
+            else None,
+            ca=base_dir / redis.ssl_cafile if redis.ssl_cafile else None,
+            replica=redis.replica or f"{socket.gethostname()}/{self._settings.http.listen}",
+            share=redis.fallback_share,
+        )
+        return shared_buckets(address, clock=clock, observer=telemetry)
+
     def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
         settings = self._venue_settings(venue.name)
-        self.permits.register(venue.name, venue.limits, settings.limits, settings.call_timeout)
+        self.permits.register(venue.name, venue.limits, _policies(settings), settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
         session = self._sessions[venue.name]
         return VenueCaller(
@@ -306,3 +327,15 @@ class Gateway:
             await self.group.run()
         except KafkaError as error:
             raise unreachable(self._settings.kafka, error) from error
+
+
+def _policies(settings: VenueSettings) -> dict[str, LimitPolicy]:
+    return {
+        name: LimitPolicy(
+            capacity=limit.capacity,
+            window=limit.window,
+            is_shared=limit.shared,
+            assume_spent=limit.assume_spent_at_start,
+        )
+        for name, limit in settings.limits.items()
+    }

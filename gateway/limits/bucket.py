@@ -6,7 +6,7 @@ has then left every window that a call made with it again can be in.
 """
 
 from collections import deque
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.limits.allotment import Allotment
 from gateway.limits.others import SLACK, Others, Spending
@@ -17,6 +17,10 @@ GRAINS = 2048
 """Tokens that come back within this fraction of a window come back together, so memory is bounded."""
 TICK = 0.001
 """Seconds; no instant is worth finding more exactly."""
+
+
+BucketMode = Literal["own", "shared", "fallback", "unheard"]
+"""Who governs a bucket: this process, a store with others, our share of it while the store is gone, nobody yet."""
 
 
 class Hold(NamedTuple):
@@ -72,6 +76,13 @@ class Bucket:
         self._returning: deque[_Returning] = deque()
         if spent_at is not None:
             self._spend(capacity, spent_at)
+
+    @property
+    def mode(self) -> BucketMode:
+        """Who governs it."""
+        if self.lease is None:
+            return "own"
+        return "shared" if self.lease.is_open else "fallback" if self.lease.is_alone else "unheard"
 
     def own(self, now: float) -> int:
         """Ours in the last window, after taking back what is due."""

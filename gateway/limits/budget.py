@@ -18,8 +18,7 @@ from msgspec import structs
 
 from gateway.limits.allotment import Allotment
 from gateway.limits.bucket import Bucket, Hold
-from gateway.limits.limit import Cost, Limit
-from gateway.settings.tree import LimitSettings
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 
 
 class Key(NamedTuple):
@@ -97,7 +96,7 @@ class Budget:
 
     Args:
         limits: the venue's, as published.
-        overrides: by a limit's name, what the settings say instead.
+        overrides: by a limit's name, what whoever runs us says instead.
         started: when this process began, for what an earlier one may have spent.
         share: of the limits that other replicas share, ours while their store is gone; None where there is no store.
         call_timeout: how long a call may be under way.
@@ -109,7 +108,7 @@ class Budget:
     def __init__(
         self,
         limits: Iterable[Limit],
-        overrides: dict[str, LimitSettings],
+        overrides: dict[str, LimitPolicy],
         started: float,
         share: float | None = None,
         call_timeout: float = 5.0,
@@ -252,9 +251,9 @@ class Budget:
 
     def _bucket(self, limit: Limit) -> Bucket:
         override = self._overrides.get(limit.name)
-        assume = override.assume_spent_at_start if override else None
+        assume = override.assume_spent if override else None
         counted = limit.usage_header is not None
-        is_shared = override is not None and override.shared and self._share is not None
+        is_shared = override is not None and override.is_shared and self._share is not None
         spent = (not counted and not is_shared) if assume is None else assume
         lease = Allotment(self._share, self._call_timeout) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
@@ -316,7 +315,7 @@ def _heavier(queue: Queue, scope: ScopedBucket, capacity: int) -> list[PermitReq
     return [request for request in queue.requests.values() if dict(request.needs)[scope] > capacity]
 
 
-def _overridden(limit: Limit, override: LimitSettings | None) -> Limit:
+def _overridden(limit: Limit, override: LimitPolicy | None) -> Limit:
     if override is None:
         return limit
     return structs.replace(limit, capacity=override.capacity or limit.capacity, window=override.window or limit.window)

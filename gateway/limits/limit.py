@@ -25,6 +25,22 @@ class Limit(Struct, frozen=True, kw_only=True):
     clock_error: float = 0.25
 
 
+class LimitPolicy(Struct, frozen=True, kw_only=True):
+    """What whoever runs us says of one limit.
+
+    Attributes:
+        capacity: in place of the published one.
+        window: the same, in seconds.
+        is_shared: other replicas on this address hold it with us.
+        assume_spent: whether an earlier life may have spent it when we start; None: where no answer tells.
+    """
+
+    capacity: int | None = None
+    window: float | None = None
+    is_shared: bool = False
+    assume_spent: bool | None = None
+
+
 class Cost(NamedTuple):
     """What a call takes of one limit."""
 

@@ -11,11 +11,10 @@ from math import inf
 from msgspec import Struct
 
 from gateway.clock import Clock
-from gateway.limits.bucket import TICK
+from gateway.limits.bucket import TICK, BucketMode
 from gateway.limits.budget import Budget, PermitRequest
-from gateway.limits.limit import Cost, Limit, Usage
+from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
 from gateway.limits.shared import SharedBuckets
-from gateway.settings.tree import LimitSettings
 from schemas import VenueName
 
 
@@ -28,6 +27,7 @@ class ScopeSnapshot(Struct, frozen=True, kw_only=True):
         free: what could be granted now; less than `capacity - used` where others are expected to spend.
         waiting: requests in line for it.
         frozen_until: monotonic seconds; in the past if it is not frozen.
+        mode: who governs it.
     """
 
     venue: VenueName
@@ -38,6 +38,7 @@ class ScopeSnapshot(Struct, frozen=True, kw_only=True):
     free: int
     waiting: int
     frozen_until: float
+    mode: BucketMode = "own"
 
 
 class LimitLoweredError(Exception):
@@ -123,7 +124,7 @@ class Permits:
         self,
         venue: VenueName,
         limits: Sequence[Limit],
-        overrides: Mapping[str, LimitSettings] | None = None,
+        overrides: Mapping[str, LimitPolicy] | None = None,
         call_timeout: float = 5.0,
     ) -> None:
         """Make a venue's buckets; what an earlier process may have spent counts from now on.
@@ -131,12 +132,12 @@ class Permits:
         Args:
             venue: its name.
             limits: as it publishes them.
-            overrides: by a limit's name, what the settings say of it.
+            overrides: by a limit's name, what whoever runs us says of it.
             call_timeout: how long a call may be under way, for what other replicas may have out.
         """
         share = self._shared.share if self._shared else None
         budget = Budget(limits, dict(overrides or {}), self.now(), share, call_timeout)
-        shared = self._shared if any(override.shared for override in (overrides or {}).values()) else None
+        shared = self._shared if any(override.is_shared for override in (overrides or {}).values()) else None
         desk = self._desks[venue] = _VenueQueue(budget, shared)
         if shared:
             shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
@@ -208,6 +209,7 @@ class Permits:
                 free=0 if scope.bucket.frozen_until > now else scope.bucket.free(now),
                 waiting=scope.waiting,
                 frozen_until=scope.bucket.frozen_until,
+                mode=scope.bucket.mode,
             )
             for venue, desk in self._desks.items()
             for scope in desk.budget.scopes

@@ -116,6 +116,40 @@ class Store(Protocol):
         ...
 
 
+class StoreObserver(Protocol):
+    """Is told when the store is lost and when it is back."""
+
+    def lost_shared_store(self, reason: str) -> None:
+        """The store does not answer: limits are held by our share of them, if the store was heard before."""
+        ...
+
+    def found_shared_store(self) -> None:
+        """The store answers."""
+        ...
+
+
+class _Reach:
+    """Whether the store answers, as it is told: each change once."""
+
+    __slots__ = ("_heard_at", "_is_up", "_observer")
+
+    def __init__(self, observer: StoreObserver) -> None:
+        self._observer = observer
+        self._is_up: bool | None = None
+        self._heard_at = -inf
+
+    def heard(self, now: float) -> None:
+        self._heard_at = now
+        if self._is_up is False:
+            self._observer.found_shared_store()
+        self._is_up = True
+
+    def missed(self, reason: str, now: float) -> None:
+        if self._is_up is not False and now - self._heard_at >= LEASE:  # one late answer is no news
+            self._is_up = False
+            self._observer.lost_shared_store(reason)
+
+
 class _VenueShare:
     """One venue's shared buckets, and how it stands with the store."""
 
@@ -160,11 +194,12 @@ class SharedBuckets:
         share: of each bucket, while the store is gone. The replicas' shares should add up to no more than 1.
     """
 
-    def __init__(self, store: Store, *, replica: str, share: float, clock: Clock) -> None:
+    def __init__(self, store: Store, *, replica: str, share: float, clock: Clock, observer: StoreObserver) -> None:
         self.share = share
         self._store = store
         self._replica = replica
         self._clock = clock
+        self._reach = _Reach(observer)
         self._parts: list[_VenueShare] = []
         self._news = asyncio.Event()
 
@@ -219,10 +254,12 @@ class SharedBuckets:
         try:
             async with asyncio.timeout(DEADLINE):
                 reply = await self._store.exchange([self._key(part, scope) for scope, _ in shared], ask)
-        except (StoreGoneError, TimeoutError):
+        except (StoreGoneError, TimeoutError) as error:
+            self._reach.missed(str(error) or f"no answer within {DEADLINE:g} s", self._clock.monotonic())
             self._lost(part, shared, now)
         else:
             part.heard = self._clock.monotonic(), reply.now_ms
+            self._reach.heard(self._clock.monotonic())
             if reply.void:
                 self._lost(part, shared, now)
             else:

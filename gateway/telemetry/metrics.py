@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from gateway.limits.bucket import BucketMode
 from gateway.venues.venue import Purpose
 from gateway.version import version
 from schemas import Reason, VenueName
@@ -18,6 +19,7 @@ VENUES: tuple[VenueName, ...] = get_args(VenueName)
 OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]
+MODES: tuple[str, ...] = get_args(BucketMode)
 RETRIED: tuple[str, ...] = get_args(Retried)
 Ended = Literal["committed", "aborted", "unknown", "refused"]
 
@@ -129,6 +131,18 @@ class Metrics:
             "gateway_limit_used", "Used weight of a limit, of the account with most.", "venue", "limit"
         )
         self.limit_waiting = self._gauge("gateway_limit_waiting", "Calls that wait for a permit.", "venue")
+        self.limit_mode = self._gauge(
+            "gateway_limit_mode",
+            "Buckets of a limit by who governs them: `own`, `shared`, `fallback` (our share), `unheard` (nobody yet).",
+            "venue",
+            "limit",
+            "mode",
+        )
+        self.shared_store_up = self._gauge(
+            "gateway_shared_store_up",
+            "0 while the store of shared limits is gone; 1 where none is shared.",
+        )
+        self.shared_store_up.set(1)
         self.bans_total = self._counter("gateway_bans_total", "Bans by a venue (418, or its code for it).", "venue")
         for metric in (self.limit_wait_seconds, self.limit_waiting, self.bans_total):
             _zero(metric, VENUES)
@@ -168,6 +182,9 @@ class Metrics:
         """Export a venue's limits as zero; their names are the venue's, so only the start knows them."""
         for metric in (self.limit_used_ratio, self.limit_free, self.limit_used):
             _zero(metric, (venue,), tuple(limits))
+        for limit in limits:
+            for mode in MODES:
+                self.limit_mode.labels(venue, limit, mode)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         self.rows.append(Row(name=name, kind="counter", labels=labels, meaning=meaning))

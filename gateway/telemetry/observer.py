@@ -113,6 +113,18 @@ class Telemetry:
         """Log a bug with its traceback."""
         command_log(incoming.command).error("failed_command", exc_info=error)
 
+    def lost_shared_store(self, reason: str) -> None:
+        """Say that shared limits are held by our share of them."""
+        self._metrics.shared_store_up.set(0)
+        self._log.warning(
+            "lost_shared_store", reason=reason, remedy="see redis.url, username, password_file, ssl_cafile"
+        )
+
+    def found_shared_store(self) -> None:
+        """Say that the store governs shared limits."""
+        self._metrics.shared_store_up.set(1)
+        self._log.warning("found_shared_store")
+
     def reloaded_keys(self, venue: VenueName, account: str) -> None:
         """Count and log a rotation."""
         self._metrics.key_reloads_total.labels(venue, "used").inc()

@@ -4,13 +4,14 @@ Everything else is counted where it happens; `app` owns the task.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import MODES, Metrics
 from gateway.venues.accounts import Accounts
 from schemas import VenueName
 
@@ -81,6 +82,10 @@ class Sampler:
             metrics.limit_used_ratio.labels(scope.venue, scope.limit).set(scope.used / scope.capacity)
             metrics.limit_used.labels(scope.venue, scope.limit).set(scope.used)
             metrics.limit_free.labels(scope.venue, scope.limit).set(scope.free)
+        modes = Counter((scope.venue, scope.limit, scope.mode) for scope in scopes)
+        for venue, limit in {(scope.venue, scope.limit) for scope in scopes}:
+            for mode in MODES:
+                metrics.limit_mode.labels(venue, limit, mode).set(modes[venue, limit, mode])
         for venue in self._calls:
             waiting = max((scope.waiting for scope in scopes if scope.venue == venue), default=0)
             metrics.limit_waiting.labels(venue).set(waiting)

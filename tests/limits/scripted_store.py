@@ -75,6 +75,21 @@ class _Keys:
             del self._sorted[key][member]
 
 
+class Said:
+    """A store's observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.told = asyncio.Event()
+
+    def lost_shared_store(self, reason: str) -> None:
+        self.lines.append(f"lost: {reason}")
+        self.told.set()
+
+    def found_shared_store(self) -> None:
+        self.lines.append("found")
+
+
 class ScriptedServer:
     """One server; `start` it again and it has forgotten everything."""
 

@@ -5,8 +5,7 @@ from math import inf
 import pytest
 
 from gateway.limits.budget import Budget, PermitRequest
-from gateway.limits.limit import Cost, Limit
-from gateway.settings.tree import LimitSettings
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 
 START = 1000.0
 ADDRESS = Limit(name="address", scope="ip", capacity=10, window=1.0)
@@ -16,7 +15,7 @@ BOTH = (Cost("address", 1), Cost("own", 1))
 
 
 def made(*limits: Limit) -> Budget:
-    fresh = LimitSettings(assume_spent_at_start=False)
+    fresh = LimitPolicy(assume_spent=False)
     return Budget(limits, {limit.name: fresh for limit in limits}, START)
 
 
@@ -177,7 +176,7 @@ def test_those_whom_another_account_s_freeze_holds_back_are_not_counted_ahead():
 
 
 def test_settings_override_what_the_venue_publishes():
-    budget = Budget([ADDRESS], {"address": LimitSettings(capacity=3, window=9.0, assume_spent_at_start=False)}, START)
+    budget = Budget([ADDRESS], {"address": LimitPolicy(capacity=3, window=9.0, assume_spent=False)}, START)
     bucket = budget.scope("address", "").bucket
     assert (bucket.capacity, bucket.window) == (3, 9.0)
 

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from gateway.limits.budget import Budget, Key, PermitRequest
-from gateway.limits.limit import Cost, Limit
-from gateway.settings.tree import LimitSettings
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 
 LIMITS = (
     Limit(name="slow", scope="ip", capacity=2, window=7.0),
@@ -41,7 +40,7 @@ class BudgetMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.overrides = {"slow": LimitSettings(assume_spent_at_start=False)}
+        self.overrides = {"slow": LimitPolicy(assume_spent=False)}
         self.budget = Budget(LIMITS, self.overrides, START)
         self.waiting: list[PermitRequest] = []
         self.calls: dict[PermitRequest, Call] = {}

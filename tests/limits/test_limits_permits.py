@@ -4,16 +4,15 @@ import asyncio
 
 import pytest
 
-from gateway.limits.limit import Cost, Limit, Usage
+from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
 from gateway.limits.permits import Grant, LimitLoweredError, Permits
-from gateway.settings.tree import LimitSettings
 from tests.limits.simulation import SimulatedLoop, simulate
 
 LIMITS = (
     Limit(name="address", scope="ip", capacity=3, window=10.0, usage_header="X-USED"),
     Limit(name="own", scope="account", capacity=2, window=4.0),
 )
-FRESH = {"own": LimitSettings(assume_spent_at_start=False)}
+FRESH = {"own": LimitPolicy(assume_spent=False)}
 OWN = (Cost("own", 1),)
 ADDRESS = (Cost("address", 1),)
 

@@ -13,11 +13,11 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.clock import SystemClock
-from gateway.limits.limit import Cost, Limit
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.limits.redis_store import RedisStore
 from gateway.limits.shared import DEADLINE, LEASE, Exchange, ScopeReport, SharedBuckets, StoreGoneError
-from gateway.settings.tree import LimitSettings
+from tests.limits.scripted_store import Said
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
@@ -310,9 +310,10 @@ class Replica:
 
     def __init__(self, name: str, url: str, limit: Limit, venue: SlidingVenue) -> None:
         self.store = RedisStore(url)
-        self.shared = SharedBuckets(self.store, replica=name, share=0.25, clock=SystemClock())
+        self.said = Said()
+        self.shared = SharedBuckets(self.store, replica=name, share=0.25, clock=SystemClock(), observer=self.said)
         self.permits = Permits(SystemClock(), self.shared)
-        self.permits.register("ztdx", [limit], {limit.name: LimitSettings(shared=True)}, call_timeout=0.2)
+        self.permits.register("ztdx", [limit], {limit.name: LimitPolicy(is_shared=True)}, call_timeout=0.2)
         self.calls = 0
         self._costs = [Cost(limit.name, 1)]
         self._venue = venue
@@ -363,4 +364,18 @@ async def test_two_replicas_use_one_budget_through_the_death_and_return_and_hang
     assert await used(venue, 6) >= 0.95
     for replica in replicas:
         await replica.stop()
+        lost, found, hung, woken = replica.said.lines
+        assert lost.startswith("lost: the store of shared limits: ")
+        assert hung.startswith("lost: ")
+        assert found == woken == "found"
     assert venue.over == 0
+
+
+async def test_a_store_that_was_never_reached_is_said_once_and_why(server: Server):
+    await server.kill()
+    limit = Limit(name="ip_calls", scope="ip", capacity=20, window=0.5)
+    replica = Replica("one", server.url, limit, SlidingVenue(20, 0.5))
+    await replica.said.told.wait()
+    assert [scope.mode for scope in replica.permits.snapshot()] == ["fallback"]
+    await replica.stop()
+    assert replica.said.lines == ["lost: the store of shared limits: ConnectionError"]

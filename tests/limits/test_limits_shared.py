@@ -7,11 +7,10 @@ from random import Random
 
 import pytest
 
-from gateway.limits.limit import Cost, Limit
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.limits.shared import LEASE, SharedBuckets
-from gateway.settings.tree import LimitSettings
-from tests.limits.scripted_store import ScriptedServer, ScriptedStore
+from tests.limits.scripted_store import Said, ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, simulate
 
 CALL_TIMEOUT = 1.0
@@ -59,9 +58,9 @@ class Replica:
         self._loop = server.loop
         self._ahead = 3.0 * number
         self._costs = [Cost(limit.name, 1) for limit in venue.limits]
-        self._shared = SharedBuckets(self.store, replica=self.name, share=share, clock=server.loop)
+        self._shared = SharedBuckets(self.store, replica=self.name, share=share, clock=server.loop, observer=Said())
         self.permits = Permits(server.loop, self._shared)
-        overrides = {limit.name: LimitSettings(shared=True) for limit in venue.limits}
+        overrides = {limit.name: LimitPolicy(is_shared=True) for limit in venue.limits}
         self.permits.register("ztdx", venue.limits, overrides, call_timeout=CALL_TIMEOUT)
 
     async def run(self, callers: int) -> None:

@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-from gateway.limits.limit import Cost, Limit
+from gateway.limits.limit import Cost, Limit, LimitPolicy
 from gateway.limits.permits import Grant, Permits
 from gateway.limits.shared import LEASE, Exchange, Reply, SharedBuckets
-from gateway.settings.tree import LimitSettings
-from tests.limits.scripted_store import ScriptedServer, ScriptedStore
+from tests.limits.scripted_store import Said, ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, Stop, StoppingLoop, simulate
 
 ADDRESS = Limit(name="ip_calls", scope="ip", capacity=10, window=1.0)
@@ -37,9 +36,9 @@ class Process:
 
     def __init__(self, name: str, server: ScriptedServer, distance: float = 0.0) -> None:
         self.store = DistantStore(server, distance)
-        shared = SharedBuckets(self.store, replica=name, share=0.5, clock=server.loop)
+        shared = SharedBuckets(self.store, replica=name, share=0.5, clock=server.loop, observer=Said())
         self.permits = Permits(server.loop, shared)
-        overrides = {limit.name: LimitSettings(shared=True) for limit in (ADDRESS, ACCOUNT)}
+        overrides = {limit.name: LimitPolicy(is_shared=True) for limit in (ADDRESS, ACCOUNT)}
         self.permits.register("ztdx", [ADDRESS, ACCOUNT], overrides, call_timeout=CALL_TIMEOUT)
         self.stop = Stop()
         self.calls = 0

@@ -7,13 +7,14 @@ from random import Random
 from typing import Any
 
 from gateway.calls.venue_caller import VenueCaller
+from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from gateway.pipeline.answers import Answer
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.execute import Executor
 from gateway.pipeline.lanes import Lane, Lanes
-from gateway.settings.tree import LimitSettings, VenueSettings
+from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
@@ -129,7 +130,7 @@ class Bench:
         self.measured = 0
         permits = self.permits = Permits(self.clock)
         self.venue = PaperVenue("binance_usdm", capacity, reads_back=reads_back)
-        permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitSettings(assume_spent_at_start=False)})
+        permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
         self.calls = VenueCaller(
             self.venue,
             VenueSettings(**({"call_timeout": 1.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)),

@@ -33,6 +33,7 @@ def test_nothing_unbounded_is_a_label():
         "venue",
         "outcome",
         "endpoint",
+        "mode",
         "status",
         "limit",
         "stage",
