@@ -110,3 +110,28 @@ async def test_a_broker_that_hangs_for_longer_than_a_transactions_patience_costs
 
 def recovering(gateway: Gateway) -> float:
     return gateway.metrics.registry.get_sample_value("gateway_transactions_total", {"result": "unknown"}) or 0.0
+
+
+async def test_a_gateway_that_hears_no_broker_is_alive_says_little_and_stops_when_told(rig: Rig, cluster: Cluster):
+    async with rig.process("silent", impatient(rig)) as process:
+        cluster.suspend(0)
+        try:
+            await until(lambda: process.logged("missed_kafka"), "it says that Kafka is silent")
+            async with ClientSession() as http:
+                await until_not_ready(http, process.url)
+                async with http.get(f"{process.url}/livez") as alive:
+                    assert alive.status == 200
+            assert len(process.log_lines) < 60  # hundreds, where each try of each partition has its line
+            assert await process.terminate() == 0
+            assert process.logged("stopped_gateway")
+        finally:
+            cluster.resume(0)
+
+
+async def until_not_ready(http: ClientSession, url: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            async with http.get(f"{url}/readyz") as ready:
+                if ready.status == 503:
+                    return
+            await asyncio.sleep(0.1)

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
 
-from gateway.client import LeverageClient, MissingTopicError
+from gateway.client import LeverageClient, MissingTopicError, UnconfirmedError
 from schemas import BinanceUsdm, LeverageChanged, Timestamp, Ztdx, decode_command, encode
 from schemas.topics import Topics
 
@@ -120,3 +120,10 @@ async def test_missing_topics_are_told_and_not_made(kafka_bootstrap):
 async def test_no_broker_is_an_error_soon(unused_tcp_port):
     with pytest.raises(KafkaConnectionError):
         await LeverageClient(f"127.0.0.1:{unused_tcp_port}").start()
+
+
+async def test_a_send_that_is_not_confirmed_in_time_is_told_with_the_command(kafka_bootstrap, topics):
+    async with LeverageClient(kafka_bootstrap, topics, send_timeout=0.0) as client:
+        with pytest.raises(UnconfirmedError, match="did not confirm c-1 within 0 s; it may have it") as unconfirmed:
+            await client.send(TARGET, "desk-1", 5, command_id="c-1")
+    assert unconfirmed.value.command.command_id == "c-1"
