@@ -298,6 +298,7 @@ class Gateway:
                 accounts=self.accounts,
                 partition_of=self._partition_of if settings.kafka.check_partitioner else None,
                 clock=clock,
+                venue_wall=lambda venue: self.calls[venue].wall() if venue in self.calls else clock.wall(),
             ),
             calls=self.calls,
             accounts=self.accounts,

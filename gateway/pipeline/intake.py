@@ -48,14 +48,26 @@ class Intake:
         accounts: KnownAccounts,
         partition_of: Callable[[bytes], int] | None,
         clock: Clock,
+        venue_wall: Callable[[VenueName], float] | None = None,
     ) -> None:
-        """`deadlines`: for commands without `expires_at`; `partition_of`: None leaves placement unchecked."""
+        """Take the parts.
+
+        Args:
+            topic: the commands'.
+            venues: whose rules are checked.
+            deadlines: for commands without `expires_at`.
+            accounts: who is known.
+            partition_of: None leaves placement unchecked.
+            clock: the time.
+            venue_wall: a venue's own clock, by which deadlines are judged; None: ours.
+        """
         self._topic = topic
         self._venues = venues
         self._deadlines = deadlines
         self._accounts = accounts
         self._partition_of = partition_of
         self._clock = clock
+        self._venue_wall = venue_wall or self._our_wall
 
     def read(self, record: CommandRecord, *, suspect: bool = False) -> Command | Answer:
         """The command to carry out, or the answer to give instead.
@@ -88,11 +100,14 @@ class Intake:
         return incoming
 
     def _seconds_left(self, record: CommandRecord, command: SetLeverage) -> float:
-        now = self._clock.wall()
+        now = self._venue_wall(venue_of(command.target))
         if command.expires_at is not None:
             return command.expires_at.timestamp() - now
         deadline = self._deadlines[venue_of(command.target)]
         return deadline.seconds - (0.0 if deadline.counts_from == "read" else now - _issued(record, command, now))
+
+    def _our_wall(self, _venue: VenueName) -> float:
+        return self._clock.wall()
 
     def _refusal(self, incoming: Command) -> Refusal | None:
         command = incoming.command

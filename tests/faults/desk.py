@@ -201,6 +201,7 @@ async def open_desk(
     warm: float = 61.0,
     twins: Mapping[str, str] | None = None,
     banned: float = 0.0,
+    ours: Clock | None = None,
     venues: Mapping[VenueName, VenueSettings] | None = None,
 ) -> AsyncGenerator[Desk]:
     """A simulator that knows these accounts, and a gateway for them.
@@ -212,6 +213,7 @@ async def open_desk(
         pipeline: the gateway's.
         twins: more accounts of the gateway's, by the one whose keys they have.
         banned: seconds from the start for which the address is banned everywhere.
+        ours: the gateway's clock, where it is another than the venues'.
         warm: seconds to wait until what an earlier process may have spent has left every window.
         venues: the gateway's tables of venues; their `base_url` is filled in.
     """
@@ -229,7 +231,7 @@ async def open_desk(
         requests = stack.enter_context(_counted(simulator))
         for venue in TARGETS if banned else ():
             simulator.gate.ban(venue, "127.0.0.1", clock.wall() + banned)
-        gateway = Gateway(settings, base_dir=folder, clock=clock)
+        gateway = Gateway(settings, base_dir=folder, clock=ours or clock)
         await gateway.connect(stack)
         desk = Desk(simulator, gateway, clock, folder, requests)
         restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
