@@ -13,15 +13,18 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     InvalidTopicError,
+    InvalidTransactionTimeout,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import RecordMetadata
 
 from gateway.clock import Clock
+from gateway.kafka.connection import UnreachableError
 from gateway.kafka.stopping import stop_client
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, RecordRefusedError, Tail
@@ -70,7 +73,11 @@ class KafkaAnswerLog:
         self._end = LogPosition(0, 0)
 
     async def fence(self) -> None:
-        """Start a new producer under the partition's transactional id, and discard the one before it."""
+        """Start a new producer under the partition's transactional id, and discard the one before it.
+
+        Raises:
+            UnreachableError: the broker will not have it, and no retry can heal that.
+        """
         await self.close()
         producer = AIOKafkaProducer(
             **self._options,
@@ -83,6 +90,9 @@ class KafkaAnswerLog:
         try:
             async with asyncio.timeout(self._patience):
                 await producer.start()
+        except (TransactionalIdAuthorizationFailed, InvalidTransactionTimeout) as error:
+            await stop_client(producer)
+            raise UnreachableError(_remedy(error, self._transactional_id)) from error
         except BaseException:
             await stop_client(producer)
             raise
@@ -207,6 +217,12 @@ class KafkaAnswerLog:
     async def _position(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
         async with asyncio.timeout(self._patience):
             return await consumer.position(tp)
+
+
+def _remedy(error: KafkaError, transactional_id: str) -> str:
+    if isinstance(error, TransactionalIdAuthorizationFailed):
+        return f"Kafka: this user may not Write with the transactional id {transactional_id}; give it that right"
+    return "kafka.transaction_timeout_ms: is above the broker's transaction.max.timeout.ms; lower it, or raise that"
 
 
 def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event: bool) -> LoggedAnswer | None:

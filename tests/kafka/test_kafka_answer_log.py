@@ -3,11 +3,13 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
 import schemas
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.connection import UnreachableError
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord
 from gateway.ownership.repeats import RepeatWindow
@@ -25,14 +27,14 @@ EVENT = Path(schemas.__file__).parent / "generated" / "examples" / "leverage-rej
 async def open_log(kafka_bootstrap: str, topics: Topics):
     async with contextlib.AsyncExitStack() as stack:
 
-        def make(partition: int = 1) -> KafkaAnswerLog:
+        def make(partition: int = 1, transaction_timeout_ms: int = 10_000) -> KafkaAnswerLog:
             log = KafkaAnswerLog(
                 options={"bootstrap_servers": kafka_bootstrap},
                 consumer_options={},
                 topics=topics,
                 partition=partition,
                 transactional_id=f"{topics.commands}-{partition}",
-                transaction_timeout_ms=10_000,
+                transaction_timeout_ms=transaction_timeout_ms,
                 patience=10,
                 clock=SystemClock(),
             )
@@ -137,3 +139,17 @@ async def test_a_write_cancelled_halfway_costs_the_producer_and_loses_nothing_af
     if not await offsets(log):
         await log.write([answer(1)])
     assert await offsets(log) == [1]
+
+
+async def test_a_transaction_timeout_above_the_brokers_is_told_with_both_settings_and_not_tried_again(open_log):
+    with pytest.raises(UnreachableError, match=r"kafka\.transaction_timeout_ms: .* transaction\.max\.timeout\.ms"):
+        await open_log(transaction_timeout_ms=2**31 - 1).fence()
+
+
+async def test_a_missing_right_on_the_transactional_id_is_told_by_its_name(open_log, topics, monkeypatch):
+    async def refused(self):
+        raise TransactionalIdAuthorizationFailed(f"{topics.commands}-1")
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", refused)
+    with pytest.raises(UnreachableError, match=f"may not Write with the transactional id {topics.commands}-1; give"):
+        await open_log().fence()
