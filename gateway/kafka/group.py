@@ -16,11 +16,11 @@ from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.fetch import CommandReader, FetchObserver
 from gateway.kafka.membership import Membership, PartitionOwnership
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
-from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.partition import Partition, Parts
 from gateway.settings.tree import KafkaSettings
 
@@ -29,7 +29,7 @@ FETCH_MS = 200
 FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again
 
 
-class GroupObserver(Protocol):
+class GroupObserver(FetchObserver, Protocol):
     """Who is told how the group goes; metrics and logs."""
 
     def assigned(self, partitions: list[int]) -> None:
@@ -91,6 +91,7 @@ class Group(ConsumerRebalanceListener):
         self.last_poll = clock.monotonic()
         self.joined = False
         self.consumer: AIOKafkaConsumer  # made by `run`: one that is made and never started complains
+        self._reader: CommandReader
 
     @property
     def partitions(self) -> list[Partition]:
@@ -121,6 +122,7 @@ class Group(ConsumerRebalanceListener):
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order."""
         self.consumer = self._make_consumer()
+        self._reader = CommandReader(self.consumer, patience=self._patience, observer=self._observer)
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -195,8 +197,7 @@ class Group(ConsumerRebalanceListener):
         """Run a partition; where Kafka fails while it is taken over, take it over again, for as long as it is ours."""
 
         def restored(offset: int) -> None:
-            self.consumer.seek(tp, offset)
-            self.consumer.resume(tp)
+            self._reader.start(tp, offset)
             owned.paused = False
             self._observer.restored(tp.partition, offset)
 
@@ -215,15 +216,15 @@ class Group(ConsumerRebalanceListener):
             self.last_poll = self._clock.monotonic()
             try:
                 timeout_ms = FULL_MS if self.paused else FETCH_MS
-                batches = await self.consumer.getmany(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
-            except KafkaError as error:
+                batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
+            except (KafkaError, TimeoutError) as error:
                 self._observer.trouble("fetch", error)
                 await asyncio.sleep(self._settings.commit_interval)
                 continue
             for tp, records in batches.items():
                 owned = self._owned.get(tp)
                 if owned is not None and owned.partition is not None:
-                    owned.partition.feed([_command_record(record) for record in records])
+                    owned.partition.feed(records)
             self._regulate()
 
     def _regulate(self) -> None:
@@ -272,6 +273,7 @@ class Group(ConsumerRebalanceListener):
             clean = await self._last_commit(points) and all(point.clean for point in points.values())
         self._drop()
         await self._close(self._owned)
+        self._reader.forget(self._owned)
         self._owned = {}
         self._observer.revoked(numbers, clean=clean)
 
@@ -305,9 +307,3 @@ class Group(ConsumerRebalanceListener):
                 await self.consumer.stop()
         except TimeoutError as error:
             self._observer.trouble("leave the group", error)
-
-
-def _command_record(record: Any) -> CommandRecord:
-    return CommandRecord(
-        record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
-    )

@@ -33,7 +33,7 @@ class OutRecord(NamedTuple):
     topic: AnswerTopic
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class LoggedAnswer(NamedTuple):

@@ -218,7 +218,7 @@ def _cut_letter(record: CommandRecord, errors: list[tuple[str, bytes]]) -> OutRe
     return OutRecord("dead_letters", key, None if record.value is None else value[:CUT_BYTES], headers)
 
 
-def _original_headers(record: CommandRecord) -> list[tuple[str, bytes]]:
+def _original_headers(record: CommandRecord) -> list[tuple[str, bytes | None]]:
     ours = (COMMAND_PARTITION, COMMAND_OFFSET)
     return [(name, value) for name, value in record.headers if name not in ours and not name.startswith(ERROR_PREFIX)]
 

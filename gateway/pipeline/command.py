@@ -11,14 +11,18 @@ from schemas.targets import VenueName, venue_of
 
 
 class CommandRecord(Struct, frozen=True):
-    """One record of the commands topic, byte for byte; `timestamp_ms` is the broker's or the producer's."""
+    """One record of the commands topic, byte for byte; `timestamp_ms` is the broker's or the producer's.
+
+    `unreadable` says why the bytes are not what a producer wrote, where the batch that held them could not be read.
+    """
 
     partition: int
     offset: int
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
+    unreadable: str | None = None
 
 
 class Command:

@@ -88,6 +88,8 @@ class Intake:
         return refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
 
     def _decode(self, record: CommandRecord) -> Command:
+        if record.unreadable is not None:
+            raise DecodeError(record.unreadable)
         encoding = content_type(record.headers)
         if record.value is None:
             raise DecodeError("the record has no value; a command is a SetLeverage in JSON or MessagePack")

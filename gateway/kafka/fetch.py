@@ -1,0 +1,140 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001 - aiokafka shows its connections to nobody
+"""Fetching commands so that no record ends the process, and none is passed over because of another.
+
+Before it the broker; after it `group` feeds partitions. The client library parses all it fetched in one go: one record
+that it cannot read raises for all partitions, and what else it had moved on over is lost. So who raises here is not
+asked again: every partition goes back to where it was handed out, and its next batches are read by `batches`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CorruptRecordException, KafkaError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+
+from gateway.kafka.batches import DamagedBatchError, first_batch, read_batches, unreadable
+from gateway.pipeline.command import CommandRecord
+
+MOST_BYTES = 1024 * 1024  # of one partition at once; a larger batch comes whole all the same
+READ_COMMITTED = 1
+TRIES = 20  # of a batch whose checksum is wrong: what was damaged on the way heals, what is damaged on disk does not
+
+
+class FetchObserver(Protocol):
+    """Who is told of what could not be read."""
+
+    def unparsed(self, error: BaseException) -> None:
+        """The client library could not parse what it fetched; it is read without it."""
+        ...
+
+    def damaged(self, partition: int, error: BaseException) -> None:
+        """A batch's checksum is wrong; it is fetched again, and at last passed over with a dead letter."""
+        ...
+
+
+class CommandReader:
+    """Fetches the partitions of commands that it was told to start."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, *, patience: float, observer: FetchObserver) -> None:
+        """`patience`: seconds for one fetch made without the library."""
+        self._consumer = consumer
+        self._patience = patience
+        self._observer = observer
+        self._positions: dict[TopicPartition, int] = {}
+        self._damaged: dict[TopicPartition, int] = {}
+
+    def start(self, tp: TopicPartition, offset: int) -> None:
+        """Fetch a partition from an offset on."""
+        self._positions[tp] = offset
+        self._consumer.seek(tp, offset)
+        self._consumer.resume(tp)
+
+    def forget(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take note that partitions are not ours any more."""
+        for tp in partitions:
+            self._positions.pop(tp, None)
+            self._damaged.pop(tp, None)
+
+    async def fetch(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
+        """Return what has come, each partition in order; KafkaError where the broker says no."""
+        try:
+            batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except CorruptRecordException as error:
+            return await self._read_all(error)
+        except KafkaError:
+            self._go_back()
+            raise
+        except Exception as error:  # noqa: BLE001 - a parser raises whatever the bytes make it
+            return await self._read_all(error)
+        found = {tp: [_command_record(record) for record in records] for tp, records in batches.items()}
+        for tp, records in found.items():
+            if records and tp in self._positions:
+                self._positions[tp] = records[-1].offset + 1
+        return found
+
+    def _go_back(self) -> None:
+        for tp, position in self._positions.items():
+            if self._consumer.assignment() >= {tp}:
+                self._consumer.seek(tp, position)
+
+    async def _read_all(self, error: BaseException) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
+        self._observer.unparsed(error)
+        self._go_back()
+        found: dict[TopicPartition, Sequence[CommandRecord]] = {}
+        paused = self._consumer.paused()
+        for tp in [tp for tp in self._positions if tp in self._consumer.assignment() and tp not in paused]:
+            found[tp] = await self._read(tp)
+        return found
+
+    async def _read(self, tp: TopicPartition) -> list[CommandRecord]:
+        """One fetch of a partition, parsed here; its position moves with what is returned."""
+        start = self._positions[tp]
+        data, aborted = await self._fetch_raw(tp, start)
+        try:
+            handout = read_batches(tp.partition, start, data, aborted)
+        except DamagedBatchError as error:
+            return self._give_up_or_wait(tp, data, error)
+        self._damaged.pop(tp, None)
+        self._move(tp, start, handout.next_offset)
+        return handout.records
+
+    def _give_up_or_wait(self, tp: TopicPartition, data: bytes, error: DamagedBatchError) -> list[CommandRecord]:
+        self._damaged[tp] = self._damaged.get(tp, 0) + 1
+        self._observer.damaged(tp.partition, error)
+        batch = first_batch(data)
+        if self._damaged[tp] < TRIES or batch is None:
+            return []
+        del self._damaged[tp]
+        self._move(tp, self._positions[tp], batch.last_offset + 1)
+        return [unreadable(tp.partition, batch, str(error))]
+
+    def _move(self, tp: TopicPartition, expected: int, offset: int) -> None:
+        if self._positions.get(tp) == expected and tp in self._consumer.assignment():
+            self._positions[tp] = offset
+            self._consumer.seek(tp, offset)
+
+    async def _fetch_raw(self, tp: TopicPartition, offset: int) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+        client: Any = self._consumer._client
+        leader = client.cluster.leader_for_partition(tp)
+        if leader is None or leader < 0:
+            raise KafkaError(f"no leader of {tp} is known")
+        request = FetchRequest(0, 1, MOST_BYTES, READ_COMMITTED, [(tp.topic, [(tp.partition, offset, MOST_BYTES)])])
+        async with asyncio.timeout(self._patience):
+            response = await client.send(leader, request)
+        for _, partitions in response.topics:
+            for _, error_code, _, *rest in partitions:
+                if error_code:
+                    raise for_code(error_code)(str(tp))
+                aborted = next((part for part in rest if isinstance(part, list)), None) or []
+                return bytes(rest[-1] or b""), tuple((producer, first) for producer, first in aborted)
+        return b"", ()
+
+
+def _command_record(record: "ConsumerRecord[bytes | None, bytes | None]") -> CommandRecord:
+    return CommandRecord(
+        record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
