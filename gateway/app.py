@@ -27,6 +27,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.kafka.bootstrap import BootstrapServers
 from gateway.kafka.connection import UnreachableError, client_options, sends_password_in_clear, unreachable
 from gateway.kafka.group import Group
+from gateway.kafka.inflation import bound_inflation
 from gateway.kafka.topics import NOT_SEEN, check_topics
 from gateway.limits.connection import StoreAddress, shared_buckets
 from gateway.limits.limit import LimitPolicy
@@ -77,6 +78,7 @@ async def run(
         UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
         CredentialError: keys that cannot be used.
     """
+    bound_inflation()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in STOP_SIGNALS:

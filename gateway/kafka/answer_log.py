@@ -27,7 +27,7 @@ from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.stopping import stop_client
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, RecordRefusedError, Tail
+from gateway.ownership.ports import OF_ANOTHER, AnswerTopic, LoggedAnswer, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas import DecodeError, decode_event
 from schemas.headers import COMMAND_OFFSET, content_type, header
@@ -187,18 +187,25 @@ class KafkaAnswerLog:
         consumer.seek(self._events, min(since, ends[self._events]))
         consumer.seek(self._dead_letters, min(start.dead_letters, ends[self._dead_letters]))
         answers: list[LoggedAnswer] = []
-        for tp in both:
-            answers += await self._read_to(consumer, tp, ends[tp])
+        for tp, counts_from in ((self._events, start.events), (self._dead_letters, start.dead_letters)):
+            answers += await self._read_to(consumer, tp, ends[tp], counts_from)
         self._end = self._end.after(LogPosition(ends[self._events], ends[self._dead_letters]))
         return Tail(answers, self._end)
 
-    async def _read_to(self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> list[LoggedAnswer]:
+    async def _read_to(
+        self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, counts_from: int
+    ) -> list[LoggedAnswer]:
         answers: list[LoggedAnswer] = []
         progressed = self._clock.monotonic()
         while (before := await self._position(consumer, tp)) < end:
             batches = await consumer.getmany(tp, timeout_ms=100)
             records = [record for batch in batches.values() for record in batch]
-            answers += [found for record in records if (found := _answered(record, is_event=tp == self._events))]
+            for record in records:
+                logged = _answered(record, is_event=tp == self._events)
+                if logged is not None and record.offset < counts_from:  # only the repeat window asks for it
+                    logged = logged._replace(command_offset=OF_ANOTHER)
+                if logged is not None:
+                    answers.append(logged)
             if await self._position(consumer, tp) > before:
                 progressed = self._clock.monotonic()
             elif self._clock.monotonic() > progressed + self._patience:

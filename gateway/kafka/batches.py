@@ -60,7 +60,8 @@ def read_batches(partition: int, start: int, data: bytes, aborted: Aborted = ())
             producer == batch.producer_id and first <= batch.base_offset for producer, first in aborted
         )
         if not (is_aborted or batch.attributes & CONTROL):
-            records += [record for record in _records(partition, batch) if record.offset >= start]
+            first = max(start, batch.base_offset)
+            records += [one for one in _records(partition, batch) if first <= one.offset <= batch.last_offset]
         position = max(position, batch.last_offset + 1)
     return Handout(records, position)
 

@@ -17,6 +17,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from gateway.kafka.batches import DamagedBatchError, first_batch, read_batches, unreadable
+from gateway.kafka.membership import MembershipBrokenError
 from gateway.pipeline.command import CommandRecord
 
 MOST_BYTES = 1024 * 1024  # of one partition at once; a larger batch comes whole all the same
@@ -73,8 +74,13 @@ class CommandReader:
         found = {tp: [_command_record(record) for record in records] for tp, records in batches.items()}
         for tp, records in found.items():
             if records and tp in self._positions:
-                self._positions[tp] = records[-1].offset + 1
+                self._follow(tp, records)
         return found
+
+    def _follow(self, tp: TopicPartition, records: Sequence[CommandRecord]) -> None:
+        if records[0].offset < self._positions[tp]:
+            raise MembershipBrokenError(f"{tp} goes back to offset {records[0].offset}: its topic was made anew")
+        self._positions[tp] = records[-1].offset + 1
 
     def _go_back(self) -> None:
         for tp, position in self._positions.items():

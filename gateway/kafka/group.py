@@ -7,7 +7,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -17,7 +17,12 @@ from aiokafka.partitioner import murmur2
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.fetch import CommandReader, FetchObserver
-from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.kafka.membership import (
+    Membership,
+    MembershipBrokenError,
+    PartitionOwnership,
+    ended_task,
+)
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -88,7 +93,8 @@ class Group(ConsumerRebalanceListener):
         self._draining = False
         self._partition_count = settings.partitions
         self.lease = Lease(settings.session_timeout_ms / 1000)
-        self.last_poll = clock.monotonic()
+        self.last_fetch = clock.monotonic()
+        self._fetch_error: BaseException | None = None
         self.joined = False
         self.consumer: AIOKafkaConsumer  # made by `run`: one that is made and never started complains
         self._reader: CommandReader
@@ -113,6 +119,11 @@ class Group(ConsumerRebalanceListener):
         """Owned partitions that are not fetched from now."""
         return sum(owned.paused for owned in self._owned.values())
 
+    @property
+    def is_fetching(self) -> bool:
+        """Whether the last fetch did not fail."""
+        return self._fetch_error is None
+
     def partition_of(self, key: bytes) -> int:
         """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
         known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
@@ -120,7 +131,19 @@ class Group(ConsumerRebalanceListener):
         return (murmur2(key) & 0x7FFFFFFF) % self._partition_count
 
     async def run(self) -> None:
-        """Join, and work until cancelled; call `drain` first to leave in order."""
+        """Join, and work until cancelled; call `drain` first to leave in order.
+
+        A membership that is of no use any more is left, and the group joined anew: its errors do not heal by waiting.
+        """
+        while True:
+            try:
+                await self._work_as_member()
+            except* MembershipBrokenError as broken:
+                self._observer.trouble("keep the membership; joining anew", broken.exceptions[0])
+
+    async def _work_as_member(self) -> None:
+        self.joined = False
+        self.last_fetch = self._clock.monotonic()
         self.consumer = self._make_consumer()
         self._reader = CommandReader(self.consumer, patience=self._patience, observer=self._observer)
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
@@ -202,30 +225,54 @@ class Group(ConsumerRebalanceListener):
             self._observer.restored(tp.partition, offset)
 
         while True:
-            owned.partition = Partition(self._parts, ownership=owned.claim, log=owned.log, lease=self.lease)
-            try:
-                await owned.partition.run(restored)
-            except* (KafkaError, TimeoutError, OSError) as errors:
-                self._observer.trouble(f"take partition {tp.partition} over", errors)
-            else:
+            if await self._has_ended(tp, owned, restored):
                 return
             await asyncio.sleep(self._settings.commit_interval)
 
+    async def _has_ended(self, tp: TopicPartition, owned: Assignment, restored: Callable[[int], None]) -> bool:
+        """Run a partition until it is lost; False where Kafka failed, or a cancellation came out of the library."""
+        owned.partition = Partition(self._parts, ownership=owned.claim, log=owned.log, lease=self.lease)
+        running = asyncio.ensure_future(owned.partition.run(restored))
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            running.cancel()
+            await asyncio.wait([running])
+            raise
+        error = asyncio.CancelledError() if running.cancelled() else running.exception()
+        if error is None:
+            return True
+        if _is_kafkas(error):
+            self._observer.trouble(f"take partition {tp.partition} over", error)
+            return False
+        raise error
+
     async def _poll(self) -> None:
         while True:
-            self.last_poll = self._clock.monotonic()
+            self._check_membership()
             try:
                 timeout_ms = FULL_MS if self.paused else FETCH_MS
                 batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
             except (KafkaError, TimeoutError) as error:
+                self._fetch_error = error
                 self._observer.trouble("fetch", error)
                 await asyncio.sleep(self._settings.commit_interval)
                 continue
+            self.last_fetch, self._fetch_error = self._clock.monotonic(), None
             for tp, records in batches.items():
                 owned = self._owned.get(tp)
                 if owned is not None and owned.partition is not None:
                     owned.partition.feed(records)
             self._regulate()
+
+    def _check_membership(self) -> None:
+        """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended."""
+        silence = self._clock.monotonic() - self.last_fetch
+        if silence > self._settings.session_timeout_ms / 1000 and self._fetch_error is not None:
+            raise MembershipBrokenError(f"no fetch succeeded for {silence:.0f} s: {self._fetch_error!r}")
+        ended = ended_task(self.consumer)
+        if ended is not None:
+            raise MembershipBrokenError(f"aiokafka's {ended}")
 
     def _regulate(self) -> None:
         for tp, owned in self._owned.items():
@@ -301,9 +348,19 @@ class Group(ConsumerRebalanceListener):
             await asyncio.gather(*(one.log.close() for one in owned.values()))
 
     async def _leave(self) -> None:
+        self._drop()
         await self._close(self._owned)
+        self._owned = {}
+        self.joined = False
         try:
             async with asyncio.timeout(self._patience):
                 await self.consumer.stop()
         except TimeoutError as error:
             self._observer.trouble("leave the group", error)
+
+
+def _is_kafkas(error: BaseException) -> bool:
+    """Whether the client library raised it, or cancelled what nobody here had cancelled."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_kafkas(one) for one in error.exceptions)
+    return isinstance(error, KafkaError | TimeoutError | OSError | asyncio.CancelledError)

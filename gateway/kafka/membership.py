@@ -59,6 +59,11 @@ class Membership:
             beginning = await self._consumer.beginning_offsets([tp])
         return Checkpoint.read(beginning[tp], "")
 
+    async def beginning(self, tp: TopicPartition) -> int:
+        """The offset of the oldest command there is."""
+        async with asyncio.timeout(self._patience):
+            return (await self._consumer.beginning_offsets([tp]))[tp]
+
     async def end(self, tp: TopicPartition) -> int:
         """The offset of the next command to come."""
         async with asyncio.timeout(self._patience):
@@ -81,6 +86,26 @@ class Membership:
         return self._coordinator.generation, self._coordinator.member_id
 
 
+class MembershipBrokenError(Exception):
+    """Raised where a membership will never again hand out records, though commits may still be accepted."""
+
+
+def ended_task(consumer: AIOKafkaConsumer) -> str | None:
+    """Which task of the client library has ended though it works for as long as the consumer does; None: they all run.
+
+    aiokafka's heartbeat, coordination and fetch tasks end at an error that they do not know, and nobody is told.
+    """
+    parts = (
+        ("coordination", getattr(consumer._coordinator, "_coordination_task", None)),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        ("fetch", getattr(getattr(consumer, "_fetcher", None), "_fetch_task", None)),
+    )
+    for name, task in parts:
+        if isinstance(task, asyncio.Task) and task.done():
+            error = None if task.cancelled() else task.exception()
+            return f"{name} task has ended: {error!r}"
+    return None
+
+
 class PartitionOwnership:
     """One partition's share of a membership (the pipeline's `Ownership`)."""
 
@@ -100,6 +125,10 @@ class PartitionOwnership:
     async def renew(self, checkpoint: Checkpoint) -> None:
         """Commit, as proof of ownership."""
         await self._membership.commit({self._tp: checkpoint})
+
+    async def beginning(self) -> int:
+        """The offset of the oldest command that the partition still has."""
+        return await self._membership.beginning(self._tp)
 
     async def end(self) -> int:
         """The offset that the partition's next command will get."""

@@ -36,6 +36,9 @@ class OutRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]]
 
 
+OF_ANOTHER = -1  # the command offset of an answer of which only its id and time matter
+
+
 class LoggedAnswer(NamedTuple):
     """One answer as the tail of the answer topics tells it; a dead letter alone has no command id."""
 
@@ -68,7 +71,7 @@ class AnswerLog(Protocol):
         ...
 
     async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
-        """All committed answers from `start` on (and those of the repeat window before it), up to the end."""
+        """All committed answers from `start` on, and those of the repeat window before it as `OF_ANOTHER`."""
         ...
 
 
@@ -86,6 +89,10 @@ class Ownership(Protocol):
 
     async def renew(self, checkpoint: Checkpoint) -> None:
         """Commit; accepted, it renews the lease. NotOwnerError where the group refuses."""
+        ...
+
+    async def beginning(self) -> int:
+        """The offset of the oldest command that the partition still has."""
         ...
 
     async def end(self) -> int:

@@ -39,6 +39,10 @@ class Observer(CallObserver, Protocol):
         """A transaction's outcome was unknown, and the partition's answers are being read to learn it."""
         ...
 
+    def began_anew(self, committed: int, end: int) -> None:
+        """A partition's committed offset is beyond its end: its topic was deleted and made again."""
+        ...
+
     def refused(self, partition: int, why: str, times: int) -> None:
         """The broker refused an answer for the `times`th time in a row; the partition waits until it takes it."""
         ...

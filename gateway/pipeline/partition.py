@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
-from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
+from gateway.ownership.ports import OF_ANOTHER, AnswerLog, NotOwnerError, Ownership, Tail
 from gateway.ownership.repeats import Repeats, RepeatWindow
 from gateway.ownership.takeover import learn, while_ours
 from gateway.pipeline import answers
@@ -31,6 +31,7 @@ from gateway.pipeline.observer import Observer
 from gateway.pipeline.settle import Settlement
 from schemas import VenueName
 
+REFUSED = 3  # tries in a row; one or two are a broker that changes its mind
 DRAIN_LOOK = 0.05  # seconds between two looks for lanes that came back from a call to wait
 State = Literal["restoring", "running", "draining", "gone"]
 
@@ -95,6 +96,11 @@ class Partition:
     def lane_count(self) -> int:
         """Lanes with something to do."""
         return len(self._lanes)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether its answers were not taken several times in a row."""
+        return self._settlement is not None and self._settlement.failures >= REFUSED
 
     @property
     def incomplete(self) -> int:
@@ -179,6 +185,8 @@ class Partition:
         opened = checkpoint._replace(clean=False)
         tail = await learn(self._ownership, self._log, opened, checkpoint.mark, policy.repeat_window)
         end = await while_ours(self._ownership, self._ownership.end())
+        if checkpoint.offset > end:
+            checkpoint, tail = await self._begin_anew(checkpoint, end, tail)
         self._predecessor = end > 0
         if not checkpoint.clean:
             self._quarantined_below = end
@@ -200,6 +208,13 @@ class Partition:
             observer=self._parts.observer,
         )
         return self._settlement
+
+    async def _begin_anew(self, checkpoint: Checkpoint, end: int, tail: Tail) -> tuple[Checkpoint, Tail]:
+        """Start at the beginning of a topic that was made anew: what was committed and answered is of another."""
+        self._parts.observer.began_anew(checkpoint.offset, end)
+        beginning = await while_ours(self._ownership, self._ownership.beginning())
+        answers = [answered._replace(command_offset=OF_ANOTHER) for answered in tail.answers]
+        return Checkpoint(beginning, tail.end, clean=False), Tail(answers, tail.end)
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)

@@ -31,13 +31,17 @@ class GatewayHealth:
         """Joined, everything owned is restored and leased, and not draining; owning nothing is standing by."""
         partitions = self._group.partitions
         restoring = sum(partition.state != "running" for partition in partitions)
+        refused = sum(partition.is_refused for partition in partitions)
         lease = self._group.lease.remaining(self._clock.monotonic())
         why = {
             "joined": self._group.joined,
             "partitions": len(partitions),
             "not_running": restoring,
             "lease_seconds": round(lease, 3),
+            "refused": refused,
+            "fetching": self._group.is_fetching,
             "draining": self.draining,
         }
-        leased = lease > 0 or not partitions
-        return self._group.joined and restoring == 0 and leased and not self.draining, why
+        is_leased = lease > 0 or not partitions
+        works = self._group.joined and restoring == 0 and not refused and self._group.is_fetching
+        return works and is_leased and not self.draining, why

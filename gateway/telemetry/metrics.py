@@ -161,6 +161,10 @@ class Metrics:
         self.paused_partitions = self._gauge(
             "gateway_paused_partitions", "Of these, not read from: full, or just taken over."
         )
+        self.unparsed_fetches_total = self._counter(
+            "gateway_unparsed_fetches_total",
+            "Fetches that the client library could not parse; they are read without it.",
+        )
         self.lease_remaining_seconds = self._gauge(
             "gateway_lease_remaining_seconds", "How long calls may still start without a new proof of ownership."
         )

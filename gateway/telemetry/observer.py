@@ -104,6 +104,24 @@ class Telemetry:
         self._metrics.transactions_total.labels("unknown").inc()
         self._log.warning("unknown_transaction", partition=partition, error=repr(error))
 
+    def began_anew(self, committed: int, end: int) -> None:
+        """Log that a topic was made anew."""
+        self._log.error(
+            "found_topic_made_anew",
+            committed=committed,
+            end=end,
+            remedy="stop all gateways before a topic is deleted; delete the group's offsets with it",
+        )
+
+    def unparsed(self, error: BaseException) -> None:
+        """Count and log a fetch that the client library could not parse."""
+        self._metrics.unparsed_fetches_total.inc()
+        self._log.warning("read_without_library", error=repr(error))
+
+    def damaged(self, partition: int, error: BaseException) -> None:
+        """Log a batch whose checksum is wrong."""
+        self._log.warning("found_damaged_batch", partition=partition, error=str(error))
+
     def refused(self, partition: int, why: str, times: int) -> None:
         """Count and log an answer that the broker does not take."""
         self._metrics.transactions_total.labels("refused").inc()

@@ -65,7 +65,7 @@ class Rig:
         self.seen: dict[str, list[Record]] = {"events": [], "state": [], "dead_letters": []}
         self.accounts = account_settings(folder, demo_accounts())
         self._ids = count(1)
-        self._producer: Any = AIOKafkaProducer(
+        self.producer: Any = AIOKafkaProducer(
             bootstrap_servers=bootstrap, max_request_size=4 * 1024 * 1024, linger_ms=2
         )
         self._consumer: Any = AIOKafkaConsumer(
@@ -167,7 +167,7 @@ class Rig:
     async def send(self, *commands: SetLeverage, encoding: ContentType = JSON, headers: Headers = ()) -> list[Place]:
         """Produce commands in order, each where it belongs."""
         sent = [
-            await self._producer.send(
+            await self.producer.send(
                 self.topics.commands,
                 encode(command, encoding),
                 key=command.key.encode(),
@@ -182,7 +182,7 @@ class Rig:
         self, value: bytes | None, *, key: bytes | None = b"k", partition: int = 0, headers: Headers = ()
     ) -> Place:
         """Produce any record."""
-        at = await self._producer.send_and_wait(
+        at = await self.producer.send_and_wait(
             self.topics.commands, value, key=key, partition=partition, headers=list(headers)
         )
         return Place(at.partition, at.offset)
@@ -248,8 +248,14 @@ class Rig:
 
     async def start(self) -> None:
         """Connect producer and reader."""
-        await self._producer.start()
+        await self.producer.start()
         await self._consumer.start()
+
+    async def reconnect(self) -> None:
+        """Forget what the producer knows of the topics."""
+        await self.producer.stop()
+        self.producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=2)
+        await self.producer.start()
 
     async def read(self) -> None:
         """Read what is committed, for ever."""
@@ -259,7 +265,7 @@ class Rig:
 
     async def stop(self) -> None:
         """Disconnect."""
-        await self._producer.stop()
+        await self.producer.stop()
         await self._consumer.stop()
 
 

@@ -86,6 +86,9 @@ class MemoryOwnership:
     async def renew(self, checkpoint: Checkpoint) -> None:
         return
 
+    async def beginning(self) -> int:
+        return 0
+
     async def end(self) -> int:
         return 0
 

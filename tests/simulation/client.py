@@ -111,6 +111,12 @@ class SimulatedConsumer:
         self._paused -= set(resumed)
         self._arrived.set()
 
+    def assignment(self) -> set[TopicPartition]:
+        return set(self._positions)
+
+    def paused(self) -> set[TopicPartition]:
+        return set(self._paused)
+
     def seek(self, tp: TopicPartition, offset: int) -> None:
         if tp in self._positions:
             self._positions[tp] = offset
