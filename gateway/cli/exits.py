@@ -22,6 +22,9 @@ Exception
 └─ never leaves the process: an answer, a retry or a takeover comes of it
    ├─ DecodeError           a record that is no message (a ValueError)
    ├─ NotOwnerError         a partition that went to another
+   ├─ MembershipBrokenError a membership that hands out no records any more; the group is joined anew
+   ├─ DamagedBatchError     a batch whose checksum is wrong; it is fetched again, at last passed over
+   ├─ TooLargeError         a batch that unpacks to more than is read (a ValueError)
    ├─ RecordRefusedError    an answer that Kafka will never take as it is
    ├─ LimitLoweredError     a call for which the budget became too small while it waited
    └─ StoreGoneError        the store of shared limits

@@ -185,7 +185,8 @@ class Partition:
         opened = checkpoint._replace(clean=False)
         tail = await learn(self._ownership, self._log, opened, checkpoint.mark, policy.repeat_window)
         end = await while_ours(self._ownership, self._ownership.end())
-        if checkpoint.offset > end:
+        known = max((answered.command_offset + 1 for answered in tail.answers), default=0)
+        if max(checkpoint.offset, known) > end:
             checkpoint, tail = await self._begin_anew(checkpoint, end, tail)
         self._predecessor = end > 0
         if not checkpoint.clean:
@@ -210,7 +211,10 @@ class Partition:
         return self._settlement
 
     async def _begin_anew(self, checkpoint: Checkpoint, end: int, tail: Tail) -> tuple[Checkpoint, Tail]:
-        """Start at the beginning of a topic that was made anew: what was committed and answered is of another."""
+        """Start at the beginning of a topic made anew: what was committed or answered beyond its end is of another.
+
+        A broker forgets the offsets committed for a topic that is deleted, and the events topic remembers its answers.
+        """
         self._parts.observer.began_anew(checkpoint.offset, end)
         beginning = await while_ours(self._ownership, self._ownership.beginning())
         answers = [answered._replace(command_offset=OF_ANOTHER) for answered in tail.answers]

@@ -44,7 +44,8 @@ class Topics:
 
     async def end(self):
         self._do("end")
-        return self._end
+        answered = max((one.command_offset + 1 for one in self.answered), default=0)
+        return max(self._end, self.checkpoint.offset, answered)
 
     async def fence(self):
         self._do("fence")
@@ -308,3 +309,32 @@ def test_idle_lanes_are_forgotten():
         assert owner.partition.lane_count == 0
 
     owning(scenario, Topics())
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "answered"),
+    [
+        (Checkpoint(7, LogPosition(2, 0), clean=True), []),
+        (None, [LoggedAnswer(offset, "binance_usdm:a", f"old{offset}", NOON) for offset in (0, 1)]),
+    ],
+)
+def test_a_topic_that_ends_before_what_was_committed_or_answered_is_another_and_begun_at_its_beginning(
+    checkpoint, answered
+):
+    async def scenario(owner):
+        assert owner.restored == [0]
+        owner.feed(record(command(5), 0))
+        await asyncio.sleep(5.0)
+        assert owner.told == [("c5", "changed")]
+
+    owning(scenario, ShortTopics(checkpoint, answered=answered))
+
+
+class ShortTopics(Topics):
+    """A commands topic without a record."""
+
+    async def end(self):
+        return 0
+
+    async def beginning(self):
+        return 0
