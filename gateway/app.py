@@ -27,6 +27,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.kafka.bootstrap import BootstrapServers
 from gateway.kafka.connection import UnreachableError, client_options, sends_password_in_clear, unreachable
 from gateway.kafka.group import Group
+from gateway.kafka.history import is_quiet
 from gateway.kafka.inflation import bound_inflation
 from gateway.kafka.topics import NOT_SEEN, check_topics
 from gateway.limits.connection import StoreAddress, shared_buckets
@@ -37,7 +38,7 @@ from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Deadline, Intake
-from gateway.pipeline.partition import PartitionPolicy, Parts
+from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts
 from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings, VenueSettings
 from gateway.telemetry.health import GatewayHealth
@@ -117,7 +118,7 @@ class Gateway:
         keys_changed: Callable[[], None] = lambda: None,
         dropped_lines: Callable[[], int] = lambda: 0,
     ) -> None:
-        clock = clock or SystemClock()
+        clock = self._clock = clock or SystemClock()
         self._settings = settings
         self._base_dir = base_dir
         self._log = structlog.get_logger("gateway")
@@ -184,6 +185,8 @@ class Gateway:
                 stack.push_async_callback(self.shared.close)
                 tasks.create_task(self.shared.run(), name="shared limits")
             await self._find_kafka()
+            if await is_quiet(self._settings.kafka, self._options, since=self._clock.wall() - QUIET):
+                self.permits.assume_nothing()
             await self.connect(stack)
             self._log.info("started_gateway", probes=self.server.url)
             tasks.create_task(self._membership(), name="group")

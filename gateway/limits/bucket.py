@@ -159,6 +159,11 @@ class Bucket:
         self.spent = 0
         self._spend(max(0, self.capacity - self.held), now)
 
+    def assume_nothing(self) -> None:
+        """Nobody can have spent anything before now; what calls hold they hold."""
+        self._returning.clear()
+        self.spent = 0
+
     def resize(self, capacity: int) -> None:
         """The venue grants more or less from now on; tokens above a smaller limit are not granted again."""
         self.capacity = capacity

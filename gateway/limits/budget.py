@@ -122,6 +122,7 @@ class Budget:
         self._scopes: dict[Key, ScopedBucket] = {}
         self._queues: dict[tuple[ScopedBucket, ...], Queue] = {}
         self._last_number = 0
+        self._may_be_spent = True
         for limit in self._limits.values():
             if limit.scope == "ip":
                 self.scope(limit.name, "")
@@ -238,6 +239,14 @@ class Budget:
             self._leave(request)
         return list(too_heavy.values())
 
+    def assume_nothing(self) -> None:
+        """No earlier process can have spent anything, as far as nobody has said that one should think so."""
+        self._may_be_spent = False
+        for scope in self._scopes.values():
+            override = self._overrides.get(scope.key.limit)
+            if override is None or override.assume_spent is None:
+                scope.bucket.assume_nothing()
+
     def _needs(self, account: str, costs: Sequence[Cost]) -> tuple[Need, ...]:
         weights: dict[ScopedBucket, int] = {}
         for cost in costs:
@@ -254,7 +263,7 @@ class Budget:
         assume = override.assume_spent if override else None
         counted = limit.usage_header is not None
         is_shared = override is not None and override.is_shared and self._share is not None
-        spent = (not counted and not is_shared) if assume is None else assume
+        spent = (self._may_be_spent and not counted and not is_shared) if assume is None else assume
         lease = Allotment(self._share, self._call_timeout) if self._share is not None and is_shared else None
         spent_at = self._started if spent else None
         return Bucket(

@@ -183,6 +183,12 @@ class Permits:
             if limit.scope == "account" and limit.usage_header is None:
                 desk.budget.scope(limit.name, account).bucket.assume_spent(max(until, self.now()))
 
+    def assume_nothing(self) -> None:
+        """No earlier process can have spent anything lately; to be said before the first call."""
+        for desk in self._desks.values():
+            desk.budget.assume_nothing()
+            self.serve_soon(desk)
+
     def resize(self, venue: VenueName, limit_name: str, capacity: int) -> None:
         """The venue publishes another capacity; calls it could never hold stop waiting with `LimitLoweredError`."""
         desk = self._desks[venue]

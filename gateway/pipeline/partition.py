@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
-from gateway.ownership.ports import OF_ANOTHER, AnswerLog, NotOwnerError, Ownership, Tail
+from gateway.ownership.ports import OF_ANOTHER, AnswerLog, LoggedAnswer, NotOwnerError, Ownership, Tail
 from gateway.ownership.repeats import Repeats, RepeatWindow
 from gateway.ownership.takeover import learn, while_ours
 from gateway.pipeline import answers
@@ -31,6 +31,7 @@ from gateway.pipeline.observer import Observer
 from gateway.pipeline.settle import Settlement
 from schemas import VenueName
 
+QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together
 REFUSED = 3  # tries in a row; one or two are a broker that changes its mind
 DRAIN_LOOK = 0.05  # seconds between two looks for lanes that came back from a call to wait
 State = Literal["restoring", "running", "draining", "gone"]
@@ -188,7 +189,7 @@ class Partition:
         known = max((answered.command_offset + 1 for answered in tail.answers), default=0)
         if max(checkpoint.offset, known) > end:
             checkpoint, tail = await self._begin_anew(checkpoint, end, tail)
-        self._predecessor = end > 0
+        self._predecessor = end > 0 and not self._was_quiet(checkpoint, tail.answers)
         if not checkpoint.clean:
             self._quarantined_below = end
             self._quarantine_ends = self._parts.clock.monotonic() + policy.quarantine
@@ -219,6 +220,13 @@ class Partition:
         beginning = await while_ours(self._ownership, self._ownership.beginning())
         answers = [answered._replace(command_offset=OF_ANOTHER) for answered in tail.answers]
         return Checkpoint(beginning, tail.end, clean=False), Tail(answers, tail.end)
+
+    def _was_quiet(self, checkpoint: Checkpoint, answered: Sequence[LoggedAnswer]) -> bool:
+        """Whether the predecessor left in order and had called nobody for a while, as far as its answers tell."""
+        window = self._parts.policy.repeat_window
+        if not checkpoint.clean or window.count == 0 or window.age < QUIET:
+            return False
+        return all(answer.at < self._parts.clock.wall() - QUIET for answer in answered)
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)

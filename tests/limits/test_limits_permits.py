@@ -260,3 +260,31 @@ def test_one_timer_runs_however_many_wait():
         await turns()
 
     simulate(main)
+
+
+@pytest.mark.parametrize(("policy", "waits"), [(None, 0.0), (True, 4.0)], ids=["not said", "said to be spent"])
+def test_a_start_that_is_known_to_be_the_first_waits_for_nothing_but_what_it_was_told_to(
+    policy: bool | None, waits: float
+):
+    async def main(loop: SimulatedLoop) -> None:
+        permits = Permits(loop)
+        permits.register("okx", LIMITS, {"own": LimitPolicy(assume_spent=policy)})
+        began = loop.now
+        permits.estimate("okx", "early", OWN)  # whose bucket is there before it is known
+        permits.assume_nothing()
+        for account in ("early", "late"):
+            await permits.acquire("okx", account, OWN)
+        assert loop.now - began == pytest.approx(waits, abs=0.01)
+
+    simulate(main)
+
+
+def test_a_start_of_which_nothing_is_known_waits_a_window_where_no_answer_tells():
+    async def main(loop: SimulatedLoop) -> None:
+        permits = Permits(loop)
+        permits.register("okx", LIMITS, {})
+        began = loop.now
+        await permits.acquire("okx", "a", OWN)
+        assert loop.now - began == pytest.approx(4.0, abs=0.01)
+
+    simulate(main)

@@ -5,13 +5,14 @@ from random import Random
 
 import pytest
 
+from gateway.calls.venue_caller import VenueCaller
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Deadline, Intake
-from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
+from gateway.pipeline.partition import QUIET, Partition, PartitionPolicy, Parts
 from schemas import BinanceUsdm, decode_event
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
@@ -64,7 +65,16 @@ class Topics:
 class Owner:
     """A partition with a venue that answers by script."""
 
-    def __init__(self, world, topics, *script, quarantine=1.0, max_incomplete=4, **settings):
+    def __init__(
+        self,
+        world,
+        topics,
+        *script,
+        quarantine=1.0,
+        max_incomplete=4,
+        window=RepeatWindow(100, 600.0),  # noqa: B008 - frozen
+        **settings,
+    ):
         self.bench = Bench(world, Script(*script), capacity=None, **settings)
         self.topics, self.restored = topics, []
         self.lease = Lease(10.0)
@@ -78,7 +88,7 @@ class Owner:
                 quarantine=quarantine,
                 max_incomplete=max_incomplete,
                 max_lane_queue=2,
-                repeat_window=RepeatWindow(100, 600.0),
+                repeat_window=window,
             ),
             intake=Intake(
                 topic="t",
@@ -338,3 +348,29 @@ class ShortTopics(Topics):
 
     async def beginning(self):
         return 0
+
+
+@pytest.mark.parametrize(
+    ("clean", "age", "spent"), [(True, QUIET + 1, False), (True, QUIET - 1, True), (False, QUIET + 1, True)]
+)
+def test_only_who_left_in_order_and_has_answered_nothing_for_a_while_has_spent_nothing(clean, age, spent, monkeypatch):
+    assumed = []
+    monkeypatch.setattr(VenueCaller, "assume_spent", lambda _, account, _until: assumed.append(account))
+
+    async def scenario(owner):
+        owner.feed(symbol(7, "X"))
+        assert assumed == (["a"] if spent else [])
+
+    answered = [LoggedAnswer(6, "k", "c", NOON - age)]
+    owning(scenario, Topics(Checkpoint(7, LogPosition(1, 0), clean=clean), answered=answered, end=7))
+
+
+def test_where_answers_are_not_remembered_for_long_nothing_is_known_of_a_predecessors_calls(monkeypatch):
+    assumed = []
+    monkeypatch.setattr(VenueCaller, "assume_spent", lambda _, account, _until: assumed.append(account))
+
+    async def scenario(owner):
+        owner.feed(symbol(7, "X"))
+        assert assumed == ["a"]
+
+    owning(scenario, Topics(Checkpoint(7, LogPosition(1, 0), clean=True), end=7), window=RepeatWindow(100, QUIET - 1))
