@@ -13,6 +13,9 @@ from gateway.limits.others import SLACK, Others, Spending
 
 DRIFT = 0.0005
 """How much faster than the venue's our clock may run: the most that NTP slews, 500 ppm (RFC 5905)."""
+KEPT_BACK = 500
+"""Of an address's weight that answers tell one in so many is kept back, so that the first call of a next life of ours,
+which tells it the use, fits in a window that this one has spent."""
 GRAINS = 2048
 """Tokens that come back within this fraction of a window come back together, so memory is bounded."""
 TICK = 0.001
@@ -51,9 +54,21 @@ class Bucket:
         clock_error: seconds by which our idea of the venue's clock, whose windows they tell of, may be wrong.
         spent_at: when somebody before us may have spent all of it; None for never.
         lease: our part of it, where other replicas share it.
+        keeps_back: a little of it is never spent.
     """
 
-    __slots__ = ("_keep", "_returning", "capacity", "frozen_until", "held", "lease", "others", "spent", "window")
+    __slots__ = (
+        "_keep",
+        "_keeps_back",
+        "_returning",
+        "capacity",
+        "frozen_until",
+        "held",
+        "lease",
+        "others",
+        "spent",
+        "window",
+    )
 
     def __init__(
         self,
@@ -64,7 +79,9 @@ class Bucket:
         clock_error: float = SLACK,
         spent_at: float | None = None,
         lease: Allotment | None = None,
+        keeps_back: bool = False,
     ) -> None:
+        self._keeps_back = keeps_back
         self.capacity = capacity
         self.window = window
         self.frozen_until = 0.0
@@ -93,7 +110,7 @@ class Bucket:
     def free(self, now: float) -> int:
         """Tokens for the taking, at least 0; a freeze does not change them."""
         expected = self.others.expected(now) if self.others else 0
-        free = self.capacity - self.own(now) - expected
+        free = self.capacity - self.own(now) - max(expected, self._kept_back)
         return max(0, free if self._ration is None else min(free, self._ration - self.own(now)))
 
     def used(self, now: float) -> int:
@@ -105,8 +122,8 @@ class Bucket:
         room = self.capacity - self.own(now) - weight
         if self._ration is not None and self.own(now) + weight > self._ration:
             return False
-        if self.others is None or room < 0:
-            return room >= 0
+        if self.others is None or room < self._kept_back:
+            return room >= self._kept_back
         if self.others.expected(now) <= room:
             return True
         if self.held == 0 and self.others.optimistic(now) <= room:
@@ -192,11 +209,15 @@ class Bucket:
         """When `amount` more tokens have become free, each spent again as soon as it is: a forecast, no promise."""
         start = max(now, self.frozen_until)
         expected = self.others.optimistic(start) if self.others else 0
-        size = max(1, self.capacity - min(expected, self.capacity))
+        size = max(1, self.capacity - min(max(expected, self._kept_back), self.capacity))
         size = size if self._ration is None else max(1, min(size, self._ration))
         cycles, rest = divmod(max(amount, 1) - 1, size)
         returned = self._returned_at(self.own(now) + rest + 1 - size)
         return max(start, now + self._keep if returned is None else returned) + cycles * self._keep
+
+    @property
+    def _kept_back(self) -> int:
+        return self.capacity // KEPT_BACK if self._keeps_back else 0
 
     @property
     def _ration(self) -> int | None:
@@ -205,7 +226,7 @@ class Bucket:
     def _hopeful_at(self, others: Others, weight: int, now: float, horizon: float) -> float:
         """The first instant up to the horizon at which a lone call may go, others having spent nothing more."""
         room = self.capacity - self.spent - weight
-        if self.held or others.optimistic(horizon) > room:
+        if self.held or max(others.optimistic(horizon), self._kept_back) > room:
             return horizon
         early, late = now, horizon
         while late - early > TICK:

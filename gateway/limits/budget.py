@@ -273,6 +273,7 @@ class Budget:
             clock_error=limit.clock_error,
             spent_at=spent_at,
             lease=lease,
+            keeps_back=counted and limit.scope == "ip",
         )
 
     def queue_of(self, request: PermitRequest) -> Queue:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -160,8 +160,9 @@ class Desk:
     def feed(self, *commands: SetLeverage) -> list[asyncio.Future[Event]]:
         """Let the partition have these records at once; their answers to come."""
         records: list[CommandRecord] = []
+        now_ms = int(self.clock.wall() * 1000)
         for command in commands:
-            records.append(CommandRecord(0, self._offset, 0, command.key.encode(), encode(command), ()))
+            records.append(CommandRecord(0, self._offset, now_ms, command.key.encode(), encode(command), ()))
             self._offset += 1
         self.partition.feed(records)
         return [self.log.answer(command.command_id) for command in commands]
@@ -203,7 +204,7 @@ async def open_desk(
     pipeline: PipelineSettings | None = None,
     warm: float = 61.0,
     twins: Mapping[str, str] | None = None,
-    banned: float = 0.0,
+    prepare: Callable[[Simulator], None] = lambda _: None,
     ours: Clock | None = None,
     venues: Mapping[VenueName, VenueSettings] | None = None,
 ) -> AsyncGenerator[Desk]:
@@ -215,7 +216,7 @@ async def open_desk(
         simulated: the simulator's settings; its accounts are replaced.
         pipeline: the gateway's.
         twins: more accounts of the gateway's, by the one whose keys they have.
-        banned: seconds from the start for which the address is banned everywhere.
+        prepare: what the venues have seen of us before.
         ours: the gateway's clock, where it is another than the venues'.
         warm: seconds to wait until what an earlier process may have spent has left every window.
         venues: the gateway's tables of venues; their `base_url` is filled in.
@@ -232,8 +233,7 @@ async def open_desk(
         doubles = [msgspec.structs.replace(named[same], name=name) for name, same in (twins or {}).items()]
         settings = _settings(simulator, (*known, *doubles), folder, venues or {}, pipeline or PipelineSettings())
         requests = stack.enter_context(_counted(simulator))
-        for venue in TARGETS if banned else ():
-            simulator.gate.ban(venue, "127.0.0.1", clock.wall() + banned)
+        prepare(simulator)
         gateway = Gateway(settings, base_dir=folder, clock=ours or clock)
         await gateway.connect(stack)
         desk = Desk(simulator, gateway, clock, folder, requests)

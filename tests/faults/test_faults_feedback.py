@@ -5,10 +5,15 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.limits.bucket import KEPT_BACK
+from gateway.simulator import Simulator
+from gateway.simulator.gate import Cost
 from schemas import VenueName
+from tests.clocks import NOON
 from tests.faults.desk import Desk, open_desk, target
 from tests.faults.jump import clock, jumping
 
+ADDRESS = "127.0.0.1"
 BANNING: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "ztdx")
 
 
@@ -57,7 +62,11 @@ async def test_accounts_with_one_key_share_one_budget():
 @jumping
 async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(venue: VenueName):
     banned, begun = 90.0, clock().wall()
-    async with open_desk(clock(), [("desk", venue)], warm=0.0, banned=banned) as desk:
+
+    def ban(simulator: Simulator) -> None:
+        simulator.gate.ban(venue, ADDRESS, begun + banned)
+
+    async with open_desk(clock(), [("desk", venue)], warm=0.0, prepare=ban) as desk:
         keeping = asyncio.create_task(desk.gateway.published_limits.run())
         watching = asyncio.create_task(desk.gateway.clock_watch.run())
         answer = desk.feed(desk.command(venue, expires_in=300.0))[0]
@@ -68,3 +77,24 @@ async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(ven
         for task in (keeping, watching):
             task.cancel()
         await asyncio.wait([keeping, watching])
+
+
+@pytest.mark.parametrize(("venue", "capacity"), [("binance_usdm", 2400), ("binance_portfolio", 6000)])
+@jumping
+async def test_in_a_minute_that_an_earlier_life_has_spent_the_first_call_tells_it_and_the_rest_wait(
+    venue: VenueName, capacity: int
+):
+    def spend(simulator: Simulator) -> None:
+        weight = capacity - capacity // KEPT_BACK  # the most that one life of ours spends
+        cost = (Cost("ip_weight", weight),)
+        simulator.gate.admit(venue, cost, ip=ADDRESS, account="", now=clock().wall(), skew=0.0)
+
+    async with open_desk(clock(), [("desk", venue)], warm=0.0, prepare=spend) as desk:
+        keeping = asyncio.create_task(desk.gateway.published_limits.run())
+        commands = [desk.command(target(venue, n), expires_in=300.0) for n in range(200)]
+        await asyncio.gather(*desk.feed(*commands))
+        assert desk.refused_for_limits() == []
+        assert [reading.over for reading in desk.simulator.gate.readings(clock().wall())] == [0]
+        assert desk.calls(venue)[0].received_at >= NOON + 60.0
+        keeping.cancel()
+        await asyncio.wait([keeping])

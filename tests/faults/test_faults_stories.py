@@ -162,7 +162,7 @@ async def test_a_key_that_is_refused_once_works_again_after_the_first_pause():
 # Clocks.
 
 
-@pytest.mark.parametrize("seconds", [-60.0, 60.0])
+@pytest.mark.parametrize("seconds", [-40.0, 40.0])  # outside of every window, inside of a deadline
 @pytest.mark.parametrize("venue", READABLE)
 @jumping
 async def test_a_clock_that_jumps_is_measured_again_and_costs_one_refused_call_at_once(
