@@ -6,9 +6,10 @@ has then left every window that a call made with it again can be in.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from gateway.limits.allotment import Allotment
+from gateway.limits.allotment import Allotment, AllotmentState
 from gateway.limits.others import SLACK, Others, Spending
 
 DRIFT = 0.0005
@@ -24,6 +25,9 @@ TICK = 0.001
 
 BucketMode = Literal["own", "shared", "fallback", "unheard"]
 """Who governs a bucket: this process, a store with others, our share of it while the store is gone, nobody yet."""
+
+
+MODES: Mapping[AllotmentState, BucketMode] = {"unheard": "unheard", "governed": "shared", "alone": "fallback"}
 
 
 class Hold(NamedTuple):
@@ -99,7 +103,7 @@ class Bucket:
         """Who governs it."""
         if self.lease is None:
             return "own"
-        return "shared" if self.lease.is_open else "fallback" if self.lease.is_alone else "unheard"
+        return MODES[self.lease.state]
 
     def own(self, now: float) -> int:
         """Ours in the last window, after taking back what is due."""
@@ -167,8 +171,8 @@ class Bucket:
         self.freeze(alone_at)
         # What is held may end and come back before that; the store leaves it to us, who fell silent holding it.
         own = self.held + sum(entry.weight for entry in self._returning if entry.due > alone_at)
-        until = alone_at + self.lease.call_timeout + self._keep
-        self.lease.fall_back(self.capacity, own, until=until)
+        grows_at = alone_at + self.lease.call_timeout + self._keep
+        self.lease.lose(self.capacity, own, grows_at=grows_at)
 
     def assume_spent(self, now: float) -> None:
         """Somebody else may have spent all of it up to now: another instance had this account."""
@@ -248,7 +252,7 @@ class Bucket:
         self.held -= hold.call.weight
         self._spend(hold.call.weight, now)
         if self.lease:
-            self.lease.ended += hold.call.weight
+            self.lease.spend(hold.call.weight)
 
     def _spend(self, weight: int, now: float) -> None:
         due = now + self._keep * (self.lease.stretch if self.lease else 1.0)

@@ -165,7 +165,7 @@ class Permits:
             bucket = desk.budget.scope(name, account).bucket
             bucket.freeze(until)
             if bucket.lease:
-                bucket.lease.frozen_until = max(bucket.lease.frozen_until, until)
+                bucket.lease.freeze(until)
         self.serve_soon(desk)
 
     def frozen_until(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:

@@ -1,19 +1,26 @@
 """Buckets that several replicas on one address share, by way of a store that they all reach.
 
-Before it, `permits` says that somebody waits for nothing but the store; after it, the tokens that the store granted
-are in the bucket's `lease`. The local bucket still decides who is next, and still heeds freezes and usage headers: the
-store only adds what other replicas do. What it must hear (ends, freezes, that we live) goes with each exchange.
+`permits` says that somebody waits for nothing but the store; what it grants is in the buckets' `Allotment`s.
 
-When the store is gone, every replica falls back to its share of each bucket (`lease`). One that comes back having
-forgotten grants nothing until all unknown calls have left every window; until then replicas live on their shares and
-report them.
+```
+   replica one                   the store                    replica two
+   held, ended, freezes, ──▶  what everybody holds   ◀──  held, ended, freezes,
+   wanted                     and has spent               wanted
+   tokens, freezes       ◀──                         ──▶  tokens, freezes
+```
 
-One replica alone that lost its way to the store keeps its share too: the others leave it to it from when it has been
-silent for a term, or says that it is alone, for `FORGET` seconds of its silence. It uses it from the end of that term,
-counted from when it may have been heard last. A share cannot be left to one that the store does not know: it forgot and
-has not heard it since, or never heard it of this bucket (a new name, a new account), or not for `FORGET` seconds.
-There a window may hold more than its limit. The store's clock is the server's wall clock: stepped forward by hand, it
-gives tokens back that much too early.
+1. The store only adds what other replicas do. Who is next, freezes and usage headers are the local bucket's.
+2. What the store must hear (ends, freezes, that we live) goes with each exchange, at least every `HEARTBEAT`.
+3. What it grants is good for a term (`LEASE`), counted from when we asked. Who is silent for a term is gone.
+4. Without the store a replica lives on its share (`Allotment`), from the end of the term on. The others leave the share
+   to it from when it has been silent for a term, or has said that it is alone, for `FORGET` seconds.
+5. A store that has forgotten grants nothing until all calls that it does not know have left every window; until then
+   replicas live on their shares and report them.
+
+Where it cannot hold: a share cannot be left to a replica that the store does not know, as it forgot and has not heard
+it since, never heard it of this bucket (a new name, a new account), or not for `FORGET` seconds. There a window may
+hold more than its limit. And the store's clock is its server's wall clock: stepped forward by hand, it gives tokens
+back that much too early.
 """
 
 import asyncio
@@ -174,7 +181,7 @@ class _VenueShare:
 
     def due_at(self, now: float) -> float:
         """When there is something to say or to ask for."""
-        told = any(lease.ended or lease.frozen_until for _, lease in self.shared())
+        told = any(lease.has_news for _, lease in self.shared())
         due = now if told or self.wanted(now) else min(self.beat_at, *self.ask_at.values(), inf)
         return max(due, self.lost_until)
 
@@ -248,8 +255,7 @@ class SharedBuckets:
         wanted = part.wanted(now)
         queue = part.budget.queue_of(wanted) if wanted else None
         for _, lease in shared:
-            lease.paused = True
-            lease.allowance = 0  # nobody in line had use for it, or it lost its force while we were stopped
+            lease.ask()
         ask = self._ask(part, shared, wanted, now)
         try:
             async with asyncio.timeout(DEADLINE):
@@ -268,7 +274,7 @@ class SharedBuckets:
                 part.ask_at[queue] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
         finally:
             for _, lease in shared:
-                lease.paused = False
+                lease.end_exchange()
         part.serve()
 
     def _ask(
@@ -296,7 +302,7 @@ class SharedBuckets:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
         for scope, lease in shared:
-            if not lease.is_alone or lease.until <= began:  # or we were stopped, and have asked nobody for a term
+            if lease.state != "alone" or lease.until <= began:  # or we were stopped, and have asked nobody for a term
                 scope.bucket.fall_back(left_to_us)
             lease.until = left_to_us
         part.beat_at = part.lost_until = self._clock.monotonic() + HEARTBEAT
@@ -312,22 +318,20 @@ class SharedBuckets:
         now = self._clock.monotonic()
         part.beat_at = began + HEARTBEAT
         for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
-            lease.ended -= asked.ended
-            if lease.frozen_until <= began + (asked.freeze_ms + 1) / 1000:  # no longer one came meanwhile
-                lease.frozen_until = 0.0
+            lease.acknowledge(asked.ended, began + (asked.freeze_ms + 1) / 1000)
             if answered.frozen_ms > 0:
                 scope.bucket.freeze(now + answered.frozen_ms / 1000)
-            _follow(scope, lease, answered, now, began + LEASE)
-            if lease.is_open:
-                lease.allowance += reply.granted * asked.weight
+            if answered.closed_ms == 0:
+                lease.hear(began + LEASE, reply.granted * asked.weight)
+            else:
+                _wait(scope, lease, now, began + LEASE)
 
     async def _leave(self) -> None:
         for part in self._parts:
             now = self._clock.monotonic()
             shared = part.shared()
             for _, lease in shared:
-                lease.open(now)
-                lease.allowance = 0
+                lease.leave()
             ask = self._ask(part, shared, None, now)
             try:
                 async with asyncio.timeout(DEADLINE):
@@ -343,25 +347,23 @@ class SharedBuckets:
 def _report(scope: ScopedBucket, lease: Allotment, weight: int, now: float) -> ScopeReport:
     bucket = scope.bucket
     bucket.own(now)
-    lease.ended = min(lease.ended, bucket.spent)  # what ended longer ago has left every window
+    lease.unsaid = min(lease.unsaid, bucket.spent)  # what ended longer ago has left every window
     return ScopeReport(
-        alone=not lease.is_open,
+        alone=lease.state != "governed",
         fresh=not lease.is_known,
         capacity=bucket.capacity,
         window_ms=floor(bucket.window * (1 + DRIFT) * 1000) + 1,
         held=bucket.held + lease.allowance,
-        ended=lease.ended,
+        ended=lease.unsaid,
         freeze_ms=max(0, floor((lease.frozen_until - now) * 1000)),
         weight=weight,
     )
 
 
-def _follow(scope: ScopedBucket, lease: Allotment, answered: ScopeReply, now: float, until: float) -> None:
-    """Let the store govern, or not while it has forgotten."""
-    lease.is_known, lease.until = True, until
-    if answered.closed_ms == 0:
-        lease.open(until)
-    elif not lease.is_alone:
+def _wait(scope: ScopedBucket, lease: Allotment, now: float, until: float) -> None:
+    """Live on what is ours while the store has forgotten."""
+    lease.wait(until)
+    if lease.state != "alone":
         scope.bucket.fall_back(now)
 
 

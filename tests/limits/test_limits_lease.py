@@ -13,14 +13,14 @@ GROWN = START + 1.51  # a call's timeout and a window of one second later
 
 def shared(capacity: int = 40, share: float = 0.25) -> tuple[Bucket, Allotment]:
     lease = Allotment(share, call_timeout=CALL_TIMEOUT)
-    lease.open(until=TERM)
+    lease.hear(until=TERM)
     return Bucket(capacity, 1.0, lease=lease), lease
 
 
 def test_while_the_store_governs_only_what_it_granted_may_go():
     bucket, lease = shared()
     assert not lease.covers(1, START)
-    lease.allowance = 2
+    lease.hear(TERM, granted=2)
     hold = bucket.hold(2, START)
     assert not lease.covers(1, START)
     bucket.give_back(hold)
@@ -29,7 +29,7 @@ def test_while_the_store_governs_only_what_it_granted_may_go():
 
 def test_what_the_store_granted_is_good_for_a_term():
     _, lease = shared()
-    lease.allowance = 2
+    lease.hear(TERM, granted=2)
     assert lease.covers(2, TERM - 0.001)
     assert not lease.covers(2, TERM)
 
@@ -86,5 +86,5 @@ def test_alone_and_stopped_for_a_term_we_grant_nothing_before_the_store_was_aske
 def test_no_token_is_granted_alone_while_the_store_is_asked():
     bucket, lease = shared()
     bucket.fall_back(START)
-    lease.paused = True
+    lease.ask()
     assert not lease.covers(1, START)
