@@ -21,7 +21,7 @@ class PublishedLimits:
     """What the venues publish of their limits."""
 
     def __init__(self, calls: Iterable[VenueCaller], permits: Permits, observer: CallObserver) -> None:
-        self._calls = [one for one in calls if one.venue.limits_call() is not None]
+        self._calls = [one for one in calls if one.venue.publishing is not None]
         self._permits = permits
         self._observer = observer
         self._known = {
@@ -36,15 +36,15 @@ class PublishedLimits:
 
     async def refresh(self, calls: VenueCaller) -> bool:
         """Ask one venue now; False where it told nothing, and the limits stay."""
-        call = calls.venue.limits_call()
-        if call is None:
+        publishing = calls.venue.publishing
+        if publishing is None:
             return False
         try:
             async with asyncio.timeout(PATIENCE):
-                answer = await calls.ask(call, largest_answer_bytes=LARGEST_ANSWER_BYTES)
+                answer = await calls.ask(publishing.call, largest_answer_bytes=LARGEST_ANSWER_BYTES)
         except TimeoutError:
             return False
-        told = calls.venue.published_limits(answer) if answer else {}
+        told = publishing.capacities(answer) if answer else {}
         for name, capacity in told.items():
             self._follow(calls, name, capacity)
         return bool(told)

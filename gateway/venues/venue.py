@@ -1,5 +1,6 @@
 """What every venue can do: build a call, sign it, and say what an answer means. No I/O, no clock, no state."""
 
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -39,12 +40,29 @@ class Call(Struct, frozen=True, kw_only=True):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
+class LimitsReading(Struct, frozen=True):
+    """How a venue that publishes its limits tells them as they are now.
+
+    Attributes:
+        call: what to ask.
+        capacities: what an answer tells, by a limit's name; nothing where it tells none.
+    """
+
+    call: Call
+    capacities: Callable[[HttpReply], dict[str, int]]
+
+
 class Venue(Protocol):
     """One venue endpoint; implementations are stateless and shared by all accounts."""
 
     name: VenueName
     base_url: str
     limits: tuple[Limit, ...]
+
+    @property
+    def publishing(self) -> LimitsReading | None:
+        """How it tells its limits; None where it publishes none."""
+        ...
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """The venue's rule that this command breaks, in words that say what would be right; None if none does."""
@@ -76,14 +94,6 @@ class Venue(Protocol):
 
     def server_time_ms(self, answer: HttpReply) -> int | None:
         """The venue's clock in milliseconds since 1970 UTC; None where the answer does not tell."""
-        ...
-
-    def limits_call(self) -> Call | None:
-        """The call that tells the venue's limits as they are now; None where it publishes none."""
-        ...
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:
-        """The capacities that an answer to `limits_call` tells, by a limit's name; none where it tells none."""
         ...
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:

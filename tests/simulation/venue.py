@@ -92,11 +92,7 @@ class PaperVenue:
     def server_time_ms(self, answer: HttpReply) -> int | None:
         return None
 
-    def limits_call(self) -> Call | None:
-        return None
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:
-        return {}
+    publishing = None
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         return ()

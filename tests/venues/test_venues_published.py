@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.transport.messages import HttpReply
+from schemas import VenueName
 from tests.venues.asking import VENUES, said
 
 WEIGHT = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 1800}
@@ -12,11 +14,17 @@ def info(*limits: object) -> dict[str, object]:
     return {"timezone": "UTC", "serverTime": 1, "rateLimits": limits, "symbols": [{"symbol": "BTCUSDT"}] * 3}
 
 
+def capacities(venue: VenueName, answer: HttpReply) -> dict[str, int]:
+    publishing = VENUES[venue].publishing
+    assert publishing is not None
+    return publishing.capacities(answer)
+
+
 @pytest.mark.parametrize("venue", ["binance_usdm", "ztdx"])
 def test_the_weight_of_our_window_is_told(venue):
-    assert VENUES[venue].published_limits(said(200, info(ORDERS, WEIGHT))) == {"ip_weight": 1800}
+    assert capacities(venue, said(200, info(ORDERS, WEIGHT))) == {"ip_weight": 1800}
     in_seconds = WEIGHT | {"interval": "SECOND", "intervalNum": 60}
-    assert VENUES[venue].published_limits(said(200, info(in_seconds))) == {"ip_weight": 1800}
+    assert capacities(venue, said(200, info(in_seconds))) == {"ip_weight": 1800}
 
 
 @pytest.mark.parametrize("venue", ["binance_usdm", "ztdx"])
@@ -40,9 +48,9 @@ def test_the_weight_of_our_window_is_told(venue):
     ],
 )
 def test_all_else_tells_nothing(venue, answer):
-    assert VENUES[venue].published_limits(answer) == {}
+    assert capacities(venue, answer) == {}
 
 
 @pytest.mark.parametrize("venue", ["binance_margin", "binance_portfolio", "okx"])
 def test_venues_that_publish_none_are_not_asked(venue):
-    assert VENUES[venue].limits_call() is None
+    assert VENUES[venue].publishing is None

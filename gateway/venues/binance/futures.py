@@ -38,7 +38,7 @@ class FuturesVenue:
         self.limits = venue_limits
         self._prefix = prefix
         self._clock_path = clock_path
-        self._limits_path = limits_path
+        self.publishing = limits.exchange_info(venue_limits, limits_path) if limits_path else None  # papi has none
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """Integers from 1; the maximum is the symbol's own (its first bracket) and only the venue knows it."""
@@ -90,15 +90,6 @@ class FuturesVenue:
             return server_time_ms(answer)
         seconds = date(answer) if answer.status == OK else None
         return None if seconds is None else int(seconds * 1000) + 500
-
-    def limits_call(self) -> Call | None:
-        """The endpoint exchangeInfo of fapi, weight 1; papi has none."""
-        path, costs = self._limits_path, (Cost(LIMIT, 1),)
-        return Call(purpose="limits", method="GET", path=path, costs=costs, signed=False) if path else None
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:
-        """The field `rateLimits`."""
-        return limits.published(self.limits, answer)
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         """The address's weight this minute."""

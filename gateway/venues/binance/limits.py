@@ -4,11 +4,14 @@ Windows are the venue's wall-clock minutes. Sources: the endpoints' pages ("Requ
 exchangeInfo `rateLimits` of fapi, and the general-info pages.
 """
 
+from functools import partial
+
 import msgspec
 from msgspec import Struct
 
-from gateway.limits.limit import Limit, Usage
+from gateway.limits.limit import Cost, Limit, Usage
 from gateway.transport.messages import OK, HttpReply
+from gateway.venues.venue import Call, LimitsReading
 
 MINUTE = 60.0
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
@@ -56,6 +59,12 @@ class ExchangeInfo(Struct, frozen=True, rename="camel"):
     """What is read of exchangeInfo; all that it says of symbols is skipped."""
 
     rate_limits: list[RateLimit]
+
+
+def exchange_info(limits: tuple[Limit, ...], path: str) -> LimitsReading:
+    """The endpoint exchangeInfo, weight 1."""
+    call = Call(purpose="limits", method="GET", path=path, costs=(Cost("ip_weight", 1),), signed=False)
+    return LimitsReading(call, partial(published, limits))
 
 
 def published(limits: tuple[Limit, ...], answer: HttpReply) -> dict[str, int]:

@@ -31,6 +31,7 @@ class BinanceMarginVenue:
     name: VenueName = "binance_margin"
     base_url = "https://api.binance.com"
     limits = limits.MARGIN
+    publishing = None  # no endpoint tells the limits of sapi
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """3 and 5 are Classic, 10 is Pro, 20 is Pro where compliance allows: the venue decides that."""
@@ -72,14 +73,6 @@ class BinanceMarginVenue:
     def server_time_ms(self, answer: HttpReply) -> int | None:
         """The `serverTime` field."""
         return server_time_ms(answer)
-
-    def limits_call(self) -> Call | None:
-        """No endpoint tells the limits of sapi."""
-        return None
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:  # noqa: ARG002 - never called for
-        """None are told."""
-        return {}
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:
         """The account's weight on this endpoint."""

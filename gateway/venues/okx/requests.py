@@ -31,6 +31,7 @@ class OkxVenue:
     name: VenueName = "okx"
     base_url = "https://www.okx.com"
     limits = limits.OKX
+    publishing = None
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """A number the venue can read, and fields that go together."""
@@ -97,14 +98,6 @@ class OkxVenue:
         rows = _rows(json_object(answer) or {})
         found = text(rows[0].get("ts")) if rows and answer.status == OK else ""
         return int(found) if TIME_MS.fullmatch(found) else None
-
-    def limits_call(self) -> Call | None:
-        """No endpoint tells them."""
-        return None
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:  # noqa: ARG002 - never called for
-        """None are told."""
-        return {}
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:  # noqa: ARG002 - no header tells it
         """OKX tells no usage."""

@@ -7,7 +7,7 @@ from gateway.outcomes import Outcome
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.binance.classify import TEXTS_OF_503, Family, classify, echoed
 from gateway.venues.binance.futures import read_rows, symbol
-from gateway.venues.binance.limits import published
+from gateway.venues.binance.limits import exchange_info
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.rules import broken_integer_rule
@@ -28,6 +28,7 @@ class ZtdxVenue:
     name: VenueName = "ztdx"
     base_url = "https://api.ztdx.io"
     limits = ZTDX
+    publishing = exchange_info(ZTDX, "/fapi/v1/exchangeInfo")
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """Integers; the symbol's own band is the venue's to check (-4028)."""
@@ -73,15 +74,6 @@ class ZtdxVenue:
     def server_time_ms(self, answer: HttpReply) -> int | None:
         """The `serverTime` field."""
         return server_time_ms(answer)
-
-    def limits_call(self) -> Call | None:
-        """As fapi's exchangeInfo, weight 1."""
-        path, costs = "/fapi/v1/exchangeInfo", (Cost(LIMIT, 1),)
-        return Call(purpose="limits", method="GET", path=path, costs=costs, signed=False)
-
-    def published_limits(self, answer: HttpReply) -> dict[str, int]:
-        """The field `rateLimits`, in Binance's form."""
-        return published(self.limits, answer)
 
     def usage(self, answer: HttpReply) -> tuple[Usage, ...]:  # noqa: ARG002 - no header is confirmed
         """No page confirms a usage header."""
