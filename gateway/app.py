@@ -281,7 +281,7 @@ class Gateway:
     def _parts(self, clock: Clock, telemetry: Telemetry) -> Parts:
         settings, pipeline = self._settings, self._settings.pipeline
         by_venue: dict[VenueName, VenueSettings] = {name: self._venue_settings(name) for name in VENUES}
-        slowest = max((calls.settings.call_timeout for calls in self.calls.values()), default=0.0)
+        session_timeout = settings.kafka.session_timeout_ms / 1000
         static = settings.kafka.group_instance_id is not None
         return Parts(
             policy=PartitionPolicy(
@@ -289,7 +289,13 @@ class Gateway:
                 group=settings.kafka.group_id,
                 collect=pipeline.collect_ms / 1000,
                 transaction_patience=settings.kafka.request_timeout_ms / 1000,
-                quarantine=quarantine(slowest, settings.kafka.session_timeout_ms / 1000, static=static),
+                quarantine=max(
+                    (
+                        quarantine(calls.settles_within, calls.settings.call_timeout, session_timeout, static=static)
+                        for calls in self.calls.values()
+                    ),
+                    default=0.0,
+                ),
                 max_incomplete=pipeline.max_incomplete,
                 max_lane_queue=pipeline.max_lane_queue,
                 repeat_window=RepeatWindow(pipeline.repeat_window_count, pipeline.repeat_window_age),

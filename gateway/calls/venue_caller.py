@@ -130,6 +130,15 @@ class VenueCaller:
         self._in_flight = 0
 
     @property
+    def settles_within(self) -> float:
+        """Seconds from sending a call after which it takes effect no more, whether it was answered or not.
+
+        It may be on its way for as long as we wait for it, and at the venue for as long as that works on it.
+        """
+        ours = self.settings.settles_within
+        return self.settings.call_timeout + (self.venue.settles_within if ours is None else ours)
+
+    @property
     def in_flight(self) -> int:
         """Calls under way."""
         return self._in_flight

@@ -7,9 +7,13 @@ with the same instance id (static membership, KIP-345) the partition goes at onc
 """
 
 
-def quarantine(call_timeout: float, session_timeout: float, *, static: bool) -> float:
-    """Seconds after a takeover from an owner that did not leave in order, until none of its calls can be under way."""
-    return max(call_timeout, session_timeout) if static else call_timeout
+def quarantine(settles_within: float, call_timeout: float, session_timeout: float, *, static: bool) -> float:
+    """Seconds after a takeover from an owner that did not leave in order, until none of its calls can take effect.
+
+    A dynamic member's lease has ended when its partition is another's. A static one may live on beside its successor,
+    and start calls for as long as a session less a call's time-out after its last accepted commit.
+    """
+    return session_timeout - call_timeout + settles_within if static else settles_within
 
 
 class Lease:

@@ -131,7 +131,7 @@ class Executor:
             incoming = lane.running or lane.take()
             if incoming.attempts:
                 incoming.doubtful = True
-                lane.not_before = max(lane.not_before, self._clock.monotonic() + calls.settings.call_timeout)
+                lane.not_before = max(lane.not_before, self._clock.monotonic() + calls.settles_within)
             if turn is not None:
                 turn.give_back()
             self._observer.failed(incoming, error)
@@ -217,7 +217,7 @@ class Executor:
         if isinstance(credentials, Refusal):
             turn.give_back()
             return credentials
-        begun, patience = self._clock.monotonic(), calls.settings.call_timeout
+        begun = self._clock.monotonic()
         incoming.attempts += 1
         outcome = await calls.send(
             turn,
@@ -225,14 +225,14 @@ class Executor:
             calls.venue.set_leverage(command),
             credentials,
             lambda answer: calls.venue.classify(command, answer),
-            may_send=lambda: self._may_set(patience),
+            may_send=lambda: self._may_set(calls.settings.call_timeout),
         )
         if outcome is None:
             incoming.attempts -= 1
             return Unavailable(message="not sent: this instance is not sure to have the partition still")
         if isinstance(outcome, Ambiguous):
             incoming.doubtful = True
-            lane.not_before = max(lane.not_before, begun + patience)  # until then it may still take effect
+            lane.not_before = max(lane.not_before, begun + calls.settles_within)  # until then it may still take effect
             return await self._doubts.read_back(lane, incoming, calls) or outcome
         return await self._resolve(incoming, calls, outcome)
 

@@ -125,6 +125,10 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     )
     call_timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds for one HTTP call.")] = 5.0
     deadline: Annotated[float, Meta(gt=0, description="Seconds a command without expires_at may take.")] = 60.0
+    settles_within: Annotated[
+        Seconds | None,
+        Meta(description="Seconds after which a call that the venue has takes effect no more; none: the venue's own."),
+    ] = None
     deadline_counts_from: Annotated[
         Literal["issued", "read"],
         Meta(description="From when `deadline` counts: `read` carries out what waited through an outage, however old."),

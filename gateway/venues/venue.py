@@ -40,6 +40,11 @@ class Call(Struct, frozen=True, kw_only=True):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
+# Seconds. Binance gives its own backend ten and then answers -1007, "execution status unknown".
+# OKX (50004, neither success nor failure) and ZTDX tell no number: the same is assumed of them.
+SETTLES_WITHIN = 10.0
+
+
 class LimitsReading(Struct, frozen=True):
     """How a venue that publishes its limits tells them as they are now.
 
@@ -53,11 +58,16 @@ class LimitsReading(Struct, frozen=True):
 
 
 class Venue(Protocol):
-    """One venue endpoint; implementations are stateless and shared by all accounts."""
+    """One venue endpoint; implementations are stateless and shared by all accounts.
+
+    Attributes:
+        settles_within: seconds from receiving a call after which the venue lets it take effect no more.
+    """
 
     name: VenueName
     base_url: str
     limits: tuple[Limit, ...]
+    settles_within: float
 
     @property
     def publishing(self) -> LimitsReading | None:

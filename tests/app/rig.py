@@ -120,6 +120,7 @@ class Rig:
         own: dict[str, Any] = {
             "base_url": self.simulator.base_url(venue.name),
             "call_timeout": 1.0,
+            "settles_within": 0.1,
             "deadline": 60.0,
             "backoff_base": 0.05,
             "limits": {limit.name: free for limit in venue.limits},

@@ -45,9 +45,10 @@ def write_settings(
     lines = ["[kafka]", *_pairs(kafka), "[kafka.topics]"]
     lines += _pairs({role: getattr(topics, role) for role in ("commands", "events", "state", "dead_letters")})
     lines += ["[http]", 'listen = "127.0.0.1:0"', "[logging]", 'format = "json"', "[pipeline]", "drain_timeout = 3.0"]
-    lines += ["[venues.binance_margin]", f"call_timeout = {CALL_TIMEOUT}"]
+    lines += ["[venues.binance_margin]", f"call_timeout = {CALL_TIMEOUT}", "settles_within = 0.1"]
     for venue in plan.venues:
         lines += [f"[venues.{venue}]", f'base_url = "{simulator_url}/{venue}"', f"call_timeout = {CALL_TIMEOUT}"]
+        lines += ["settles_within = 0.1"]
         lines += ["deadline = 120.0", "breaker_failures = 1000", "max_attempts = 20", "backoff_cap = 0.5"]
         for limit in LIMITS[venue]:
             lines += [f"[venues.{venue}.limits.{limit}]", f"capacity = {PLENTY}", "assume_spent_at_start = false"]

@@ -75,6 +75,9 @@ def account(name: str, venue: VenueName) -> SimulatedAccount:
     )
 
 
+AT_ONCE = 0.0  # seconds: the simulator applies a call when it comes, or never
+
+
 class MemoryOwnership:
     """A partition that nobody else wants."""
 
@@ -278,7 +281,9 @@ def _settings(
         venues=VenuesSettings(
             **{
                 name: msgspec.structs.replace(
-                    venues.get(name, getattr(defaults, name)), base_url=simulator.base_url(name)
+                    venues.get(name, getattr(defaults, name)),
+                    base_url=simulator.base_url(name),
+                    settles_within=AT_ONCE,
                 )
                 for name in TARGETS
             }

@@ -133,7 +133,9 @@ class Bench:
         permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
         self.calls = VenueCaller(
             self.venue,
-            VenueSettings(**({"call_timeout": 1.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)),
+            VenueSettings(
+                **({"call_timeout": 1.0, "settles_within": 0.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)
+            ),
             sender=script,
             venue_time=self,
             keys=self,

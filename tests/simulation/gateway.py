@@ -25,7 +25,7 @@ from tests.clocks import NOON
 from tests.simulation.broker import Broker
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
 from tests.simulation.loop import Process, World, running_process
-from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
+from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
 
 KAFKA = KafkaSettings(
     session_timeout_ms=3_000,
@@ -37,6 +37,7 @@ KAFKA = KafkaSettings(
 FEED = Partition.feed
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
+    settles_within=SETTLES_WITHIN,
     deadline=20.0,
     max_attempts=4,
     backoff_base=0.05,
@@ -187,7 +188,10 @@ class Gateway:
                 collect=0.005,
                 transaction_patience=KAFKA.request_timeout_ms / 1000,
                 quarantine=quarantine(
-                    RECEIVE_WINDOW, KAFKA.session_timeout_ms / 1000, static=self.instance_id is not None
+                    RECEIVE_WINDOW + SETTLES_WITHIN,
+                    RECEIVE_WINDOW,
+                    KAFKA.session_timeout_ms / 1000,
+                    static=self.instance_id is not None,
                 ),
                 max_incomplete=20,
                 max_lane_queue=3,

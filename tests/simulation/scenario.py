@@ -25,7 +25,7 @@ from tests.simulation.broker import Broker, Entry
 from tests.simulation.client import committed_of
 from tests.simulation.gateway import KAFKA, VENUE, Gateway, on_simulated_kafka
 from tests.simulation.loop import World
-from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue
+from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue
 
 FAULTS_UNTIL = 8.0  # virtual seconds
 GIVE_UP = 120.0
@@ -99,7 +99,7 @@ class Scenario:
         self._heal()
         while world.now < GIVE_UP and not (self._expected <= self.broker.answered):
             world.run(world.now + LOOK)
-        world.run(world.now + 2 * RECEIVE_WINDOW)
+        world.run(world.now + 2 * SETTLES_WITHIN)
         for gateway in self.gateways:
             gateway.terminate()
         while world.now < GIVE_UP + 20 and any(not gateway.left for gateway in self.gateways if gateway.process.alive):
@@ -108,7 +108,7 @@ class Scenario:
     def verdict(self) -> Verdict:
         """Judge it."""
         told = self.history()
-        violations = check(told, call_timeout=RECEIVE_WINDOW, expiry_allowance=RECEIVE_WINDOW, budget_kept=True)
+        violations = check(told, call_timeout=SETTLES_WITHIN, expiry_allowance=RECEIVE_WINDOW, budget_kept=True)
         return Verdict(self.seed, told, violations, self.world.errors, self.world.now)
 
     def bury(self) -> None:
@@ -161,6 +161,7 @@ class Scenario:
             for name in ("unavailable", "unknown", "cut_off", "throttled", "refused"):
                 setattr(faults, name, random.choice((0.0, 0.0, 0.05, 0.2)))
             faults.slow = random.choice((0.0, 0.1, 0.4))
+            faults.late = random.choice((0.0, 0.0, 0.05))
             if random.random() < 0.15:
                 begins = random.uniform(0, FAULTS_UNTIL)
                 self.world.after(begins, setattr, faults, "down", True)

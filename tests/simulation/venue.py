@@ -31,6 +31,7 @@ from tests.clocks import NOON
 from tests.simulation.loop import Process, World
 
 RECEIVE_WINDOW = 1.0  # seconds; the gateway's call timeout too
+SETTLES_WITHIN = 3.0  # seconds; what the venue works on for longer, it gives up
 SLOW = 0.05  # share of legs
 BAD_VALUE = Decimal(999)
 
@@ -44,6 +45,7 @@ class PaperVenue:
         """`capacity`: calls a second and account; None: no limit worth the name."""
         self.name: VenueName = name
         limit = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=1.0)
+        self.settles_within = SETTLES_WITHIN
         self.limits = () if capacity is None else (limit,)
         self._costs = () if capacity is None else (Cost("uid_calls", 1),)
         self._reads_back = reads_back
@@ -109,6 +111,7 @@ class VenueFaults:
         self.throttled = 0.0
         self.refused = 0.0
         self.slow = SLOW
+        self.late = 0.0
 
 
 class RealVenue:
@@ -146,6 +149,8 @@ class RealVenue:
         if "leverage" not in fields:
             self._world.after(takes, self._tell, account, lane, call, reply)
             return
+        if random.random() < faults.late:
+            takes = random.uniform(RECEIVE_WINDOW, SETTLES_WITHIN - 0.1)
         said = "unknown" if random.random() < faults.unknown else ""
         if random.random() < faults.cut_off:
             reply.cut_off()

@@ -11,7 +11,7 @@ from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.reply import date, json_body, number, objects
 from gateway.venues.rules import broken_integer_rule, plain
-from gateway.venues.venue import Call
+from gateway.venues.venue import SETTLES_WITHIN, Call
 from schemas import SetLeverage, VenueName
 
 LIMIT = "ip_weight"
@@ -36,6 +36,7 @@ class FuturesVenue:
         self.name: VenueName = name
         self.base_url = base_url
         self.limits = venue_limits
+        self.settles_within = SETTLES_WITHIN
         self._prefix = prefix
         self._clock_path = clock_path
         self.publishing = limits.exchange_info(venue_limits, limits_path) if limits_path else None  # papi has none

@@ -16,7 +16,7 @@ from gateway.venues.binance.classify import Family, classify, failed
 from gateway.venues.credentials import Credentials
 from gateway.venues.reply import json_object
 from gateway.venues.rules import broken_integer_rule, plain
-from gateway.venues.venue import Call
+from gateway.venues.venue import SETTLES_WITHIN, Call
 from schemas import SetLeverage, VenueName
 
 WEIGHT = 3000
@@ -32,6 +32,7 @@ class BinanceMarginVenue:
     base_url = "https://api.binance.com"
     limits = limits.MARGIN
     publishing = None  # no endpoint tells the limits of sapi
+    settles_within = SETTLES_WITHIN
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """3 and 5 are Classic, 10 is Pro, 20 is Pro where compliance allows: the venue decides that."""

@@ -17,7 +17,7 @@ from gateway.venues.okx.codes import CODES
 from gateway.venues.okx.scenarios import broken_field_rule
 from gateway.venues.reply import code_of, json_object, number, objects, retry_after, text
 from gateway.venues.rules import broken_number_rule, plain
-from gateway.venues.venue import Call
+from gateway.venues.venue import SETTLES_WITHIN, Call
 from schemas import Okx, SetLeverage, VenueName
 
 LIMIT = "uid_set_leverage"
@@ -32,6 +32,7 @@ class OkxVenue:
     base_url = "https://www.okx.com"
     limits = limits.OKX
     publishing = None
+    settles_within = SETTLES_WITHIN
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """A number the venue can read, and fields that go together."""

@@ -11,7 +11,7 @@ from gateway.venues.binance.limits import exchange_info
 from gateway.venues.binance.margin import server_time_ms
 from gateway.venues.credentials import Credentials
 from gateway.venues.rules import broken_integer_rule
-from gateway.venues.venue import Call
+from gateway.venues.venue import SETTLES_WITHIN, Call
 from gateway.venues.ztdx import signing
 from gateway.venues.ztdx.codes import CODES
 from gateway.venues.ztdx.limits import ZTDX
@@ -29,6 +29,7 @@ class ZtdxVenue:
     base_url = "https://api.ztdx.io"
     limits = ZTDX
     publishing = exchange_info(ZTDX, "/fapi/v1/exchangeInfo")
+    settles_within = SETTLES_WITHIN
 
     def broken_rule(self, command: SetLeverage) -> str | None:
         """Integers; the symbol's own band is the venue's to check (-4028)."""
