@@ -135,11 +135,18 @@ class Group(ConsumerRebalanceListener):
 
         A membership that is of no use any more is left, and the group joined anew: its errors do not heal by waiting.
         """
+        has_worked = False
         while True:
             try:
                 await self._work_as_member()
             except* MembershipBrokenError as broken:
+                has_worked = True
                 self._observer.trouble("keep the membership; joining anew", broken.exceptions[0])
+            except* (KafkaError, TimeoutError) as unreached:
+                if not has_worked:
+                    raise
+                self._observer.trouble("join anew", unreached)
+                await asyncio.sleep(self._settings.commit_interval)
 
     async def _work_as_member(self) -> None:
         self.joined = False

@@ -12,7 +12,7 @@ def test_every_venue_says_how_long_it_works_on_a_call_that_it_has(name):
     assert venues()[name].settles_within >= 10.0  # Binance gives its backend ten seconds
 
 
-@pytest.mark.parametrize(("setting", "seconds"), [(None, 15.0), (2.5, 7.5), (0.0, 5.0)])
+@pytest.mark.parametrize(("setting", "seconds"), [(None, 8.0), (2.5, 7.5), (0.0, 5.0)])
 def test_a_call_may_be_on_its_way_for_our_patience_and_then_at_the_venue_for_its_own(setting, seconds):
     async def main(world):
         bench = Bench(world, Script(), capacity=None, call_timeout=5.0, settles_within=setting)

@@ -25,7 +25,7 @@ from tests.clocks import NOON
 from tests.simulation.broker import Broker
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
 from tests.simulation.loop import Process, World, running_process
-from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
+from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
 
 KAFKA = KafkaSettings(
     session_timeout_ms=3_000,
@@ -37,7 +37,7 @@ KAFKA = KafkaSettings(
 FEED = Partition.feed
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
-    settles_within=SETTLES_WITHIN,
+    settles_within=0.0,
     deadline=20.0,
     max_attempts=4,
     backoff_base=0.05,
@@ -188,7 +188,7 @@ class Gateway:
                 collect=0.005,
                 transaction_patience=KAFKA.request_timeout_ms / 1000,
                 quarantine=quarantine(
-                    RECEIVE_WINDOW + SETTLES_WITHIN,
+                    RECEIVE_WINDOW + max(settings.settles_within or 0.0 for _, _, settings in self._venues.values()),
                     RECEIVE_WINDOW,
                     KAFKA.session_timeout_ms / 1000,
                     static=self.instance_id is not None,

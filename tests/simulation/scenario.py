@@ -75,6 +75,7 @@ class Scenario:
         random = self.world.random
         self.partitions = random.choice((1, 1, 2))
         self.static = random.random() < 0.35
+        self._is_late = seed % 3 == 0  # its venues let some calls take effect long after we gave them up
         self.broker = Broker(
             self.world,
             self.partitions,
@@ -108,7 +109,12 @@ class Scenario:
     def verdict(self) -> Verdict:
         """Judge it."""
         told = self.history()
-        violations = check(told, call_timeout=SETTLES_WITHIN, expiry_allowance=RECEIVE_WINDOW, budget_kept=True)
+        violations = check(
+            told,
+            call_timeout=SETTLES_WITHIN if self._is_late else RECEIVE_WINDOW,
+            expiry_allowance=RECEIVE_WINDOW,
+            budget_kept=True,
+        )
         return Verdict(self.seed, told, violations, self.world.errors, self.world.now)
 
     def bury(self) -> None:
@@ -138,7 +144,10 @@ class Scenario:
 
     def _venue(self, name: VenueName, kind: Kind, capacity: int) -> tuple[PaperVenue, RealVenue, VenueSettings]:
         limit = capacity if kind.limited else None
-        return PaperVenue(name, limit, reads_back=kind.reads_back), RealVenue(self.world, name, limit), kind.settings
+        settings = kind.settings
+        if self._is_late:
+            settings = msgspec.structs.replace(settings, settles_within=SETTLES_WITHIN)
+        return PaperVenue(name, limit, reads_back=kind.reads_back), RealVenue(self.world, name, limit), settings
 
     def _plan(self) -> None:
         random = self.world.random
@@ -161,7 +170,7 @@ class Scenario:
             for name in ("unavailable", "unknown", "cut_off", "throttled", "refused"):
                 setattr(faults, name, random.choice((0.0, 0.0, 0.05, 0.2)))
             faults.slow = random.choice((0.0, 0.1, 0.4))
-            faults.late = random.choice((0.0, 0.0, 0.05))
+            faults.late = 0.05 if self._is_late else 0.0
             if random.random() < 0.15:
                 begins = random.uniform(0, FAULTS_UNTIL)
                 self.world.after(begins, setattr, faults, "down", True)

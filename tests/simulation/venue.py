@@ -149,7 +149,7 @@ class RealVenue:
         if "leverage" not in fields:
             self._world.after(takes, self._tell, account, lane, call, reply)
             return
-        if random.random() < faults.late:
+        if faults.late and random.random() < faults.late:
             takes = random.uniform(RECEIVE_WINDOW, SETTLES_WITHIN - 0.1)
         said = "unknown" if random.random() < faults.unknown else ""
         if random.random() < faults.cut_off:
