@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTopicError,
     InvalidTransactionTimeout,
@@ -26,11 +26,10 @@ from aiokafka.structs import RecordMetadata
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.stopping import stop_client
+from gateway.kafka.tail import AnswerPartitions, TailReader
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import OF_ANOTHER, AnswerTopic, LoggedAnswer, OutRecord, RecordRefusedError, Tail
+from gateway.ownership.ports import AnswerTopic, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
-from schemas import DecodeError, decode_event
-from schemas.headers import COMMAND_OFFSET, content_type, header
 from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
@@ -111,7 +110,7 @@ class KafkaAnswerLog:
         self._producer = producer
         return mark
 
-    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
         """Read what is committed, up to the last stable offset; after `fence` nothing of ours is open below it."""
         consumer = AIOKafkaConsumer(
             **self._options,
@@ -124,9 +123,14 @@ class KafkaAnswerLog:
         try:
             async with asyncio.timeout(self._patience):
                 await consumer.start()
-            return await self._read(consumer, start, window)
+            both = AnswerPartitions(self._events, self._dead_letters)
+            tail = await TailReader(consumer, both, patience=self._patience, clock=self._clock).read(
+                start, window, lowest=lowest
+            )
         finally:
             await stop_client(consumer)
+        self._end = self._end.after(tail.end)
+        return tail._replace(end=self._end)
 
     async def close(self) -> None:
         """Stop the producer, in bounded time."""
@@ -139,7 +143,7 @@ class KafkaAnswerLog:
         sent = await self._produce(producer, records)
         await producer.commit_transaction()
         for record, made in zip(records, sent, strict=True):
-            after = made.offset + 1
+            after = made.offset + 2  # the commit marker takes an offset too
             if record.topic == "events":
                 self._end = self._end._replace(events=max(self._end.events, after))
             elif record.topic == "dead_letters":
@@ -178,72 +182,11 @@ class KafkaAnswerLog:
             refused.set_exception(error)
             return refused
 
-    async def _read(self, consumer: AIOKafkaConsumer, start: LogPosition, window: RepeatWindow | None) -> Tail:
-        both = [self._events, self._dead_letters]
-        consumer.assign(both)
-        async with asyncio.timeout(self._patience):
-            ends = await consumer.end_offsets(both)
-            since = min(start.events, await self._window_start(consumer, window, ends[self._events]))
-        consumer.seek(self._events, min(since, ends[self._events]))
-        consumer.seek(self._dead_letters, min(start.dead_letters, ends[self._dead_letters]))
-        answers: list[LoggedAnswer] = []
-        for tp, counts_from in ((self._events, start.events), (self._dead_letters, start.dead_letters)):
-            answers += await self._read_to(consumer, tp, ends[tp], counts_from)
-        self._end = self._end.after(LogPosition(ends[self._events], ends[self._dead_letters]))
-        return Tail(answers, self._end)
-
-    async def _read_to(
-        self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int, counts_from: int
-    ) -> list[LoggedAnswer]:
-        answers: list[LoggedAnswer] = []
-        progressed = self._clock.monotonic()
-        while (before := await self._position(consumer, tp)) < end:
-            batches = await consumer.getmany(tp, timeout_ms=100)
-            records = [record for batch in batches.values() for record in batch]
-            for record in records:
-                logged = _answered(record, is_event=tp == self._events)
-                if logged is not None and record.offset < counts_from:  # only the repeat window asks for it
-                    logged = logged._replace(command_offset=OF_ANOTHER)
-                if logged is not None:
-                    answers.append(logged)
-            if await self._position(consumer, tp) > before:
-                progressed = self._clock.monotonic()
-            elif self._clock.monotonic() > progressed + self._patience:
-                raise TimeoutError(f"{tp.topic} does not hand out offset {before} of {end}")
-        return answers
-
-    async def _window_start(self, consumer: AIOKafkaConsumer, window: RepeatWindow | None, end: int) -> int:
-        if window is None:
-            return end
-        since_ms = int((self._clock.wall() - window.age) * 1000)
-        found = await consumer.offsets_for_times({self._events: max(0, since_ms)})
-        by_age = found[self._events]
-        by_count = end - 2 * window.count  # each transaction ends with a marker, which takes an offset too
-        return max(by_count, end if by_age is None else by_age.offset)
-
-    async def _position(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
-        async with asyncio.timeout(self._patience):
-            return await consumer.position(tp)
-
 
 def _remedy(error: KafkaError, transactional_id: str) -> str:
     if isinstance(error, TransactionalIdAuthorizationFailed):
         return f"Kafka: this user may not Write with the transactional id {transactional_id}; give it that right"
     return "kafka.transaction_timeout_ms: is above the broker's transaction.max.timeout.ms; lower it, or raise that"
-
-
-def _answered(record: "ConsumerRecord[bytes | None, bytes | None]", *, is_event: bool) -> LoggedAnswer | None:
-    offset = header(record.headers, COMMAND_OFFSET)
-    if offset is None or not offset.isdecimal():
-        return None  # not written by a gateway
-    unnamed = LoggedAnswer(int(offset), None, None, record.timestamp / 1000)
-    if not is_event:
-        return unnamed  # a dead letter's bytes are anybody's, and may be made to look like an event
-    try:
-        event = decode_event(record.value or b"", content_type(record.headers))
-    except DecodeError:
-        return unnamed
-    return LoggedAnswer(int(offset), event.key, event.command_id, event.occurred_at.timestamp())
 
 
 def _refusal(error: BaseException) -> str:

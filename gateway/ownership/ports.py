@@ -1,6 +1,7 @@
 """What the pipeline asks of Kafka; `gateway.kafka` answers with real brokers, the simulation with none."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.ownership.ledger import Checkpoint, LogPosition
@@ -36,23 +37,29 @@ class OutRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]]
 
 
-OF_ANOTHER = -1  # the command offset of an answer of which only its id and time matter
-
-
 class LoggedAnswer(NamedTuple):
-    """One answer as the tail of the answer topics tells it; a dead letter alone has no command id."""
+    """Whose command was answered lately: record key, command id, and the event's wall time in seconds."""
 
-    command_offset: int
-    key: str | None
-    command_id: str | None
+    key: str
+    command_id: str
     at: float
 
 
 class Tail(NamedTuple):
-    """What reading the answer topics told, and where they end now."""
+    """What must be remembered of the answer topics, however much they hold.
 
-    answers: Sequence[LoggedAnswer]
+    Attributes:
+        answered: offsets of the answered commands, none below the lowest that was asked for.
+        recent: the answers of the repeat window, oldest first.
+        end: where the topics end now.
+        is_complete: no event after the start of reading was deleted; else a command may have been answered
+            although its offset is not among the answered ones.
+    """
+
+    answered: AbstractSet[int]
+    recent: Sequence[LoggedAnswer]
     end: LogPosition
+    is_complete: bool = True
 
 
 class AnswerLog(Protocol):
@@ -70,8 +77,8 @@ class AnswerLog(Protocol):
         """
         ...
 
-    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
-        """All committed answers from `start` on, and those of the repeat window before it as `OF_ANOTHER`."""
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
+        """What is committed from `start` on of commands at or above `lowest`, and the repeat window up to the end."""
         ...
 
 

@@ -26,7 +26,7 @@ async def learn(
     await while_ours(ownership, ownership.renew(checkpoint))
     await while_ours(ownership, log.fence())
     await while_ours(ownership, ownership.renew(checkpoint))
-    return await while_ours(ownership, log.read(start, window))
+    return await while_ours(ownership, log.read(start, window, lowest=checkpoint.offset))
 
 
 async def while_ours(ownership: Ownership, step: Awaitable[T]) -> T:

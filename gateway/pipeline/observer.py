@@ -43,6 +43,10 @@ class Observer(CallObserver, Protocol):
         """A partition's committed offset is beyond its end: its topic was deleted and made again."""
         ...
 
+    def lost_answers(self, committed: int, end: int) -> None:
+        """Events were deleted that may answer commands from the committed offset to the end: those are not sent."""
+        ...
+
     def refused(self, partition: int, why: str, times: int) -> None:
         """The broker refused an answer for the `times`th time in a row; the partition waits until it takes it."""
         ...

@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
-from gateway.ownership.ports import OF_ANOTHER, AnswerLog, LoggedAnswer, NotOwnerError, Ownership, Tail
+from gateway.ownership.ports import AnswerLog, LoggedAnswer, NotOwnerError, Ownership, Tail
 from gateway.ownership.repeats import Repeats, RepeatWindow
 from gateway.ownership.takeover import learn, while_ours
 from gateway.pipeline import answers
@@ -26,11 +26,12 @@ from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.doubt import Accounts
 from gateway.pipeline.execute import Executor
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.lanes import Lane, Lanes
+from gateway.pipeline.lanes import Lane, LaneKey, Lanes
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.settle import Settlement
 from schemas import VenueName
 
+UNTOLD = "the events that would tell whether it was carried out are deleted; read the venue's value, and redrive it"
 QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together
 REFUSED = 3  # tries in a row; one or two are a broker that changes its mind
 DRAIN_LOOK = 0.05  # seconds between two looks for lanes that came back from a call to wait
@@ -74,6 +75,8 @@ class Partition:
         self._lanes = Lanes()
         self._repeats = Repeats(parts.policy.repeat_window)
         self._quarantined_below = 0
+        self._untold_below = 0
+        self._untold: set[LaneKey] = set()
         self._quarantine_ends = float("-inf")
         self._predecessor = False
         self._met: set[tuple[VenueName, str]] = set()
@@ -186,17 +189,19 @@ class Partition:
         opened = checkpoint._replace(clean=False)
         tail = await learn(self._ownership, self._log, opened, checkpoint.mark, policy.repeat_window)
         end = await while_ours(self._ownership, self._ownership.end())
-        known = max((answered.command_offset + 1 for answered in tail.answers), default=0)
+        known = max(tail.answered, default=-1) + 1
         if max(checkpoint.offset, known) > end:
             checkpoint, tail = await self._begin_anew(checkpoint, end, tail)
-        self._predecessor = end > 0 and not self._was_quiet(checkpoint, tail.answers)
+        self._predecessor = end > 0 and not self._was_quiet(checkpoint, tail.recent)
         if not checkpoint.clean:
             self._quarantined_below = end
             self._quarantine_ends = self._parts.clock.monotonic() + policy.quarantine
-        for answered in tail.answers:
-            if answered.key is not None and answered.command_id is not None:
-                self._repeats.answered(answered.key, answered.command_id, answered.at)
-        self._ledger = Ledger(checkpoint, tail.end, (answered.command_offset for answered in tail.answers))
+        if not tail.is_complete:
+            self._untold_below = end
+            self._parts.observer.lost_answers(checkpoint.offset, end)
+        for answered in tail.recent:
+            self._repeats.answered(*answered)
+        self._ledger = Ledger(checkpoint, tail.end, tail.answered)
         self._settlement = Settlement(
             topic=policy.topic,
             group=policy.group,
@@ -218,8 +223,7 @@ class Partition:
         """
         self._parts.observer.began_anew(checkpoint.offset, end)
         beginning = await while_ours(self._ownership, self._ownership.beginning())
-        answers = [answered._replace(command_offset=OF_ANOTHER) for answered in tail.answers]
-        return Checkpoint(beginning, tail.end, clean=False), Tail(answers, tail.end)
+        return Checkpoint(beginning, tail.end, clean=False), Tail(frozenset(), tail.recent, tail.end)
 
     def _was_quiet(self, checkpoint: Checkpoint, answered: Sequence[LoggedAnswer]) -> bool:
         """Whether the predecessor left in order and had called nobody for a while, as far as its answers tell."""
@@ -229,7 +233,7 @@ class Partition:
         return all(answer.at < self._parts.clock.wall() - QUIET for answer in answered)
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
-        read = self._parts.intake.read(record, suspect=record.offset < self._quarantined_below)
+        read = self._parts.intake.read(record, suspect=record.offset < max(self._quarantined_below, self._untold_below))
         incoming = read if isinstance(read, Command) else read.incoming
         if incoming is not None and self._is_repeat(incoming):
             return None
@@ -238,7 +242,18 @@ class Partition:
             if incoming is not None:
                 self._lanes.refuse(incoming.lane, answered)
             return None
+        if record.offset < self._untold_below:
+            self._leave_untold(read)
+            return None
         return self._admit(read)
+
+    def _leave_untold(self, incoming: Command) -> None:
+        """Answer a command that may have been answered before: sent again, it could undo a newer one."""
+        refusal = Refusal(reason="outcome_unknown", message=UNTOLD)
+        now = self._parts.clock.wall()
+        answered = self._settle(answers.refused(incoming, refusal, topic=self._parts.policy.topic, now=now))
+        self._lanes.refuse(incoming.lane, answered)
+        self._untold.add(incoming.lane)
 
     def _is_repeat(self, incoming: Command) -> bool:
         command = incoming.command
@@ -254,6 +269,8 @@ class Partition:
         lane, new = self._lanes.admit(incoming)
         if new and incoming.offset < self._quarantined_below:  # newer ones are not sent before it is answered
             incoming.doubtful = True
+            lane.not_before = max(lane.not_before, self._quarantine_ends)
+        if incoming.lane in self._untold:
             lane.not_before = max(lane.not_before, self._quarantine_ends)
         if self._predecessor and (lane.venue, lane.account) not in self._met:
             self._met.add((lane.venue, lane.account))

@@ -113,6 +113,15 @@ class Telemetry:
             remedy="stop all gateways before a topic is deleted; delete the group's offsets with it",
         )
 
+    def lost_answers(self, committed: int, end: int) -> None:
+        """Log that commands are not carried out, because whether they were is deleted."""
+        self._log.error(
+            "found_answers_deleted",
+            committed=committed,
+            end=end,
+            remedy="keep the events for longer than the commands and the group's offsets",
+        )
+
     def unparsed(self, error: BaseException) -> None:
         """Count and log a fetch that the client library could not parse."""
         self._metrics.unparsed_fetches_total.inc()

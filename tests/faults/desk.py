@@ -125,8 +125,8 @@ class MemoryLog:
             self.answer(event.command_id).set_result(event)
         return LogPosition(len(self.events), len(self.dead_letters))
 
-    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
-        return Tail((), LogPosition(0, 0))
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
+        return Tail(frozenset(), (), LogPosition(0, 0))
 
 
 class Desk:

@@ -3,7 +3,8 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
 import schemas
@@ -45,11 +46,11 @@ async def open_log(kafka_bootstrap: str, topics: Topics):
 
 
 def answer(offset: int, topic="events") -> OutRecord:
-    return OutRecord(topic, b"k", b"not an event", [(COMMAND_OFFSET, b"%d" % offset)])
+    return OutRecord(topic, b"k", b'{"command_id": "c%d"}' % offset, [(COMMAND_OFFSET, b"%d" % offset)])
 
 
 async def offsets(log: KafkaAnswerLog, start: LogPosition = START, window: RepeatWindow | None = None) -> list[int]:
-    return [answered.command_offset for answered in (await log.read(start, window)).answers]
+    return sorted((await log.read(start, window)).answered)
 
 
 async def test_what_was_committed_is_read_back_to_the_end(open_log):
@@ -60,10 +61,10 @@ async def test_what_was_committed_is_read_back_to_the_end(open_log):
 
     tail = await log.read(START)
 
-    assert first == LogPosition(2, 0)
-    assert second == LogPosition(4, 1)  # the commit marker takes an offset too
-    assert [answered.command_offset for answered in tail.answers] == [5, 6, 7, 8]
-    assert tail.end == LogPosition(5, 2)
+    assert first == LogPosition(3, 0)  # the commit marker takes an offset too
+    assert second == tail.end == LogPosition(5, 2)
+    assert tail.answered == {5, 6, 7, 8}
+    assert tail.is_complete
     assert await offsets(log, second) == []
 
 
@@ -74,14 +75,16 @@ async def test_a_dead_letter_that_looks_like_an_event_names_no_command(open_log)
     command_id = decode_event(event).command_id
     headers = [(COMMAND_OFFSET, b"5")]
     await log.write([OutRecord(topic, b"k", event, headers) for topic in ("events", "dead_letters")])
-    assert [answered.command_id for answered in (await log.read(START)).answers] == [command_id, None]
+    recent = (await log.read(START, RepeatWindow(count=1000, age=3600))).recent
+    assert [(answered.key, answered.command_id) for answered in recent] == [("k", command_id)]
 
 
 async def test_reading_an_empty_partition_ends_at_once(open_log):
     log = open_log()
     await log.fence()
     tail = await log.read(START, RepeatWindow(100, 100))
-    assert tail.answers == []
+    assert not tail.answered
+    assert not tail.recent
     assert tail.end == START
 
 
@@ -118,10 +121,44 @@ async def test_the_repeat_window_reaches_back_before_the_mark(open_log):
     await log.fence()
     for offset in range(6):
         mark = await log.write([answer(offset)])
-    assert await offsets(log, mark) == []
-    assert await offsets(log, mark, RepeatWindow(count=1000, age=3600)) == [0, 1, 2, 3, 4, 5]
-    assert await offsets(log, mark, RepeatWindow(count=2, age=3600)) == [4, 5]
-    assert await offsets(log, mark, RepeatWindow(count=1000, age=0)) == []
+
+    async def recent(window: RepeatWindow | None = None) -> list[str]:
+        tail = await log.read(mark, window)
+        assert not tail.answered
+        return [answered.command_id for answered in tail.recent]
+
+    assert await recent() == []
+    assert await recent(RepeatWindow(count=1000, age=3600)) == ["c0", "c1", "c2", "c3", "c4", "c5"]
+    assert await recent(RepeatWindow(count=2, age=3600)) == ["c4", "c5"]
+    assert await recent(RepeatWindow(count=1000, age=0)) == []
+
+
+async def test_of_what_is_answered_only_what_is_asked_for_is_kept(open_log):
+    log = open_log()
+    await log.fence()
+    await log.write([answer(offset) for offset in range(50)] + [answer(offset, "dead_letters") for offset in range(50)])
+    tail = await log.read(START, RepeatWindow(count=3, age=3600), lowest=48)
+    assert tail.answered == {48, 49}
+    assert [answered.command_id for answered in tail.recent] == ["c47", "c48", "c49"]
+
+
+async def test_events_deleted_beyond_the_mark_are_noticed_and_those_deleted_below_it_do_not_matter(
+    open_log, topics, kafka_bootstrap
+):
+    log = open_log()
+    await log.fence()
+    first = await log.write([answer(1)])
+    last = await log.write([answer(2)])
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+    events = TopicPartition(topics.events, 1)
+    await admin.delete_records({events: RecordsToDelete(first.events)})
+    assert not (await log.read(START)).is_complete
+    assert (await log.read(first)).is_complete
+    await admin.delete_records({events: RecordsToDelete(-1)})
+    assert not (await log.read(first)).is_complete
+    assert (await log.read(last)).is_complete, "all that is gone was before it"
+    await admin.close()
 
 
 async def test_a_write_cancelled_halfway_costs_the_producer_and_loses_nothing_after_a_fence(open_log):

@@ -21,9 +21,10 @@ from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time,
 class Topics:
     """Both ports in one: what was done, in order, and what the answer topics hold."""
 
-    def __init__(self, checkpoint=None, *, end=0, answered=()):
+    def __init__(self, checkpoint=None, *, end=0, answered=(), is_complete=True):
         self.checkpoint = checkpoint or Checkpoint(0, LogPosition(0, 0), clean=True)
         self.answered = list(answered)
+        self.is_complete = is_complete
         self.done = []
         self.events = []
         self.held = True
@@ -45,15 +46,16 @@ class Topics:
 
     async def end(self):
         self._do("end")
-        answered = max((one.command_offset + 1 for one in self.answered), default=0)
+        answered = max((offset + 1 for offset, _ in self.answered), default=0)
         return max(self._end, self.checkpoint.offset, answered)
 
     async def fence(self):
         self._do("fence")
 
-    async def read(self, start, window=None):
+    async def read(self, start, window=None, *, lowest=0):
         self._do("read")
-        return Tail(self.answered, LogPosition(len(self.answered), 0))
+        end = LogPosition(len(self.answered), 0)
+        return Tail(dict(self.answered).keys(), [answer for _, answer in self.answered], end, self.is_complete)
 
     async def write(self, records):
         if not self.held:
@@ -170,7 +172,7 @@ def test_what_was_answered_before_is_not_answered_again():
         await asyncio.sleep(1.0)
         assert owner.told == [("c0", "changed"), ("c2", "changed")]
 
-    answered = [LoggedAnswer(1, "binance_usdm:a", "c1", NOON)]
+    answered = [(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
     owning(scenario, Topics(answered=answered))
 
 
@@ -184,7 +186,9 @@ def test_an_id_that_was_answered_before_is_skipped_and_its_offset_passed():
 
     owning(
         scenario,
-        Topics(Checkpoint(3, LogPosition(0, 0), clean=True), answered=[LoggedAnswer(1, "binance_usdm:a", "c1", NOON)]),
+        Topics(
+            Checkpoint(3, LogPosition(0, 0), clean=True), answered=[(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
+        ),
     )
 
 
@@ -325,7 +329,7 @@ def test_idle_lanes_are_forgotten():
     ("checkpoint", "answered"),
     [
         (Checkpoint(7, LogPosition(2, 0), clean=True), []),
-        (None, [LoggedAnswer(offset, "binance_usdm:a", f"old{offset}", NOON) for offset in (0, 1)]),
+        (None, [(offset, LoggedAnswer("binance_usdm:a", f"old{offset}", NOON)) for offset in (0, 1)]),
     ],
 )
 def test_a_topic_that_ends_before_what_was_committed_or_answered_is_another_and_begun_at_its_beginning(
@@ -338,6 +342,20 @@ def test_a_topic_that_ends_before_what_was_committed_or_answered_is_another_and_
         assert owner.told == [("c5", "changed")]
 
     owning(scenario, ShortTopics(checkpoint, answered=answered))
+
+
+def test_where_events_are_deleted_that_may_answer_a_command_it_is_not_sent_and_newer_ones_wait_for_what_is_in_flight():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X", leverage=5), symbol(1, "Y", leverage=6), symbol(2, "X", leverage=9))
+        await asyncio.sleep(5.0)
+        assert owner.told == [("c0", "outcome_unknown"), ("c2", "changed")]
+        assert [value for _, value in owner.sent] == ["9"]
+        assert owner.sent[0][0] >= 1.0
+        assert owner.partition.checkpoint().offset == 3
+
+    answered = [(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
+    checkpoint = Checkpoint(0, LogPosition(0, 0), clean=False)
+    owning(scenario, Topics(checkpoint, end=2, answered=answered, is_complete=False), quarantine=1.0)
 
 
 class ShortTopics(Topics):
@@ -361,7 +379,7 @@ def test_only_who_left_in_order_and_has_answered_nothing_for_a_while_has_spent_n
         owner.feed(symbol(7, "X"))
         assert assumed == (["a"] if spent else [])
 
-    answered = [LoggedAnswer(6, "k", "c", NOON - age)]
+    answered = [(6, LoggedAnswer("k", "c", NOON - age))]
     owning(scenario, Topics(Checkpoint(7, LogPosition(1, 0), clean=clean), answered=answered, end=7))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.outcomes import Applied
 from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
-from gateway.ownership.ports import LoggedAnswer, NotOwnerError, RecordRefusedError, Tail
+from gateway.ownership.ports import NotOwnerError, RecordRefusedError, Tail
 from gateway.pipeline import answers
 from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.settle import MAX_ANSWERS, Settlement
@@ -43,10 +43,9 @@ class FakeLog:
             raise ConnectionError(fate)
         return LogPosition(len(self.written), 0)
 
-    async def read(self, start, window=None):
+    async def read(self, start, window=None, *, lowest=0):
         self.did.append(f"read from {start.events}")
-        told = [LoggedAnswer(offset, "k", "c", NOON) for offset in self.written[start.events :]]
-        return Tail(told, LogPosition(len(self.written), 0))
+        return Tail(set(self.written[start.events :]), (), LogPosition(len(self.written), 0))
 
 
 class FakeOwnership:

@@ -22,7 +22,6 @@ from gateway.ownership.ports import LoggedAnswer, OutRecord, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas import decode_event
 from schemas.headers import content_type
-from tests.clocks import NOON
 from tests.simulation.broker import Broker, Entry, command_offset
 from tests.simulation.loop import running_process
 
@@ -228,35 +227,33 @@ class SimulatedAnswerLog:
         self._end = self._end.after(LogPosition(*ends))
         return self._end
 
-    async def read(self, start: LogPosition, window: RepeatWindow | None = None) -> Tail:
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
         async with asyncio.timeout(self._patience):
-            answers, end = await self._broker.ask(lambda: self._read(start, window))
-        self._end = self._end.after(end)
-        return Tail(answers, self._end)
+            tail = await self._broker.ask(lambda: self._read(start, window, lowest))
+        self._end = self._end.after(tail.end)
+        return tail._replace(end=self._end)
 
     async def close(self) -> None:
         self._epoch = None
 
-    def _read(self, start: LogPosition, window: RepeatWindow | None) -> tuple[list[LoggedAnswer], LogPosition]:
+    def _read(self, start: LogPosition, window: RepeatWindow | None, lowest: int) -> Tail:
         broker = self._broker
         end = LogPosition(
             broker.stable_end(self._partition, "events"), broker.stable_end(self._partition, "dead_letters")
         )
-        since = start.events if window is None else min(start.events, max(0, end.events - window.count))
-        events = broker.read(self._partition, "events", since, end.events)
+        since = end.events if window is None else max(0, end.events - window.count)
+        recent = broker.read(self._partition, "events", since, end.events)
+        events = broker.read(self._partition, "events", start.events, end.events)
         letters = broker.read(self._partition, "dead_letters", start.dead_letters, end.dead_letters)
-        return [*map(_told, events), *map(_dead_lettered, letters)], end
+        offsets = {command_offset(entry.record) for entry in (*events, *letters) if entry.record is not None}
+        answered = {offset for offset in offsets if offset >= lowest}
+        return Tail(answered, [_told(entry) for entry in recent], end)
 
 
 def _told(entry: Entry) -> LoggedAnswer:
     assert entry.record is not None
     event = decode_event(entry.record.value or b"", content_type(entry.record.headers))
-    return LoggedAnswer(command_offset(entry.record), event.key, event.command_id, event.occurred_at.timestamp())
-
-
-def _dead_lettered(entry: Entry) -> LoggedAnswer:
-    assert entry.record is not None
-    return LoggedAnswer(command_offset(entry.record), None, None, NOON + entry.at)
+    return LoggedAnswer(event.key, event.command_id, event.occurred_at.timestamp())
 
 
 def committed_of(entries: Iterable[Entry]) -> list[tuple[int, Entry]]:

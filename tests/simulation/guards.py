@@ -55,9 +55,9 @@ def the_restore():
     """What a predecessor answered is not read."""
     read = SimulatedAnswerLog.read
 
-    async def nothing(self, start, window=None):
-        tail = await read(self, start, window)
-        return tail if window is None else Tail([], tail.end)
+    async def nothing(self, start, window=None, *, lowest=0):
+        tail = await read(self, start, window, lowest=lowest)
+        return tail if window is None else Tail(frozenset(), (), tail.end)
 
     with patch.object(SimulatedAnswerLog, "read", nothing):
         yield
@@ -124,7 +124,7 @@ def reading_after_an_unknown_commit():
 
     async def guess(self, partition: int, start: LogPosition):
         tail = await learn(self, partition, start)
-        return Tail([], tail.end)
+        return Tail(frozenset(), (), tail.end)
 
     with patch.object(settle.Settlement, "_learn", guess):
         yield

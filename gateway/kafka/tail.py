@@ -1,0 +1,122 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# aiokafka ships no types.
+"""Reading the answer topics of one partition to their end, and keeping only what must be remembered of them.
+
+A takeover reads whatever the topics hold since the mark, often on twelve partitions at once beside the heartbeat: so it
+reads in slices, gives the loop a turn after each, and looks into an event for nothing but its command's id.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import LoggedAnswer, Tail
+from gateway.ownership.repeats import RepeatWindow
+from schemas import DecodeError
+from schemas.codec import JSON, MSGPACK
+from schemas.headers import COMMAND_OFFSET, content_type, header
+
+Record = ConsumerRecord[bytes | None, bytes | None]
+SLICE = 100  # records between two turns of the loop
+
+
+class AnswerPartitions(NamedTuple):
+    """The two partitions that tell what is answered."""
+
+    events: TopicPartition
+    dead_letters: TopicPartition
+
+
+class Named(Struct, frozen=True):
+    """As much of an event as a repeat is known by."""
+
+    command_id: str
+
+
+_named_decoders = {JSON: msgspec.json.Decoder(Named), MSGPACK: msgspec.msgpack.Decoder(Named)}
+
+
+class TailReader:
+    """Reads both partitions once, with a started consumer of no group."""
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, partitions: AnswerPartitions, *, patience: float, clock: Clock
+    ) -> None:
+        """`patience`: seconds without progress."""
+        self._consumer = consumer
+        self._partitions = partitions
+        self._patience = patience
+        self._clock = clock
+        self._answered: set[int] = set()
+
+    async def read(self, start: LogPosition, window: RepeatWindow | None, *, lowest: int) -> Tail:
+        """What to remember; TimeoutError where the broker stops handing records out."""
+        events, dead_letters = self._partitions
+        self._consumer.assign(list(self._partitions))
+        async with asyncio.timeout(self._patience):
+            ends = await self._consumer.end_offsets(list(self._partitions))
+            beginning = (await self._consumer.beginning_offsets([events]))[events]
+            since = await self._window_start(window, ends[events])
+        recent: deque[LoggedAnswer] = deque(maxlen=0 if window is None else window.count)
+        not_before = 0.0 if window is None else self._clock.wall() - window.age
+        self._consumer.seek(events, min(since, start.events, ends[events]))
+        self._consumer.seek(dead_letters, min(start.dead_letters, ends[dead_letters]))
+
+        def take_event(record: Record) -> None:
+            if record.offset >= start.events:
+                self._remember(record, lowest)
+            if record.offset >= since and record.timestamp / 1000 >= not_before:
+                recent.extend(_named(record))
+
+        await self._each(events, ends[events], take_event)
+        await self._each(dead_letters, ends[dead_letters], lambda record: self._remember(record, lowest))
+        end = LogPosition(ends[events], ends[dead_letters])
+        return Tail(self._answered, recent, end, is_complete=beginning <= start.events)
+
+    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], None]) -> None:
+        progressed = self._clock.monotonic()
+        while (before := await self._position(tp)) < end:
+            batches = await self._consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
+            for record in batches.get(tp, ()):
+                take(record)
+            await asyncio.sleep(0)  # nothing above waits while fetched records are at hand
+            if await self._position(tp) > before:
+                progressed = self._clock.monotonic()
+            elif self._clock.monotonic() > progressed + self._patience:
+                raise TimeoutError(f"{tp.topic} does not hand out offset {before} of {end}")
+
+    def _remember(self, record: Record, lowest: int) -> None:
+        offset = header(record.headers, COMMAND_OFFSET)
+        if offset is not None and offset.isdecimal() and int(offset) >= lowest:  # else not of a gateway, or of no use
+            self._answered.add(int(offset))
+
+    async def _window_start(self, window: RepeatWindow | None, end: int) -> int:
+        if window is None:
+            return end
+        since_ms = int((self._clock.wall() - window.age) * 1000)
+        found = await self._consumer.offsets_for_times({self._partitions.events: max(0, since_ms)})
+        by_age = found[self._partitions.events]
+        by_count = end - 2 * window.count  # each transaction ends with a marker, which takes an offset too
+        return max(by_count, end if by_age is None else by_age.offset)
+
+    async def _position(self, tp: TopicPartition) -> int:
+        async with asyncio.timeout(self._patience):
+            return await self._consumer.position(tp)
+
+
+def _named(record: Record) -> Iterator[LoggedAnswer]:
+    """The id that an event answers, under its record key; none where no gateway wrote it."""
+    if record.key is None or header(record.headers, COMMAND_OFFSET) is None:
+        return
+    try:
+        named = _named_decoders[content_type(record.headers)].decode(record.value or b"")
+        yield LoggedAnswer(record.key.decode(), named.command_id, record.timestamp / 1000)
+    except (DecodeError, msgspec.DecodeError, UnicodeDecodeError):
+        return
