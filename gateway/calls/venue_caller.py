@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from gateway.calls.breaker import Breaker, BreakerPolicy
 from gateway.calls.observer import Called, CallObserver
 from gateway.calls.pauses import LimitScope, Pauses
+from gateway.calls.redaction import without_secrets
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
 from gateway.limits.permits import Grant, Permits
@@ -218,6 +219,8 @@ class VenueCaller:
         finally:
             self._in_flight -= 1
             turn.leave()
+        if isinstance(answer, HttpReply):
+            answer = without_secrets(answer, request, credentials)
         self._pay(turn, answer)
         outcome = classify(answer) if isinstance(answer, HttpReply) else answer
         if isinstance(answer, HttpReply) and not isinstance(outcome, Throttled):
