@@ -323,7 +323,7 @@ class Gateway:
         return self.group.partition_of(key)
 
     async def _check_topics(self) -> None:
-        """UnreachableError where a topic is missing; what is merely not as set is logged."""
+        """UnreachableError where a promise hangs on what a topic is not; what is merely not as set is logged."""
         problems = await check_topics(self._settings, base_dir=self._base_dir, options=self._options)
         for problem in problems:
             self._log.warning("found_topic_problem", topic=problem.topic, problem=problem.problem)
@@ -333,6 +333,9 @@ class Gateway:
                 f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing"
             )
             raise unreachable(self._settings.kafka, error)
+        fatal = [f"{problem.topic} {problem.problem}" for problem in problems if problem.is_fatal]
+        if fatal:
+            raise unreachable(self._settings.kafka, KafkaError("; ".join(fatal)))
 
     async def _membership(self) -> None:
         try:

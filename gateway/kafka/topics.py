@@ -4,10 +4,10 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -33,7 +33,7 @@ ERROR_HEADERS_BYTES = 64 * 1024
 MAX_COMMAND_BYTES = 1_048_588  # the broker's own default
 MAX_DEAD_LETTER_BYTES = 2 * MAX_COMMAND_BYTES
 NOT_SEEN = "is not there, or this user may not see it (Describe)"
-_WATCHED = ("cleanup.policy", "min.insync.replicas", "max.message.bytes")
+_WATCHED = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms")
 
 
 class TopicMade(Struct, frozen=True, kw_only=True):
@@ -46,12 +46,16 @@ class TopicMade(Struct, frozen=True, kw_only=True):
 
 
 class TopicProblem(Struct, frozen=True, kw_only=True):
-    """One thing about a topic that breaks a promise, and what would be right."""
+    """One thing about a topic that is not as it should be, and what would be right.
+
+    `is_fatal`: a promise hangs on it, and no gateway starts with it.
+    """
 
     topic: str
     role: str
     problem: str
     missing: bool = False
+    is_fatal: bool = False
 
 
 class _Found(Struct, frozen=True, kw_only=True):
@@ -105,41 +109,69 @@ async def check_topics(
     names: dict[str, str] = msgspec.structs.asdict(settings.kafka.topics)
     async with _admin(settings.kafka, base_dir, options) as admin:
         found = await _find(admin, list(names.values()))
-    problems: list[TopicProblem] = []
-    for role, name in names.items():
-        lines, missing = _wrong(role, found.get(name), settings.kafka), name not in found
-        problems += [TopicProblem(topic=name, role=role, problem=line, missing=missing) for line in lines]
-    return problems
+    seen = {role: found[name] for role, name in names.items() if name in found}
+    return [
+        TopicProblem(topic=name, role=role, problem=wrong.text, missing=name not in found, is_fatal=wrong.is_fatal)
+        for role, name in names.items()
+        for wrong in _wrong(role, seen, settings)
+    ]
 
 
-def _wrong(role: str, found: _Found | None, kafka: KafkaSettings) -> list[str]:
+class _Wrong(NamedTuple):
+    text: str
+    is_fatal: bool = False
+
+
+def _wrong(role: str, seen: Mapping[str, _Found], settings: Settings) -> list[_Wrong]:
+    found, kafka = seen.get(role), settings.kafka
     if found is None:
-        return [f"{NOT_SEEN}; `leverage-gateway topics create` makes it"]
-    wrong: list[str] = []
+        return [_Wrong(f"{NOT_SEEN}; `leverage-gateway topics create` makes it", is_fatal=True)]
+    wrong: list[_Wrong] = []
     if found.partitions != kafka.partitions:
-        wrong.append(f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all four topics")
+        is_alone = len({one.partitions for one in seen.values()}) > 1
+        text = f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all four topics"
+        wrong.append(_Wrong(f"{text}; never grow them: make new topics" if is_alone else text, is_fatal=is_alone))
     if found.replicas < kafka.replicas:
-        wrong.append(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}")
+        wrong.append(_Wrong(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}"))
     if found.is_hidden:
-        wrong.append("may not be looked at: this user lacks DescribeConfigs on it, so its settings are not checked")
+        text = "may not be looked at: this user lacks DescribeConfigs on it, so its settings are not checked"
+        wrong.append(_Wrong(text))
     elif found.configs is not None:
         wrong += _wrong_configs(role, found.configs, wanted_configs(role, kafka.replicas))
+        wrong += _wrong_retention(role, seen, settings.pipeline.repeat_window_age)
     return wrong
 
 
-def _wrong_configs(role: str, found: dict[str, str], wanted: dict[str, str]) -> list[str]:
-    wrong: list[str] = []
+def _wrong_configs(role: str, found: dict[str, str], wanted: dict[str, str]) -> list[_Wrong]:
+    wrong: list[_Wrong] = []
     for config, value in wanted.items():
         is_value = found.get(config, "")
         if config == "cleanup.policy" and is_value != value:
-            wrong.append(f"has {config}={is_value}; it must be {value}")
+            wrong.append(_Wrong(f"has {config}={is_value}; it must be {value}", is_fatal=True))
         if config == "min.insync.replicas" and int(is_value or 0) < int(value):
-            wrong.append(f"has {config}={is_value}; it must be at least {value}")
+            wrong.append(_Wrong(f"has {config}={is_value}; it must be at least {value}"))
         if config == "max.message.bytes" and role == "dead_letters" and int(is_value or 0) < int(value):
-            wrong.append(
-                f"has {config}={is_value}; it must be at least {value}, for a command and what was wrong with it"
-            )
+            text = f"has {config}={is_value}; it must be at least {value}, for a command and what was wrong with it"
+            wrong.append(_Wrong(text))
     return wrong
+
+
+def _wrong_retention(role: str, seen: Mapping[str, _Found], repeat_window_age: float) -> list[_Wrong]:
+    """The events are the ledger: an answer that is forgotten before its command may be given again."""
+    if role != "events":
+        return []
+    ours, commands = _retention_ms(seen.get("events")), _retention_ms(seen.get("commands"))
+    if ours < commands:
+        return [_Wrong(f"has retention.ms={ours:.0f}; it must be at least that of the commands, {commands:.0f}")]
+    if ours < repeat_window_age * 1000:
+        return [_Wrong(f"has retention.ms={ours:.0f}; pipeline.repeat_window_age is {repeat_window_age:g} s")]
+    return []
+
+
+def _retention_ms(found: _Found | None) -> float:
+    """For how long a topic keeps its records; for ever where it says -1, or nobody tells."""
+    value = "-1" if found is None or found.configs is None else found.configs.get("retention.ms", "-1")
+    return float("inf") if value in ("-1", "") else float(value)
 
 
 async def _until_seen(admin: AIOKafkaAdminClient, names: set[str]) -> None:

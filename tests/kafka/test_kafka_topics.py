@@ -1,5 +1,6 @@
 """The four topics: made as the settings say, and compared with them."""
 
+import asyncio
 from pathlib import Path
 from uuid import uuid4
 
@@ -7,9 +8,10 @@ import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from gateway.app import Gateway
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.topics import check_topics, create_topics, wanted_configs
-from gateway.settings.tree import KafkaSettings, Settings
+from gateway.settings.tree import HttpSettings, KafkaSettings, Settings
 from schemas.topics import Topics
 
 
@@ -55,6 +57,7 @@ async def test_what_differs_from_the_settings_is_told_by_topic(settings):
     assert "has cleanup.policy=delete; it must be compact" in found["state"].problem
     assert "has max.message.bytes=1048588; it must be at least" in found["dead_letters"].problem
     assert not any(problem.missing for problem in found.values())
+    assert {role for role, problem in found.items() if problem.is_fatal} == {"events", "state"}
 
 
 @pytest.mark.kafka
@@ -79,3 +82,36 @@ def test_a_dead_letter_may_be_larger_than_any_command():
     assert int(wanted_configs("dead_letters", 1)["max.message.bytes"]) > int(
         wanted_configs("commands", 1)["max.message.bytes"]
     )
+
+
+@pytest.mark.kafka
+async def test_events_that_are_compacted_or_kept_for_less_time_than_commands_are_told(settings):
+    names = settings.kafka.topics
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await admin.start()
+    await admin.create_topics(
+        [NewTopic(names.events, 3, 1, topic_configs={"cleanup.policy": "compact", "retention.ms": "60000"})]
+    )
+    await admin.close()
+    await create_topics(settings, base_dir=Path())
+    compacted, short = await check_topics(settings, base_dir=Path())
+    assert (compacted.problem, compacted.is_fatal) == ("has cleanup.policy=compact; it must be delete", True)
+    assert (short.problem, short.is_fatal) == (
+        "has retention.ms=60000; it must be at least that of the commands, 604800000",
+        False,
+    )
+
+
+@pytest.mark.kafka
+async def test_topics_of_different_numbers_of_partitions_start_no_gateway(settings, tmp_path):
+    names = settings.kafka.topics
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(names.events, 6, 1)])
+    await admin.close()
+    await create_topics(settings, base_dir=Path())
+    listening = msgspec.structs.replace(settings, http=HttpSettings(listen="127.0.0.1:0"))
+    gateway = Gateway(listening, base_dir=tmp_path)
+    with pytest.raises(BaseExceptionGroup) as ended:
+        await gateway.run(asyncio.Event())
+    assert ended.group_contains(UnreachableError, match="has 6 partitions; kafka.partitions is 3, .* never grow them")
