@@ -99,11 +99,11 @@ async def test_a_takeover_that_the_client_library_cancels_is_begun_again(own: Ri
         def __getattr__(self, name: str) -> Any:
             return getattr(self._log, name)
 
-        async def read(self, *arguments: Any) -> Any:
+        async def read(self, *arguments: Any, **more: Any) -> Any:
             if len(cancelled) < 4:
                 cancelled.append(1)
                 raise asyncio.CancelledError
-            return await self._log.read(*arguments)
+            return await self._log.read(*arguments, **more)
 
     make = group.KafkaAnswerLog
     monkeypatch.setattr(group, "KafkaAnswerLog", lambda **options: CancelledOnce(make(**options)))

@@ -4,11 +4,19 @@ import asyncio
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from deploy.kafka.broker import Cluster
+from gateway.clock import SystemClock
+from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import UnreachableError, client_options
-from gateway.settings.tree import KafkaSettings
+from gateway.kafka.topics import create_topics
+from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ports import OutRecord
+from gateway.settings.tree import KafkaSettings, Settings
+from schemas.headers import COMMAND_OFFSET
+from schemas.topics import Topics
 from tests.certificates import Authority
 
 pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
@@ -52,8 +60,12 @@ class Secured:
             lines += [
                 f"listener.name.{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256",
                 f"listener.name.{name}.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
-                f'listener.name.{name}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_gateway="{PASSWORD}";',
+                f'listener.name.{name}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_gateway="{PASSWORD}" user_guest="{PASSWORD}";',
             ]
+        lines += [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:ANONYMOUS;User:gateway",
+        ]
         self.cluster = Cluster(listeners=LISTENERS, properties="\n".join(lines) + "\n")
 
     def settings(self, listener, protocol, **changes):
@@ -125,3 +137,45 @@ async def test_right_credentials_reach_each_kind_of_listener(secured, listener, 
 async def test_each_way_to_be_wrong_has_its_reason(secured, listener, protocol, changes, why):
     said = await reason(secured, listener, protocol, **changes)
     assert why in said
+
+
+TOPICS = Topics(commands="commands", events="events", state="state", dead_letters="dlq")
+
+
+def answer_log(secured, partition, listener="SECURE", protocol="SASL_SSL", **changes):
+    return KafkaAnswerLog(
+        options=client_options(secured.settings(listener, protocol, **changes), secured.folder),
+        consumer_options={},
+        topics=TOPICS,
+        partition=partition,
+        transactional_id=f"test-{partition}",
+        transaction_timeout_ms=10_000,
+        patience=10.0,
+        clock=SystemClock(),
+    )
+
+
+async def test_twelve_partitions_are_taken_over_over_tls_without_waiting_for_the_brokers_goodbye(secured):
+    settings = secured.settings("PLAINTEXT", "PLAINTEXT", topics=TOPICS, partitions=12)
+    await create_topics(Settings(kafka=settings), base_dir=secured.folder)
+
+    async def take_over(partition):
+        log = answer_log(secured, partition)
+        for offset in range(2):
+            await log.fence()
+            await log.write([OutRecord("events", b"k", b"{}", [(COMMAND_OFFSET, b"%d" % offset)])])
+            tail = await log.read(LogPosition(0, 0))
+            assert tail.answered == set(range(offset + 1))
+        await log.close()
+
+    async def take_all_over():
+        async with asyncio.timeout(25.0):  # the goodbye would take thirty
+            await asyncio.gather(*map(take_over, range(12)))
+
+    await asyncio.to_thread(uvloop.run, take_all_over())
+
+
+async def test_who_may_not_use_the_transactional_id_is_told_which_right_is_missing(secured):
+    log = answer_log(secured, 3, "LOGIN", "SASL_PLAINTEXT", sasl_username="guest")
+    with pytest.raises(UnreachableError, match="may not Write with the transactional id test-3; give it that right"):
+        await log.fence()
