@@ -39,8 +39,9 @@ async def _ask(kafka: KafkaSettings, options: dict[str, Any], since: float) -> b
 async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> bool:
     admin = AIOKafkaAdminClient(**options)
     await admin.start()
+    partitions = [TopicPartition(kafka.topics.commands, number) for number in range(kafka.partitions)]
     try:
-        committed = await admin.list_consumer_group_offsets(kafka.group_id)
+        committed = await admin.list_consumer_group_offsets(kafka.group_id, partitions=partitions)
     finally:
         await admin.close()
     return all(
