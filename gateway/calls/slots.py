@@ -43,12 +43,6 @@ class Slots:
                 self.give_back(account)
             raise
 
-    def open_all(self) -> None:
-        """From now on all slots may be taken."""
-        self._free, self._closed = self._free + self._closed, 0
-        for waiting in tuple(self._waiting):
-            self._serve(waiting)
-
     def give_back(self, account: str) -> None:
         """The call is over, or was not made."""
         self._taken -= 1

@@ -7,13 +7,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from msgspec import structs
+
 from gateway.calls.breaker import Breaker, BreakerPolicy
 from gateway.calls.observer import Called, CallObserver
 from gateway.calls.pauses import LimitScope, Pauses
 from gateway.calls.redaction import without_secrets
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
-from gateway.limits.permits import Grant, Permits
+from gateway.limits.permits import Grant, LimitFrozenError, Permits
 from gateway.outcomes import Ambiguous, Applied, Outcome, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, HttpReply, HttpRequest
@@ -76,6 +78,10 @@ class PublicReply(NamedTuple):
     ended: float
 
 
+class StalledError(Exception):
+    """Too much waits already for a venue that does not answer."""
+
+
 class CallPermit:
     """The right to start one call now; it must be used or given back."""
 
@@ -128,6 +134,7 @@ class VenueCaller:
         self._breakers: dict[str, Breaker] = {}
         self._pauses = Pauses()
         self._banned_until = 0.0
+        self._failures = 0  # in a row, of all accounts
         self._in_flight = 0
 
     @property
@@ -173,15 +180,33 @@ class VenueCaller:
         """The account came from another instance, whose calls may count until then."""
         self._permits.assume_spent(self.venue.name, self._user(account), until)
 
-    async def turn(self, account: str, call: Call) -> CallPermit:
-        """Wait for the right to start one call; cancelled, nothing is lost."""
+    def is_stalled(self, account: str, call: Call) -> bool:
+        """Whether calls like this one wait for a venue that does not answer or has banned us, rather than in turn."""
+        frozen_until = self._permits.frozen_until(self.venue.name, self._user(account), call.costs)
+        return self.is_silent(account) or frozen_until > self._clock.monotonic() + self.settings.call_timeout
+
+    def is_silent(self, account: str) -> bool:
+        """Whether the venue has not answered lately: this account, or as many calls in a row of all accounts."""
+        is_open = self.breaker(account).is_open(self._clock.monotonic())
+        return is_open or self._failures >= self.settings.breaker_failures
+
+    async def turn(self, account: str, call: Call, *, may_wait: Callable[[], bool] = lambda: True) -> CallPermit:
+        """Wait for the right to start one call; cancelled, nothing is lost.
+
+        Raises:
+            StalledError: the venue stalls, and `may_wait` said no.
+            LimitFrozenError: a long pause of a limit began.
+        """
         begun = self._clock.monotonic()
         breaker = self.breaker(account)
         while True:
+            if self.is_stalled(account, call) and not may_wait():
+                raise StalledError
             now = self._clock.monotonic()
             await asyncio.sleep(breaker.probe_at(now) - now)
             turn = await self._permitted(account, call)
-            if not turn.permit.is_frozen() and breaker.allows(self._clock.monotonic()):
+            stalls = self.is_stalled(account, call) and not may_wait()
+            if not (stalls or turn.permit.is_frozen()) and breaker.allows(self._clock.monotonic()):
                 self._observer.waited(self.venue.name, self._clock.monotonic() - begun)
                 return turn
             turn.give_back()
@@ -195,11 +220,13 @@ class VenueCaller:
         classify: Callable[[HttpReply], Outcome],
         *,
         may_send: Callable[[], bool] = lambda: True,
+        expires_at: float | None = None,
     ) -> Outcome | None:
-        """Sign, send once and say what became of it; None where `may_send` said no, and nothing was sent.
+        """Sign, send once and say what became of it; None where it may not be sent any more, and nothing was.
 
-        It is asked after the signature: a process that is stopped between the two sends, once it wakes up, what the
-        venue refuses for its old timestamp.
+        `may_send` is asked after the signature: a process that is stopped between the two sends, once it wakes up, what
+        the venue refuses for its old timestamp. Nothing goes on the wire past `expires_at`, wall seconds of the venue's
+        clock: a connection that is not there by then is given up.
         """
         begun = self._clock.monotonic()
         try:
@@ -207,7 +234,9 @@ class VenueCaller:
         except BaseException:
             turn.give_back()
             raise
-        if not may_send():
+        if expires_at is not None:
+            request = structs.replace(request, connect_within=expires_at - self.wall())
+        if not may_send() or (request.connect_within is not None and request.connect_within <= 0):
             turn.give_back()
             return None
         self._in_flight += 1
@@ -275,7 +304,10 @@ class VenueCaller:
     async def _public_turn(self, call: Call) -> CallPermit:
         while True:
             await asyncio.sleep(self._banned_until - self._clock.monotonic())  # not every public call costs a limit
-            turn = await self._permitted("", call)
+            try:
+                turn = await self._permitted("", call)
+            except LimitFrozenError:
+                continue
             if not turn.permit.is_frozen() and self._banned_until <= self._clock.monotonic():
                 return turn
             turn.give_back()
@@ -310,8 +342,10 @@ class VenueCaller:
     def _learn(self, account: str, call: Call, outcome: Outcome, begun: float) -> None:
         now = self._clock.monotonic()
         if isinstance(outcome, Unavailable | Ambiguous):
+            self._failures += 1
             self.breaker(account).failed(now)
             return
+        self._failures = 0
         if call.purpose == "set_leverage":
             self.breaker(account).succeeded(now)
         else:

@@ -27,6 +27,8 @@ Exception
    ├─ TooLargeError         a batch that unpacks to more than is read (a ValueError)
    ├─ RecordRefusedError    an answer that Kafka will never take as it is
    ├─ LimitLoweredError     a call for which the budget became too small while it waited
+   ├─ LimitFrozenError      a call in line when a long pause of its limits began; it thinks again
+   ├─ StalledError          a call for which there is no room to wait: its venue does not answer
    └─ StoreGoneError        the store of shared limits
 ```
 

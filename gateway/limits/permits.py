@@ -12,10 +12,12 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.limits.bucket import TICK, BucketMode
-from gateway.limits.budget import Budget, PermitRequest
+from gateway.limits.budget import Budget, PermitRequest, ScopedBucket
 from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
 from gateway.limits.shared import SharedBuckets
 from schemas import VenueName
+
+LONG_FREEZE = 1.0  # seconds; who waits for so short a pause keeps its place in line
 
 
 class ScopeSnapshot(Struct, frozen=True, kw_only=True):
@@ -43,6 +45,10 @@ class ScopeSnapshot(Struct, frozen=True, kw_only=True):
 
 class LimitLoweredError(Exception):
     """The venue lowered a limit below the weight of a waiting call."""
+
+
+class LimitFrozenError(Exception):
+    """A pause came that is too long to be waited out in line without thinking again."""
 
 
 class _VenueQueue:
@@ -148,6 +154,7 @@ class Permits:
         Raises:
             ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
             LimitLoweredError: the same, but the limit was lowered during the wait.
+            LimitFrozenError: a long freeze of one of the limits began during the wait.
         """
         desk = self._desks[venue]
         request = desk.budget.request(account, costs)
@@ -161,11 +168,13 @@ class Permits:
         """Grant nothing of this limit, or of all of the account's and the address's, before `until` (monotonic)."""
         desk = self._desks[venue]
         names = [limit.name for limit in desk.budget.limits] if limit_name is None else [limit_name]
-        for name in names:
-            bucket = desk.budget.scope(name, account).bucket
-            bucket.freeze(until)
-            if bucket.lease:
-                bucket.lease.freeze(until)
+        frozen = {desk.budget.scope(name, account) for name in names}
+        for scope in frozen:
+            scope.bucket.freeze(until)
+            if scope.bucket.lease:
+                scope.bucket.lease.freeze(until)
+        if until - self.now() > LONG_FREEZE:
+            self._send_away(desk, frozen)
         self.serve_soon(desk)
 
     def frozen_until(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
@@ -229,6 +238,12 @@ class Permits:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
 
+    def _send_away(self, desk: _VenueQueue, frozen: set[ScopedBucket]) -> None:
+        """Let those in line for these buckets think again, in the order in which they came."""
+        for request, future in desk.waiters.items():
+            if not future.done() and any(scope in frozen for scope, _ in request.needs):
+                future.set_exception(LimitFrozenError)
+
     async def _wait(self, desk: _VenueQueue, request: PermitRequest) -> None:
         future = asyncio.get_running_loop().create_future()
         desk.waiters[request] = future
@@ -243,7 +258,7 @@ class Permits:
             del desk.waiters[request]
 
     def _abandon(self, desk: _VenueQueue, request: PermitRequest, future: asyncio.Future[None]) -> None:
-        lowered = future.done() and not future.cancelled() and future.exception() is not None
+        lowered = future.done() and not future.cancelled() and isinstance(future.exception(), LimitLoweredError)
         if not lowered:
             desk.budget.cancel(request)
         self.serve_soon(desk)

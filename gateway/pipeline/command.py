@@ -31,6 +31,7 @@ class Command:
     Attributes:
         deadline: monotonic seconds after which no call may start.
         attempts: calls made to the venue's leverage endpoint.
+        is_unserved: the last call was not carried out, or nobody knows.
         doubtful: a call for it may have been applied, ours or a predecessor's, and nothing since has cleared it.
         asked: the venue was asked, and did not tell.
     """
@@ -42,6 +43,7 @@ class Command:
         "content_type",
         "deadline",
         "doubtful",
+        "is_unserved",
         "received_at",
         "record",
         "trace_headers",
@@ -65,6 +67,7 @@ class Command:
         self.deadline = deadline
         self.venue: VenueName = venue_of(command.target)
         self.attempts = 0
+        self.is_unserved = False
         self.doubtful = False
         self.asked = False
 

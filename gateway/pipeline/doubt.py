@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.calls.venue_caller import CallPermit, VenueCaller
 from gateway.clock import Clock
-from gateway.limits.permits import LimitLoweredError
+from gateway.limits.permits import LimitFrozenError, LimitLoweredError
 from gateway.outcomes import Ambiguous, Applied, Outcome, Refusal, Unavailable
 from gateway.pipeline.command import Command
 from gateway.pipeline.lanes import Lane
@@ -88,7 +88,10 @@ class Doubts:
 
     async def _turn(self, account: str, call: Call, calls: VenueCaller) -> CallPermit:
         while True:
-            turn = await calls.turn(account, call)
+            try:
+                turn = await calls.turn(account, call)
+            except LimitFrozenError:
+                continue
             if self._may_read(calls.settings.call_timeout):
                 return turn
             turn.give_back()

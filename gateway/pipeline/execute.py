@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
-from gateway.calls.venue_caller import CallPermit, VenueCaller
+from gateway.calls.venue_caller import CallPermit, StalledError, VenueCaller
 from gateway.clock import Clock
-from gateway.limits.permits import LimitLoweredError
+from gateway.limits.permits import LimitFrozenError, LimitLoweredError
 from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Outcome, Refusal, Throttled, Unavailable
 from gateway.pipeline import answers
 from gateway.pipeline.answers import Answer
@@ -30,6 +30,7 @@ TRANSIENT = (Throttled, Unavailable, Ambiguous, ClockSkewed)
 GIVING_WAY = 0.05  # seconds; a few commits, so that a lane with a newer command every other moment is served too
 STALE_TURN = 1.0  # seconds; a commit takes a hundredth of it, unless the broker is in trouble
 SLOW_FACTOR = 10  # a venue that says "minutes" is asked ten times less often
+CROWDED = "as many commands wait for it already as there is room for"
 BUG = "an error inside the gateway; see its log"
 
 
@@ -53,6 +54,7 @@ class Executor:
         jitter: random.Random,
         may_set: Callable[[float], bool],
         may_read: Callable[[float], bool],
+        is_crowded: Callable[[VenueName], bool],
         settle: Callable[[Answer], asyncio.Future[None]],
         observer: Observer,
     ) -> None:
@@ -66,6 +68,7 @@ class Executor:
             jitter: for back-offs.
             may_set: whether a call that may take so many seconds can start now.
             may_read: the same of one that finishes what was begun.
+            is_crowded: whether so much waits for a venue that no more may where it stalls.
             settle: takes an answer; awaited until it is committed.
             observer: is told of retries and bugs.
         """
@@ -75,6 +78,7 @@ class Executor:
         self._clock = clock
         self._jitter = jitter
         self._may_set = may_set
+        self._is_crowded = is_crowded
         self._settle = settle
         self._observer = observer
         self._doubts = Doubts(accounts=accounts, clock=clock, may_read=may_read, observer=observer)
@@ -170,7 +174,9 @@ class Executor:
         while True:
             try:
                 return await self._turn_in_time(lane, calls)
-            except LimitLoweredError:
+            except LimitFrozenError:
+                continue  # whoever can still make it joins the line again, and who cannot is told now
+            except (LimitLoweredError, StalledError):
                 return None
             except TimeoutError:
                 if _head(lane).deadline <= self._clock.monotonic():  # else a newer one took its place just now
@@ -201,7 +207,7 @@ class Executor:
             account, call = head.command.account, calls.venue.set_leverage(head.command)
             if self._clock.monotonic() + calls.estimate(account, call) > head.deadline:
                 return None
-            turn = await calls.turn(account, call)
+            turn = await calls.turn(account, call, may_wait=lambda: not self._is_crowded(lane.venue))
             if self._may_set(calls.settings.call_timeout):
                 return turn
             turn.give_back()
@@ -226,10 +232,15 @@ class Executor:
             credentials,
             lambda answer: calls.venue.classify(command, answer),
             may_send=lambda: self._may_set(calls.settings.call_timeout),
+            expires_at=None if command.expires_at is None else command.expires_at.timestamp(),
         )
+        if _was_not_sent(outcome) and self._is_expired(incoming) and incoming.attempts == 1:
+            incoming.attempts = 0  # connecting took until its deadline
+            return self._late(incoming, calls, None)
         if outcome is None:
             incoming.attempts -= 1
             return Unavailable(message="not sent: this instance is not sure to have the partition still")
+        incoming.is_unserved = isinstance(outcome, Ambiguous | Unavailable)
         if isinstance(outcome, Ambiguous):
             incoming.doubtful = True
             lane.not_before = max(lane.not_before, begun + calls.settles_within)  # until then it may still take effect
@@ -254,10 +265,19 @@ class Executor:
         if self._is_expired(incoming) and not incoming.attempts:
             return Refusal(reason="expired", message=f"expired at {command.expires_at}, before it could be sent")
         retry_at = self._free_at(incoming)
-        if calls.breaker(command.account).is_open(self._clock.monotonic()):
-            message = "no answer from the venue until the deadline"
+        if incoming.is_unserved:
+            message = "the venue did not carry it out, and there is no time to try again"
+            later = retry_at if retry_at is not None and retry_at > self._clock.wall() else None
+            return Refusal(reason="venue_unavailable", message=message, retry_at=later)
+        left = incoming.deadline - self._clock.monotonic()
+        in_time = left > 0 and retry_at is not None and retry_at - self._clock.wall() <= left
+        if calls.is_silent(command.account):
+            message = (
+                f"the venue does not answer; {CROWDED}" if in_time else "no answer from the venue until the deadline"
+            )
             return Refusal(reason="venue_unavailable", message=message, retry_at=retry_at)
-        return Refusal(reason="rate_limited", message="no budget before the deadline", retry_at=retry_at)
+        message = f"the venue has us pause; {CROWDED}" if in_time else "no budget before the deadline"
+        return Refusal(reason="rate_limited", message=message, retry_at=retry_at)
 
     def _free_at(self, incoming: Command) -> float | None:
         """When limits and breaker would let a call like this one go, in wall seconds; None where no window holds it."""
@@ -328,6 +348,11 @@ async def _give_way(lane: Lane) -> None:
         async with asyncio.timeout(GIVING_WAY):
             while lane.answered is not None and not lane.answered.done():
                 await _older_answered(lane)
+
+
+def _was_not_sent(outcome: Outcome | None) -> bool:
+    """Whether nothing of the call went on the wire: a venue's own no has a status."""
+    return outcome is None or (isinstance(outcome, Unavailable) and outcome.http_status is None)
 
 
 def _superseded(lane: Lane) -> Refusal:

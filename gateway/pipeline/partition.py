@@ -6,6 +6,7 @@ side; `drain` ends in order. Whoever drives it (`kafka.group`, the simulation) p
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -79,6 +80,7 @@ class Partition:
         self._untold: set[LaneKey] = set()
         self._quarantine_ends = float("-inf")
         self._predecessor = False
+        self._held: Counter[VenueName] = Counter()
         self._met: set[tuple[VenueName, str]] = set()
         self._ledger: Ledger | None = None
         self._settlement: Settlement | None = None
@@ -92,6 +94,7 @@ class Partition:
             jitter=parts.jitter,
             may_set=lambda call_timeout: self.state == "running" and self._has_lease(call_timeout),
             may_read=self._has_lease,
+            is_crowded=self._is_crowded,
             settle=self._settle,
             observer=parts.observer,
         )
@@ -118,8 +121,11 @@ class Partition:
 
     @property
     def has_room(self) -> bool:
-        """Whether fetching may go on after a pause: at half of the bound, so that it does not flutter."""
-        return self.state == "running" and self.incomplete <= self._parts.policy.max_incomplete // 2
+        """Whether fetching may go on after a pause: below the bound, so that it does not flutter.
+
+        Far enough above what stalled venues may keep, were it all of them.
+        """
+        return self.state == "running" and self.incomplete <= (self._parts.policy.max_incomplete - 1) * 7 // 8
 
     def checkpoint(self, *, clean: bool = False) -> Checkpoint | None:
         """What to commit now; None before it is restored and after it is lost."""
@@ -237,6 +243,8 @@ class Partition:
         incoming = read if isinstance(read, Command) else read.incoming
         if incoming is not None and self._is_repeat(incoming):
             return None
+        if incoming is not None:
+            self._held[incoming.venue] += 1
         if isinstance(read, Answer):
             answered = self._settle(read)
             if incoming is not None:
@@ -303,6 +311,15 @@ class Partition:
     def _has_lease(self, call_timeout: float) -> bool:
         return self._ownership.held and self._lease.allows(self._parts.clock.monotonic(), call_timeout)
 
+    def _is_crowded(self, venue: VenueName) -> bool:
+        """Whether a venue's commands hold more of the partition's room than they leave.
+
+        So nobody waits for one that is silent or has banned us: while it stalls it keeps half of the room, two of them
+        keep two thirds, and what comes for them beyond that is refused at once. The commands of one that moves are
+        never refused for want of room: then fetching pauses.
+        """
+        return self._held[venue] > max(1, self._parts.policy.max_incomplete - self.incomplete)
+
     def _settle(self, answer: Answer) -> asyncio.Future[None]:
         if self._settlement is None:
             raise RuntimeError("nothing can be answered before the partition is restored")
@@ -319,6 +336,8 @@ class Partition:
 
     def _committed(self, answer: Answer) -> None:
         observer, incoming, event = self._parts.observer, answer.incoming, answer.event
+        if incoming is not None:
+            self._held[incoming.venue] -= 1
         if incoming is not None and event is not None:
             self._repeats.answered(event.key, event.command_id, event.occurred_at.timestamp())
             observer.answered(incoming, event, self._parts.clock.monotonic() - incoming.received_at)

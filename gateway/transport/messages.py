@@ -15,6 +15,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         largest_answer_bytes: of the answer's body no more than this is read.
+        connect_within: seconds; a connection that takes longer is given up, nothing sent; None: the session's own.
     """
 
     method: str
@@ -22,6 +23,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes = b""
     largest_answer_bytes: int = LARGEST_ANSWER_BYTES
+    connect_within: float | None = None
 
 
 class HttpReply(Struct, frozen=True, kw_only=True):

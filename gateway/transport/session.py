@@ -19,6 +19,7 @@ from yarl import URL
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
 
+NEVER_ROUNDED = float("inf")  # seconds; above it aiohttp rounds a time-out up to whole seconds
 KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
 CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
 HEADERS = {"User-Agent": "leverage-gateway", "Accept": "application/json"}
@@ -54,7 +55,6 @@ class VenueSession:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
             skip_auto_headers=NOT_ADDED,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._call_timeout * CONNECT_SHARE),
             auto_decompress=False,
             trust_env=False,
         )
@@ -83,7 +83,12 @@ class VenueSession:
             raise RuntimeError("the session is not started")
         url = URL(self._base + request.target, encoded=True)
         async with self._session.request(
-            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+            request.method,
+            url,
+            data=request.body or None,
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=self._timeout(request),
         ) as response:
             if response.status in LIMITED:
                 until = patience.when() or 0.0
@@ -95,6 +100,12 @@ class VenueSession:
             message = f"an answer of more than {request.largest_answer_bytes} bytes"
             return Ambiguous(message=message, http_status=response.status)
         return HttpReply(status=response.status, headers=response.headers, body=body)
+
+    def _timeout(self, request: HttpRequest) -> aiohttp.ClientTimeout:
+        connect = self._call_timeout * CONNECT_SHARE
+        if request.connect_within is not None:
+            connect = min(connect, request.connect_within)
+        return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=NEVER_ROUNDED)
 
 
 async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:

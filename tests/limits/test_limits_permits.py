@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
-from gateway.limits.permits import Grant, LimitLoweredError, Permits
+from gateway.limits.permits import Grant, LimitFrozenError, LimitLoweredError, Permits
 from tests.limits.simulation import SimulatedLoop, simulate
 
 LIMITS = (
@@ -123,9 +123,28 @@ def test_a_freeze_added_after_the_answer_still_comes_before_the_next_grant():
         waiter = asking(permits, costs=ADDRESS)
         await turns()
         holder.spent([Usage("address", 1)], loop.wall())
-        permits.throttle("okx", "a", "address", loop.monotonic() + 30)
+        permits.throttle("okx", "a", "address", loop.monotonic() + 1)
         await waiter
-        assert loop.now == pytest.approx(530, abs=0.01)
+        assert loop.now == pytest.approx(501, abs=0.01)
+
+    simulate(main)
+
+
+def test_a_long_freeze_sends_those_in_line_for_its_scope_away_and_nobody_else():
+    async def main(loop: SimulatedLoop) -> None:
+        permits = permits_on(loop)
+        for account in ("a", "b"):
+            for _ in range(2):
+                await permits.acquire("okx", account, OWN)
+        waiting, other = asking(permits), asking(permits, "b")
+        await turns()
+        permits.throttle("okx", "a", "own", loop.monotonic() + 600)
+        await turns()
+        assert isinstance(waiting.exception(), LimitFrozenError)
+        assert not other.done()
+        assert [scope.waiting for scope in permits.snapshot() if scope.account == "a"] == [0]
+        other.cancel()
+        await turns()
 
     simulate(main)
 

@@ -123,6 +123,7 @@ class Bench:
         self.clock = LoopClock(world)
         self.script = script
         self.leased = True
+        self.crowded = False
         self.stopped: list[str] = []
         self.keys: Refusal | None = None
         self.answers: list[Answer] = []
@@ -152,6 +153,7 @@ class Bench:
             jitter=Random(0),
             may_set=lambda _: self.leased,
             may_read=lambda _: self.leased,
+            is_crowded=lambda _: self.crowded,
             settle=self.settle,
             observer=Quiet(self.failures),
         )

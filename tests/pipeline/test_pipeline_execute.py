@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
+from gateway.transport.messages import HttpReply
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
@@ -156,6 +157,39 @@ def test_nothing_is_sent_after_expiry_and_the_refusal_comes_at_once():
     assert bench.world.now >= 5.0
     assert bench.event.occurred_at.timestamp() == pytest.approx(NOON + 5.0, abs=0.01)
     assert requests(bench) == []
+
+
+class SlowConnection:
+    """A sender whose connections take a second, given up where they may not."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, request):
+        within = request.connect_within
+        if within is not None and within < 1.0:
+            await asyncio.sleep(within)
+            return Unavailable(message="not reached")
+        await asyncio.sleep(1.0)
+        self.sent.append(request.target)
+        return HttpReply(status=200, headers={}, body=b"1")
+
+
+@pytest.mark.parametrize(("expires_in", "reason"), [(0.5, "expired"), (1.5, "changed")])
+def test_a_connection_that_takes_until_expiry_leaves_the_command_unsent_and_expired(expires_in, reason):
+    async def main(world):
+        bench = Bench(world, SlowConnection(), call_timeout=5.0)
+        event = await bench.answer(incoming(1, expires_in=expires_in))
+        assert (bench.told, event.attempts) == ([("c1", reason)], len(bench.script.sent))
+        assert len(bench.script.sent) == (reason == "changed")
+
+    on_virtual_time(main)
+
+
+def test_who_was_called_in_vain_and_has_no_time_left_is_told_that_the_venue_was_unavailable():
+    script = Ambiguous(message="cut off"), (200, "0"), (200, "0")
+    bench = run(*script, commands=[incoming(1, deadline=5.0)], settles_within=7.0)
+    assert bench.told == [("c1", "venue_unavailable")]
 
 
 def test_a_command_that_cannot_have_its_turn_in_time_is_refused_at_once_with_the_estimate():
@@ -321,6 +355,35 @@ def test_a_bug_costs_one_command_its_answer_and_nobody_else():
         assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
         assert len(bench.failures) == 1
         assert bench.calls.in_flight == 0
+
+    on_virtual_time(main)
+
+
+def test_who_waits_in_line_when_a_long_ban_comes_is_refused_as_soon_as_it_is_known():
+    async def main(world):
+        bench = Bench(world, Script(1.0, (429, "600")), capacity=1)
+        first, second = (
+            bench.admit(incoming(1)),
+            bench.admit(incoming(2, target=BinanceUsdm(symbol="X"), deadline=60.0)),
+        )
+        going = asyncio.create_task(bench.executor.answer_next(first))
+        await asyncio.sleep(0.5)
+        await bench.executor.answer_next(second)
+        assert bench.told == [("c2", "rate_limited")]
+        assert world.now < 2.0
+        going.cancel()
+        await asyncio.wait([going])
+
+    on_virtual_time(main)
+
+
+def test_who_can_still_make_it_after_a_long_pause_goes_after_it():
+    async def main(world):
+        bench = Bench(world, Script(1.0, (429, "30")), capacity=1)
+        bench.admit(incoming(1))
+        bench.admit(incoming(2, target=BinanceUsdm(symbol="X"), deadline=60.0))
+        await asyncio.gather(*(bench.executor.answer_next(lane) for lane in bench.lanes))
+        assert sorted(bench.told) == [("c1", "changed"), ("c2", "changed")]
 
     on_virtual_time(main)
 

@@ -15,6 +15,7 @@ from aiohttp import client_exceptions, http_exceptions
 from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
@@ -157,6 +158,13 @@ async def test_a_failed_tls_handshake_is_unavailable():
 async def test_a_tls_handshake_that_never_ends_is_unavailable_and_not_ambiguous():
     async with serving(silent) as server, session_to(server.url.replace("http:", "https:"), 0.2) as session:
         assert type(await session.send(POST)) is Unavailable
+
+
+async def test_a_connection_that_is_not_there_in_the_time_it_may_take_is_given_up_and_nothing_sent():
+    late = structs.replace(POST, connect_within=0.05)
+    async with serving(silent) as server, session_to(server.url.replace("http:", "https:"), 1e6) as session:
+        assert type(await session.send(late)) is Unavailable
+        assert server.requests == []
 
 
 # Real sockets: after that.
