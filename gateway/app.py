@@ -327,7 +327,7 @@ class Gateway:
         problems = await check_topics(self._settings, base_dir=self._base_dir, options=self._options)
         for problem in problems:
             self._log.warning("found_topic_problem", topic=problem.topic, problem=problem.problem)
-        missing = [problem.topic for problem in problems if problem.missing]
+        missing = [problem.topic for problem in problems if problem.missing and problem.is_fatal]
         if missing:
             error = KafkaError(
                 f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing"

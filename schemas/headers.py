@@ -10,6 +10,8 @@ CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"  # W3C Trace Context
 COMMAND_PARTITION = "gateway-command-partition"
 COMMAND_OFFSET = "gateway-command-offset"
+REDRIVE_BATCH = "gateway-redrive-batch"
+REDRIVE_COUNT = "gateway-redrive-count"
 ERROR_PREFIX = "__gateway.errors."
 ERROR_FIELDS = (
     "topic",

@@ -39,9 +39,15 @@ def kafka_bootstrap() -> Generator[str]:
 
 @pytest.fixture
 async def topics(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Topics:
-    """Four new topics of 4 partitions; of n with `@pytest.mark.parametrize("topics", [n], indirect=True)`."""
+    """Five new topics of 4 partitions; of n with `@pytest.mark.parametrize("topics", [n], indirect=True)`."""
     run = uuid4().hex[:8]
-    names = Topics(commands=f"commands-{run}", events=f"events-{run}", state=f"state-{run}", dead_letters=f"dlq-{run}")
+    names = Topics(
+        commands=f"commands-{run}",
+        events=f"events-{run}",
+        state=f"state-{run}",
+        dead_letters=f"dlq-{run}",
+        dispositions=f"dispositions-{run}",
+    )
     partitions: int = getattr(request, "param", 4)
     kafka = KafkaSettings(bootstrap_servers=kafka_bootstrap, topics=names, partitions=partitions)
     await create_topics(Settings(kafka=kafka), base_dir=Path())

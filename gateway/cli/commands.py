@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, CycloptsPanel, Parameter, UnusedCliToke
 from rich.panel import Panel
 
 from gateway.cli.check_config import check_config
+from gateway.cli.dead_letters import make_dead_letters_app
 from gateway.cli.demo import demo
 from gateway.cli.exits import WRONG_USAGE, exit_with
 from gateway.cli.run import run
@@ -32,12 +33,13 @@ def make_app() -> App:
         default_parameter=Parameter(negative=()),
         error_formatter=_told,
     )
-    topics = App(name="topics", help="Make or check the four Kafka topics.")
+    topics = App(name="topics", help="Make or check the five Kafka topics.")
     for command in (run, demo, simulate, send, watch, check_config):
         app.command(command)
     for command in (create, check):
         topics.command(command)
     app.command(topics)
+    app.command(make_dead_letters_app())
     return app
 
 
@@ -60,4 +62,6 @@ def call_and_exit(tokens: Sequence[str]) -> NoReturn:
 
 def _call(app: App, tokens: list[str]) -> int | None:
     code: int | None = app(tokens, result_action="return_value")
-    return WRONG_USAGE if tokens in ([], ["topics"]) else code  # help was shown, though nobody asked for it
+    return (
+        WRONG_USAGE if tokens in ([], ["topics"], ["dead-letters"]) else code
+    )  # help was shown, though nobody asked for it

@@ -11,7 +11,11 @@ Exception
 │  ├─ CredentialError       a venue's key file
 │  ├─ CertificateError      a certificate file for the brokers
 │  ├─ SecretFileError       a password's file
-│  └─ RedisMissingError     a shared limit without the extra `redis`
+│  ├─ RedisMissingError     a shared limit without the extra `redis`
+│  └─ PlanError             a file that is no plan of a redrive
+├─ exit 1: the answer is no
+│  ├─ TakenOverError        somebody else redrives the same partition of dead letters
+│  └─ StoppedError          a redrive that stopped by its own rule
 ├─ exit 3: something out there is not as needed
 │  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
 │  ├─ UnconfirmedError      Kafka did not confirm a command in time
@@ -32,7 +36,7 @@ Exception
    └─ StoreGoneError        the store of shared limits
 ```
 
-What `gateway.client` raises for engines is theirs to catch; only the two of them that commands meet are here.
+What `gateway.client` raises for engines is theirs to catch; only those of them that commands meet are here.
 The command line parser has its own way out for wrong usage, with code 2 too.
 """
 
@@ -45,6 +49,7 @@ from typing import Any, NoReturn, cast
 from aiokafka.errors import KafkaError
 
 from gateway.client import MissingTopicError, UnconfirmedError
+from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
 from gateway.kafka.connection import UnreachableError
 from gateway.limits.connection import RedisMissingError
 from gateway.settings.certificates import CertificateError
@@ -71,6 +76,9 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         CertificateError: WRONG_USAGE,
         SecretFileError: WRONG_USAGE,
         RedisMissingError: WRONG_USAGE,
+        PlanError: WRONG_USAGE,
+        TakenOverError: NO,
+        StoppedError: NO,
         UnreachableError: OUT_OF_REACH,
         MissingTopicError: OUT_OF_REACH,
         UnconfirmedError: OUT_OF_REACH,

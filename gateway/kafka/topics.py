@@ -1,4 +1,4 @@
-"""The four topics at the broker: made as the settings say, or compared with them.
+"""The five topics at the broker: made as the settings say, or compared with them.
 
 `topics create` and `topics check` come here, and `run` may ask before it starts. Nothing that exists is changed.
 """
@@ -76,7 +76,7 @@ def wanted_configs(role: str, replicas: int) -> dict[str, str]:
 
 
 async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade]:
-    """Make those of the four topics that are not there, and see them; UnreachableError where the broker refuses."""
+    """Make those of the five topics that are not there, and see them; UnreachableError where the broker refuses."""
     kafka = settings.kafka
     names: dict[str, str] = msgspec.structs.asdict(kafka.topics)
     async with _admin(kafka, base_dir) as admin:
@@ -99,7 +99,7 @@ async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade
 async def check_topics(
     settings: Settings, *, base_dir: Path, options: dict[str, Any] | None = None
 ) -> list[TopicProblem]:
-    """Compare the four topics with the settings; empty where all is right, UnreachableError where the broker is not.
+    """Compare the five topics with the settings; empty where all is right, UnreachableError where the broker is not.
 
     Args:
         settings: what the topics should be.
@@ -124,13 +124,16 @@ class _Wrong(NamedTuple):
 
 def _wrong(role: str, seen: Mapping[str, _Found], settings: Settings) -> list[_Wrong]:
     found, kafka = seen.get(role), settings.kafka
+    is_needed = role != "dispositions"  # that one is the dead-letter tool's, and the gateway does without
     if found is None:
-        return [_Wrong(f"{NOT_SEEN}; `leverage-gateway topics create` makes it", is_fatal=True)]
+        return [_Wrong(f"{NOT_SEEN}; `leverage-gateway topics create` makes it", is_fatal=is_needed)]
     wrong: list[_Wrong] = []
     if found.partitions != kafka.partitions:
         is_alone = len({one.partitions for one in seen.values()}) > 1
-        text = f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all four topics"
-        wrong.append(_Wrong(f"{text}; never grow them: make new topics" if is_alone else text, is_fatal=is_alone))
+        text = f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all five topics"
+        wrong.append(
+            _Wrong(f"{text}; never grow them: make new topics" if is_alone else text, is_fatal=is_alone and is_needed)
+        )
     if found.replicas < kafka.replicas:
         wrong.append(_Wrong(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}"))
     if found.is_hidden:

@@ -56,7 +56,7 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Seconds, Meta(description="Seconds between two commits, each of which renews the lease on calls.")
     ] = 1.0
     topics: Topics = Topics()
-    partitions: Annotated[Count, Meta(description="Partitions of each of the four topics.")] = 12
+    partitions: Annotated[Count, Meta(description="Partitions of each of the five topics.")] = 12
     replicas: Annotated[Count, Meta(description="Replicas of topics that `topics create` makes; 3 in production.")] = 1
 
 
@@ -80,6 +80,14 @@ class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     repeat_window_age: Annotated[float, Meta(ge=0, description="Seconds an answered command id is remembered.")] = (
         3600.0
     )
+
+
+class DeadLetterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the dead-letter commands go by."""
+
+    max_redrives: Annotated[
+        Count, Meta(description="Redrives after which a letter that comes back again is `came_back`.")
+    ] = 3
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,6 +207,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     kafka: KafkaSettings = KafkaSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
     venues: VenuesSettings = VenuesSettings()

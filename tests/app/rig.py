@@ -276,7 +276,13 @@ async def deployed(
 ) -> AsyncGenerator[Rig]:
     """Topics, simulator and reader; no gateway yet."""
     run = uuid4().hex[:8]
-    topics = Topics(commands=f"app-{run}", events=f"events-{run}", state=f"state-{run}", dead_letters=f"dlq-{run}")
+    topics = Topics(
+        commands=f"app-{run}",
+        events=f"events-{run}",
+        state=f"state-{run}",
+        dead_letters=f"dlq-{run}",
+        dispositions=f"do-{run}",
+    )
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topics=topics, partitions=partitions)
     await create_topics(Settings(kafka=kafka), base_dir=Path())
     free = {f"{venue}:{limit.name}": PLENTY for venue, limits in PUBLISHED.items() for limit in limits}

@@ -11,11 +11,15 @@ import gateway
 import schemas
 from gateway.cli import exits
 from gateway.client import MissingTopicError, UnconfirmedError
+from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
+
+
+MET_BY_COMMANDS = (MissingTopicError, UnconfirmedError, PlanError, StoppedError, TakenOverError)
 
 
 def error_classes():
     """All that the product defines, and of the client's, which are for engines, those that commands meet."""
-    found = {kind.__name__: kind for kind in (MissingTopicError, UnconfirmedError)}
+    found = {kind.__name__: kind for kind in MET_BY_COMMANDS}
     for package in (gateway, schemas):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.endswith("__main__") or module.name.startswith("gateway.client"):

@@ -21,7 +21,9 @@ SMALL = {"max.message.bytes": "600"}
 
 async def make_topics(bootstrap, small):
     run = uuid4().hex[:8]
-    topics = Topics(commands=f"c-{run}", events=f"e-{run}", state=f"s-{run}", dead_letters=f"d-{run}")
+    topics = Topics(
+        commands=f"c-{run}", events=f"e-{run}", state=f"s-{run}", dead_letters=f"d-{run}", dispositions=f"do-{run}"
+    )
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     await admin.create_topics(

@@ -18,7 +18,9 @@ from schemas.topics import Topics
 @pytest.fixture
 def settings(kafka_bootstrap):
     run = uuid4().hex[:8]
-    names = Topics(commands=f"c-{run}", events=f"e-{run}", state=f"s-{run}", dead_letters=f"d-{run}")
+    names = Topics(
+        commands=f"c-{run}", events=f"e-{run}", state=f"s-{run}", dead_letters=f"d-{run}", dispositions=f"do-{run}"
+    )
     return Settings(kafka=KafkaSettings(bootstrap_servers=kafka_bootstrap, topics=names, partitions=3))
 
 

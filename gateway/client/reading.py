@@ -1,0 +1,155 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownParameterType=false
+# aiokafka ships no types.
+"""Reads a topic to its end, forwards or backwards in blocks: committed records only, with no consumer group.
+
+Nobody's offsets are moved, and no more than one block of each partition is held at a time.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from gateway.client.kafka import MissingTopicError
+
+PATIENCE = 30.0  # seconds in which a partition hands out something more
+STOP_PATIENCE = 5.0
+POLL_MS = 100
+FETCH_WAIT_MS = 50  # what another block waits for the fetch under way at an end
+BLOCK = 2_000  # offsets
+BATCH = 2_000  # records
+
+
+class Range(NamedTuple):
+    """Offsets of one partition: from the first that is there to the first that is not looked at."""
+
+    begin: int
+    end: int
+
+
+class TopicReader:
+    """One connection that reads; use it by `open_reader`."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, monotonic: Callable[[], float]) -> None:
+        self._consumer = consumer
+        self._monotonic = monotonic
+
+    async def ranges(self, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Range]:
+        """What there is to read now of each partition.
+
+        Raises:
+            MissingTopicError: there is no such topic, or this user may not see it.
+        """
+        async with asyncio.timeout(PATIENCE):
+            cluster: Any = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own question knows subscribed topics only
+            if topic not in cluster.topics():
+                raise MissingTopicError(f"no topic {topic} at the broker, or this user may not see it")
+            there: set[int] = cluster.partitions_for_topic(topic) or set()
+            wanted = there if partitions is None else there & set(partitions)
+            tps = [TopicPartition(topic, number) for number in sorted(wanted)]
+            if not tps:
+                return {}
+            begins = await self._consumer.beginning_offsets(tps)
+            ends = await self._consumer.end_offsets(tps)
+        return {tp.partition: Range(begins[tp], max(begins[tp], ends[tp])) for tp in tps}
+
+    async def forwards(self, topic: str, ranges: Mapping[int, Range]) -> AsyncGenerator[list[Any]]:
+        """Hand out the records of these ranges, oldest first in each partition, in batches.
+
+        Raises:
+            TimeoutError: a partition does not hand out what it has.
+        """
+        ends = {TopicPartition(topic, number): span.end for number, span in ranges.items()}
+        positions = {TopicPartition(topic, number): span.begin for number, span in ranges.items()}
+        heard = self._monotonic()
+        while left := [tp for tp, end in ends.items() if positions[tp] < end]:
+            self._consumer.assign(left)
+            for tp in left:
+                self._consumer.seek(tp, positions[tp])
+            while all(positions[tp] < ends[tp] for tp in left):  # whoever is at its end is not fetched any more
+                before = dict(positions)
+                records = await self._fetch(left, ends)
+                if records:
+                    yield records
+                positions.update({tp: await self._consumer.position(tp) for tp in left})
+                if positions != before:
+                    heard = self._monotonic()
+                elif self._monotonic() > heard + PATIENCE:
+                    raise TimeoutError(f"{topic} is not handed out up to its end")
+
+    async def _fetch(self, tps: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]) -> list[Any]:
+        batches = await self._consumer.getmany(*tps, timeout_ms=POLL_MS, max_records=BATCH)
+        return [record for tp, batch in batches.items() for record in batch if record.offset < ends[tp]]
+
+    async def newest_first(
+        self, topic: str, ranges: Mapping[int, Range], *, block: int = BLOCK
+    ) -> AsyncGenerator[tuple[Any, Mapping[int, int]]]:
+        """Hand out records newest first over all partitions, each with the offsets from which on all was handed out."""
+        older = {number: _Older(self, topic, number, span, block) for number, span in ranges.items()}
+        reached = {number: span.end for number, span in ranges.items()}
+        heads: list[tuple[int, int]] = []
+        for number, records in older.items():
+            if (timestamp := await records.head()) is not None:
+                heapq.heappush(heads, (-timestamp, number))
+        while heads:
+            _, number = heapq.heappop(heads)
+            record = older[number].pop()
+            reached[number] = record.offset
+            yield record, reached
+            if (timestamp := await older[number].head()) is not None:
+                heapq.heappush(heads, (-timestamp, number))
+
+
+class _Older:
+    """One partition read backwards, a block at a time."""
+
+    def __init__(self, reader: TopicReader, topic: str, partition: int, span: Range, block: int) -> None:
+        self._reader = reader
+        self._topic = topic
+        self._partition = partition
+        self._begin = span.begin
+        self._unread = span.end
+        self._block = block
+        self._held: list[Any] = []
+
+    def pop(self) -> Any:
+        """The newest that was not handed out yet."""
+        return self._held.pop()
+
+    async def head(self) -> int | None:
+        """The timestamp of the next one; None where there is none."""
+        while not self._held and self._unread > self._begin:
+            span = Range(max(self._begin, self._unread - self._block), self._unread)
+            async for records in self._reader.forwards(self._topic, {self._partition: span}):
+                self._held += records
+            self._unread = span.begin
+        return self._held[-1].timestamp if self._held else None
+
+
+@asynccontextmanager
+async def open_reader(
+    options: Mapping[str, Any], *, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncGenerator[TopicReader]:
+    """Connect a reader; `options` are aiokafka's."""
+    consumer = AIOKafkaConsumer(
+        **options,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # what retention took meanwhile is not there to be read
+        isolation_level="read_committed",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await consumer.start()
+        yield TopicReader(consumer, monotonic)
+    finally:
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(STOP_PATIENCE):
+                await consumer.stop()
