@@ -13,7 +13,6 @@ from gateway.cli import exits
 from gateway.client import MissingTopicError, UnconfirmedError
 from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
 
-
 MET_BY_COMMANDS = (MissingTopicError, UnconfirmedError, PlanError, StoppedError, TakenOverError)
 
 
