@@ -21,7 +21,7 @@ from gateway.client.kafka import MissingTopicError
 PATIENCE = 30.0  # seconds in which a partition hands out something more
 STOP_PATIENCE = 5.0
 POLL_MS = 100
-FETCH_WAIT_MS = 50  # what another block waits for the fetch under way at an end
+FETCH_WAIT_MS = 10  # only what is there is asked for; whatever comes next waits for the fetch under way
 BLOCK = 2_000  # offsets
 BATCH = 2_000  # records
 
@@ -67,6 +67,15 @@ class TopicReader:
         """
         ends = {TopicPartition(topic, number): span.end for number, span in ranges.items()}
         positions = {TopicPartition(topic, number): span.begin for number, span in ranges.items()}
+        try:
+            async for records in self._read(topic, ends, positions):
+                yield records
+        finally:
+            self._consumer.unsubscribe()  # else it goes on asking
+
+    async def _read(
+        self, topic: str, ends: Mapping[TopicPartition, int], positions: dict[TopicPartition, int]
+    ) -> AsyncGenerator[list[Any]]:
         heard = self._monotonic()
         while left := [tp for tp, end in ends.items() if positions[tp] < end]:
             self._consumer.assign(left)
