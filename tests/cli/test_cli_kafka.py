@@ -135,7 +135,7 @@ async def test_topics_are_made_then_right_then_wrong_by_exit_code(environ):
     fresh = {**environ, **{name: f"t-{uuid4().hex[:8]}" for name in environ if "TOPICS" in name}}
     code, out, _ = await run(fresh, "topics", "check")
     assert code == 1
-    assert out.count("is not there") == 4
+    assert out.count("is not there") == 5
     code, out, _ = await run(fresh, "topics", "create", "--json")
     assert code == 0
     assert {made["result"] for made in json.loads(out)} == {"created"}
