@@ -1,5 +1,6 @@
 """What commands print: tables for people, JSON for programs; foreign text never as terminal control."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from rich.text import Text
 from schemas import Event, LeverageChanged
 from schemas.targets import venue_of
 
+_TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # beyond JSON's own escapes
 _PIPE_WIDTH = 200  # columns for tables that go into a file or pipe
 
 
@@ -22,8 +24,9 @@ def plain(text: object) -> Text:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on standard output."""
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    """One line of JSON on standard output; what would change a terminal is escaped, which JSON allows everywhere."""
+    text = msgspec.json.encode(value).decode()
+    sys.stdout.write(_TERMINAL_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 
