@@ -5,11 +5,12 @@ events, state keys, metrics, command line.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
 VenueName = Literal["binance_margin", "binance_usdm", "binance_portfolio", "okx", "ztdx"]
+VENUES: tuple[VenueName, ...] = get_args(VenueName)
 
 NAME_PATTERN = r"^[^\s:&\x00-\x1f\x7f-\x9f]{1,64}$(?![\s\S])"
 Symbol = Annotated[

@@ -13,8 +13,8 @@ from gateway.cli.options import JsonOption
 from gateway.cli.printing import print_json, print_table
 from gateway.clock import SystemClock
 from gateway.settings.addresses import parse_listen
-from gateway.telemetry.metrics import VENUES
 from gateway.telemetry.server import ListenError
+from schemas import VENUES
 
 _MARK = "# Written by leverage-gateway simulate --write-config, and again whenever that is run for this folder."
 # Without this the first call at these two waits a minute: somebody could have spent the window before.

@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from gateway.limits.bucket import BucketMode
 from gateway.venues.venue import Purpose
 from gateway.version import version
-from schemas import Reason, VenueName
+from schemas import VENUES, Reason, VenueName
 
-VENUES: tuple[VenueName, ...] = get_args(VenueName)
 OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
 PURPOSES: tuple[str, ...] = get_args(Purpose)
 Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]

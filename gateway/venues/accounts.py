@@ -13,18 +13,17 @@ started ──refused──▶ stopped ──pause is over──▶ one call fin
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.settings.tree import AccountSettings, CredentialSettings
 from gateway.venues.credentials import Credentials
 from gateway.venues.keys import CredentialError, fingerprint, load_credentials
-from schemas import VenueName
+from schemas import VENUES, VenueName
 
 LOOK_INTERVAL = 5.0  # seconds between two looks at the files
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 600.0  # seconds until refused keys are tried again
-VENUES: tuple[VenueName, ...] = get_args(VenueName)
 AccountKey = tuple[VenueName, str]
 
 

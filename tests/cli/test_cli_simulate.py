@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.cli.options import read_settings
-from gateway.telemetry.metrics import VENUES
+from schemas import VENUES
 
 
 async def start(*arguments):

@@ -4,7 +4,8 @@ import re
 
 from prometheus_client import generate_latest
 
-from gateway.telemetry.metrics import OUTCOMES, VENUES, Metrics, markdown_table
+from gateway.telemetry.metrics import OUTCOMES, Metrics, markdown_table
+from schemas import VENUES
 
 
 def shown(metrics):
