@@ -7,13 +7,12 @@ In order: `timestamps`, `targets` (what a command acts on, and its lane), `comma
 from schemas.codec import JSON, MSGPACK, DecodeError, decode_command, decode_event, encode
 from schemas.command import SetLeverage
 from schemas.events import Certainty, Event, LeverageChanged, LeverageRejected, Reason
-from schemas.targets import VENUES, BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, VenueName, Ztdx
+from schemas.targets import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, VenueName, Ztdx
 from schemas.timestamps import Timestamp
 
 __all__ = [
     "JSON",
     "MSGPACK",
-    "VENUES",
     "BinanceMargin",
     "BinancePortfolio",
     "BinanceUsdm",

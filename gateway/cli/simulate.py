@@ -14,7 +14,7 @@ from gateway.cli.printing import print_json, print_table
 from gateway.clock import SystemClock
 from gateway.settings.addresses import parse_listen
 from gateway.telemetry.server import ListenError
-from schemas import VENUES
+from schemas.targets import VENUES
 
 _MARK = "# Written by leverage-gateway simulate --write-config, and again whenever that is run for this folder."
 # Without this the first call at these two waits a minute: somebody could have spent the window before.

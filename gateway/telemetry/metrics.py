@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from gateway.limits.bucket import BucketMode
 from gateway.venues.venue import Purpose
 from gateway.version import version
-from schemas import VENUES, Reason, VenueName
+from schemas import Reason, VenueName
+from schemas.targets import VENUES
 
 OUTCOMES: tuple[str, ...] = ("changed", *get_args(Reason))
 PURPOSES: tuple[str, ...] = get_args(Purpose)

@@ -20,7 +20,8 @@ from gateway.outcomes import Refusal
 from gateway.settings.tree import AccountSettings, CredentialSettings
 from gateway.venues.credentials import Credentials
 from gateway.venues.keys import CredentialError, fingerprint, load_credentials
-from schemas import VENUES, VenueName
+from schemas import VenueName
+from schemas.targets import VENUES
 
 LOOK_INTERVAL = 5.0  # seconds between two looks at the files
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 600.0  # seconds until refused keys are tried again

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from gateway.cli.options import read_settings
-from schemas import VENUES
+from schemas.targets import VENUES
 
 
 async def start(*arguments):

@@ -5,7 +5,7 @@ import re
 from prometheus_client import generate_latest
 
 from gateway.telemetry.metrics import OUTCOMES, Metrics, markdown_table
-from schemas import VENUES
+from schemas.targets import VENUES
 
 
 def shown(metrics):
