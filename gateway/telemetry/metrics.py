@@ -161,6 +161,10 @@ class Metrics:
         self.paused_partitions = self._gauge(
             "gateway_paused_partitions", "Of these, not read from: full, or just taken over."
         )
+        self.refused_partitions = self._gauge(
+            "gateway_refused_partitions", "Of these, whose answers Kafka refused several times in a row."
+        )
+        self.fetch_failing = self._gauge("gateway_fetch_failing", "1 while the last fetch of commands failed.")
         self.unparsed_fetches_total = self._counter(
             "gateway_unparsed_fetches_total",
             "Fetches that the client library could not parse; they are read without it.",

@@ -63,6 +63,9 @@ class Sampler:
         metrics.in_flight.set(sum(calls.in_flight for calls in self._calls.values()))
         metrics.paused_partitions.set(group.paused)
         metrics.lease_remaining_seconds.set(group.lease_remaining)
+        metrics.fetch_failing.set(not group.is_fetching)
+        metrics.refused_partitions.set(sum(partition.is_refused for partition in group.partitions))
+        metrics.incomplete_offsets.clear()  # who owns a partition now speaks for it
         for number, incomplete in group.incomplete.items():
             metrics.incomplete_offsets.labels(str(number)).set(incomplete)
         for name, calls in self._calls.items():

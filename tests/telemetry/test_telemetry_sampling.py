@@ -1,0 +1,61 @@
+"""Sampled gauges: they tell of what is owned now, and of nothing that went away."""
+
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client import generate_latest
+
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.sampling import Sampler
+from tests.clocks import FakeClock
+
+
+def partition(*, is_refused=False):
+    return SimpleNamespace(lane_count=0, is_refused=is_refused)
+
+
+@pytest.fixture
+def group():
+    return SimpleNamespace(partitions=[], incomplete={}, paused=0, lease_remaining=0.0, is_fetching=True)
+
+
+@pytest.fixture
+def shown(group):
+    metrics = Metrics()
+    sampler = Sampler(
+        metrics,
+        group=group,
+        permits=SimpleNamespace(snapshot=list),
+        calls={},
+        accounts=SimpleNamespace(stopped=()),
+        clock=FakeClock(),
+        dropped_lines=lambda: 0,
+    )
+
+    def sample():
+        sampler.sample()
+        return generate_latest(metrics.registry).decode().splitlines()
+
+    return sample
+
+
+def test_a_partition_that_went_away_is_not_told_of_any_more(group, shown):
+    group.incomplete = {0: 3, 7: 9}
+    assert 'gateway_incomplete_offsets{partition="7"} 9.0' in shown()
+    group.incomplete = {0: 3}
+    lines = [line for line in shown() if line.startswith("gateway_incomplete_offsets{")]
+    assert lines == ['gateway_incomplete_offsets{partition="0"} 3.0']
+
+
+def test_partitions_whose_answers_are_refused_are_counted(group, shown):
+    group.partitions = [partition(is_refused=True), partition()]
+    assert "gateway_refused_partitions 1.0" in shown()
+    group.partitions = [partition(), partition()]
+    assert "gateway_refused_partitions 0.0" in shown()
+
+
+def test_a_fetch_that_fails_is_told_until_one_succeeds(group, shown):
+    group.is_fetching = False
+    assert "gateway_fetch_failing 1.0" in shown()
+    group.is_fetching = True
+    assert "gateway_fetch_failing 0.0" in shown()
