@@ -308,6 +308,7 @@ class Gateway:
                 },
                 accounts=self.accounts,
                 partition_of=self._partition_of if settings.kafka.check_partitioner else None,
+                partition_change=self._partition_change,
                 clock=clock,
                 venue_wall=lambda venue: self.calls[venue].wall() if venue in self.calls else clock.wall(),
             ),
@@ -321,6 +322,9 @@ class Gateway:
 
     def _partition_of(self, key: bytes) -> int:
         return self.group.partition_of(key)
+
+    def _partition_change(self) -> str | None:
+        return self.group.partition_change()
 
     async def _check_topics(self) -> None:
         """UnreachableError where a promise hangs on what a topic is not; what is merely not as set is logged."""

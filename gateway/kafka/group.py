@@ -130,6 +130,13 @@ class Group(ConsumerRebalanceListener):
         self._partition_count = len(known) if known else self._partition_count
         return (murmur2(key) & 0x7FFFFFFF) % self._partition_count
 
+    def partition_change(self) -> str | None:
+        """How the number of partitions, last seen by `partition_of`, differs from the settings'; None: not at all."""
+        count, expected = self._partition_count, self._settings.partitions
+        if count == expected:
+            return None
+        return f"{self._settings.topics.commands} has {count} partitions, not the {expected} of kafka.partitions"
+
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order.
 

@@ -19,6 +19,7 @@ from schemas.targets import venue_of
 from schemas.trace_context import trace_headers
 
 REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
+MOVED = "keys belong elsewhere than before: restart the producer, which may know only the old number"
 
 
 class Deadline(Struct, frozen=True):
@@ -47,6 +48,7 @@ class Intake:
         deadlines: Mapping[VenueName, Deadline],
         accounts: KnownAccounts,
         partition_of: Callable[[bytes], int] | None,
+        partition_change: Callable[[], str | None] = lambda: None,
         clock: Clock,
         venue_wall: Callable[[VenueName], float] | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class Intake:
             deadlines: for commands without `expires_at`.
             accounts: who is known.
             partition_of: None leaves placement unchecked.
+            partition_change: how the number of partitions differs from the settings', as keys move with it; None: not.
             clock: the time.
             venue_wall: a venue's own clock, by which deadlines are judged; None: ours.
         """
@@ -66,6 +69,7 @@ class Intake:
         self._deadlines = deadlines
         self._accounts = accounts
         self._partition_of = partition_of
+        self._partition_change = partition_change
         self._clock = clock
         self._venue_wall = venue_wall or self._our_wall
 
@@ -142,7 +146,11 @@ class Intake:
         belongs = self._partition_of(record.key)
         if belongs == record.partition:
             return None
-        return f"key {key!r} belongs to partition {belongs}, not {record.partition}: {REMEDY}"
+        return f"key {key!r} belongs to partition {belongs}, not {record.partition}: {self._placement_remedy()}"
+
+    def _placement_remedy(self) -> str:
+        change = self._partition_change()
+        return REMEDY if change is None else f"{change}, and {MOVED}; {REMEDY}"
 
 
 def _issued(record: CommandRecord, command: SetLeverage, now: float) -> float:

@@ -26,11 +26,17 @@ class Known:
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def intake(*, partition_of=lambda _key: 0):
+def intake(*, partition_of=lambda _key: 0, partition_change=lambda: None):
     clock = FakeClock()
     deadlines = dict.fromkeys(venues(), Deadline(60.0))
     return Intake(
-        topic=TOPIC, venues=venues(), deadlines=deadlines, accounts=Known(), partition_of=partition_of, clock=clock
+        topic=TOPIC,
+        venues=venues(),
+        deadlines=deadlines,
+        accounts=Known(),
+        partition_of=partition_of,
+        partition_change=partition_change,
+        clock=clock,
     )
 
 
@@ -126,6 +132,13 @@ def test_msgpack_is_read_as_msgpack():
     taken = intake().read(record(command(), encoding=MSGPACK))
     assert isinstance(taken, Command)
     assert taken.content_type == MSGPACK
+
+
+def test_a_key_that_moved_because_partitions_were_added_is_told_so():
+    answer = intake(partition_change=lambda: "commands has 12 partitions, not the 6").read(changed(GOOD, partition=3))
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.event, LeverageRejected)
+    assert "has 12 partitions, not the 6, and keys belong elsewhere than before" in answer.event.message
 
 
 def test_the_partition_check_can_be_turned_off():
