@@ -1,54 +1,46 @@
-"""A silent or banned venue on a full partition: others get in, and what does not fit is told at once."""
-
-import asyncio
-from collections import Counter
-from collections.abc import Iterator
+"""One venue or account in a black hole for the whole run: it delays nobody else's commands."""
 
 import pytest
 
-from gateway.settings.tree import PipelineSettings
-from schemas import Event, LeverageRejected, SetLeverage
-from tests.faults.desk import Desk, open_desk, target
+from schemas import VenueName
+from tests.faults.desk import TARGETS, open_desk, target
 from tests.faults.jump import clock, jumping
+from tests.faults.latency import Account, latencies, p99
 
-ROOM = 40
-DESKS = [("desk", "binance_usdm"), ("other", "okx")]
-
-
-def word(event: Event) -> str:
-    return event.reason if isinstance(event, LeverageRejected) else "changed"
-
-
-async def fetch(desk: Desk, commands: Iterator[SetLeverage]) -> list[asyncio.Future[Event]]:
-    """Feed a backlog as a consumer does: one after the other, paused while the partition is full."""
-    answers: list[asyncio.Future[Event]] = []
-    for command in commands:
-        if desk.partition.full:
-            while not desk.partition.has_room:  # noqa: ASYNC110 - as the consumer does
-                await asyncio.sleep(0.01)
-        answers += desk.feed(command)
-    return answers
+OTHERS: list[Account] = [
+    ("desk", "binance_usdm"),
+    ("desk", "binance_portfolio"),
+    ("desk", "okx"),
+    ("desk", "ztdx"),
+]
+LANES = 300
 
 
-@pytest.mark.parametrize("fault", ["black_hole_before", "ban"])
+@pytest.mark.parametrize("venue", list(TARGETS))
 @jumping
-async def test_a_backlog_for_a_stalled_venue_delays_another_venues_command_no_longer_than_a_call_takes(fault: str):
-    small = PipelineSettings(max_incomplete=ROOM, max_in_flight=8)
-    async with open_desk(clock(), DESKS, pipeline=small) as desk:
-        desk.fault(fault, "binance_usdm", seconds=50)
-        begun = clock().monotonic()
-        backlog = [desk.command(target("binance_usdm", number)) for number in range(5 * ROOM)]
-        answers = await fetch(desk, iter([*backlog, desk.command("okx", account="other")]))
-        assert word(await answers.pop()) == "changed"
-        assert clock().monotonic() - begun < 12  # a call's 5 s, and a breaker's; its deadline is 60
-        told = Counter(word(event) for event in await asyncio.gather(*answers))
-        assert told["venue_unavailable" if fault != "ban" else "rate_limited"] >= 4 * ROOM
+async def test_a_venue_in_a_black_hole_does_not_slow_the_others(venue: VenueName):
+    others = [one for one in OTHERS if one[1] != venue]
+    async with open_desk(clock(), [*others, ("desk", venue)]) as desk:
+        for _, other in others:
+            desk.fault("latency", other, seconds=0.05)
+        without = await latencies(desk, others, seconds=20)
+        desk.fault("black_hole_before", venue)
+        lost = desk.feed(*(desk.command(target(venue, n)) for n in range(LANES)))
+        beside = await latencies(desk, others, seconds=20)
+        assert p99(beside) <= 1.5 * p99(without)
+        assert beside[-1] <= 1.5 * without[-1]
+        assert not lost[-1].done()
 
 
+@pytest.mark.parametrize("venue", ["binance_usdm", "binance_portfolio", "okx", "ztdx"])
 @jumping
-async def test_a_backlog_for_a_venue_that_moves_is_never_refused_for_want_of_room():
-    small = PipelineSettings(max_incomplete=ROOM, max_in_flight=8)
-    async with open_desk(clock(), DESKS, pipeline=small) as desk:
-        backlog = [desk.command(target("binance_usdm", number)) for number in range(5 * ROOM)]
-        answers = await fetch(desk, iter(backlog))
-        assert {word(event) for event in await asyncio.gather(*answers)} == {"changed"}
+async def test_an_account_in_a_black_hole_does_not_slow_the_others_of_its_venue(venue: VenueName):
+    others: list[Account] = [("other", venue)]
+    async with open_desk(clock(), [("desk", venue), *others]) as desk:
+        desk.fault("latency", venue, account="other", seconds=0.05)
+        without = await latencies(desk, others, seconds=20)
+        desk.fault("black_hole_before", venue, account="desk")
+        desk.feed(*(desk.command(target(venue, n)) for n in range(LANES)))
+        beside = await latencies(desk, others, seconds=20)
+        assert p99(beside) <= 1.5 * p99(without), (p99(beside), p99(without))
+        assert beside[-1] <= 1.5 * without[-1], (beside[-1], without[-1])
