@@ -10,12 +10,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, SetLeverage, Timestamp, decode_event, encode
+from schemas.headers import ERROR_PREFIX
 from tests.chaos.generator import Outgoing
 from tests.chaos.history import Call, History, Place, Record
 from tests.chaos.perfect import Perfect
 from tests.chaos.violations import Kind
 
 NOON = 1_795_262_400.0
+TRACE = (("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),)
 LANE = "binance_usdm:desk-1:BTCUSDT"
 
 
@@ -27,7 +29,7 @@ def outgoing(command_id: str, leverage: int, symbol: str = "BTCUSDT", expires_in
         target=BinanceUsdm(symbol=symbol),
         expires_at=None if expires_in is None else Timestamp.from_epoch(NOON + expires_in),
     )
-    return Outgoing(kind="command", partition=1, key=command.key.encode(), value=encode(command), headers=())
+    return Outgoing(kind="command", partition=1, key=command.key.encode(), value=encode(command), headers=TRACE)
 
 
 def good() -> History:
@@ -66,7 +68,7 @@ def without(records: tuple[Record, ...], offset: int) -> tuple[Record, ...]:
 
 def doubled(records: tuple[Record, ...], offset: int) -> tuple[Record, ...]:
     again = next(record for record in records if answering(record, offset))
-    return (*records, replace(again, offset=len(records)))
+    return (*records, replace(again, offset=1000))
 
 
 def edited(records: tuple[Record, ...], offset: int, **change: Any) -> tuple[Record, ...]:
@@ -115,7 +117,7 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         lambda h: replace(h, dead_letters=doubled(h.dead_letters, 5)),
     ),
     "a repeat that was answered": (
-        {"repeat answered"},
+        {"repeat answered", "state", "trace"},
         lambda h: replace(h, events=(*h.events, answer_of_repeat(h))),
     ),
     "an event for a command that is not there": (
@@ -183,7 +185,7 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         lambda h: replace(h, events=retold(h.events, 2, superseded_by=None)),
     ),
     "changes told in the wrong order": (
-        {"told backwards"},
+        {"told backwards", "state"},
         lambda h: replace(h, events=told_swapped(h.events)),
     ),
     "a lane without its state": (
@@ -217,7 +219,7 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         lambda h: replace(h, calls=recalled(h.calls, 1, finished_at=None)),
     ),
     "an older value sent after a newer one": (
-        {"calls backwards", "applied backwards"},
+        {"calls backwards", "applied backwards", "called after its answer"},
         lambda h: replace(h, calls=(*h.calls, zombies_call(h))),
     ),
     "an older value taking effect after a newer one": (
@@ -225,11 +227,11 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         lambda h: replace(h, calls=recalled(h.calls, 1, applied_at=h.calls[1].finished_at)),
     ),
     "a call after its command expired": (
-        {"sent after expiry"},
+        {"sent after expiry", "called after its answer"},
         lambda h: replace(h, calls=recalled(h.calls, 6, received_at=NOON + 2, finished_at=NOON + 3)),
     ),
     "a refused command that was sent": (
-        {"sent though refused"},
+        {"sent though refused", "called after its answer"},
         lambda h: replace(
             h, calls=recalled(h.calls, 5, value=Decimal(16), received_at=NOON + 0.9, finished_at=NOON + 1)
         ),
@@ -246,11 +248,99 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         {"final value"},
         lambda h: replace(h, final=h.final | {LANE: Decimal(12)}),
     ),
+    "a call again after the event": (
+        {"called after its answer"},
+        lambda h: replace(h, calls=(*h.calls, called_again(h))),
+    ),
+    "a superseded command that the venue took": (
+        {"applied though refused"},
+        lambda h: replace(h, calls=with_superseded_sent(h.calls)),
+    ),
+    "an expired command that the venue took": (
+        {"applied though refused", "final value"},
+        lambda h: replace(h, events=retold_as_expired(h), state=without(h.state, 8)),
+    ),
+    "a confirmed change without an attempt": (
+        {"attempts", "state"},
+        lambda h: replace(h, events=retold(h.events, 1, attempts=0)),
+    ),
+    "an event with another attempt count than its letter": (
+        {"error headers"},
+        lambda h: replace(h, events=retold(h.events, 6, attempts=3)),
+    ),
+    "an event named after another place": (
+        {"event id"},
+        lambda h: replace(h, events=retold(h.events, 7, event_id="leverage.commands.v1/1/6")),
+    ),
+    "an event without its command's trace": (
+        {"trace"},
+        lambda h: replace(h, events=edited(h.events, 7, headers=place_headers(7))),
+    ),
+    "a dead letter without error headers": (
+        {"error headers"},
+        lambda h: replace(h, dead_letters=edited(h.dead_letters, 6, headers=(*TRACE, *place_headers(6)))),
+    ),
+    "a dead letter an hour late": (
+        {"dead letter late"},
+        lambda h: replace(h, dead_letters=later(h.dead_letters, 6, hours=1)),
+    ),
+    "a state of an older change missing": (
+        {"state"},
+        lambda h: replace(h, state=without(h.state, 0)),
+    ),
+    "states out of order": (
+        {"state"},
+        lambda h: replace(h, state=told_swapped(h.state)),
+    ),
+    "two changes of one transaction whose states are of two": (
+        {"seen apart"},
+        lambda h: replace(h, events=joined(h.events, 0, 1)),
+    ),
+    "superseded by a command that came after the telling": (
+        {"superseded"},
+        lambda h: replace(h, events=edited(h.events, 2, timestamp_ms=h.commands[3].timestamp_ms - 5)),
+    ),
     "a venue that ends without the value": (
         {"final value"},
         lambda h: replace(h, final={LANE: Decimal(14)}),
     ),
 }
+
+
+def called_again(history: History) -> Call:
+    at = NOON + 5.0
+    return replace(history.calls[4], seq=99, received_at=at, finished_at=at + 0.01)
+
+
+def with_superseded_sent(calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """The venue took command c just before d, which it was superseded by."""
+    newer = calls[2]
+    at = newer.received_at
+    sent = replace(newer, value=Decimal(13), received_at=at - 0.0003, applied_at=at - 0.0002, finished_at=at - 0.0001)
+    ordered = (*calls[:2], sent, *calls[2:])
+    return tuple(replace(call, seq=seq) for seq, call in enumerate(ordered, 1))
+
+
+def later(records: tuple[Record, ...], offset: int, *, hours: int) -> tuple[Record, ...]:
+    found = next(record for record in records if answering(record, offset))
+    return edited(records, offset, timestamp_ms=found.timestamp_ms + hours * 3_600_000)
+
+
+def joined(records: tuple[Record, ...], first: int, second: int) -> tuple[Record, ...]:
+    """The answer to `second` stands right behind that to `first`, as within one transaction."""
+    before = next(record for record in records if answering(record, first))
+    return tuple(replace(each, offset=before.offset + 1) if answering(each, second) else each for each in records)
+
+
+def re_reasoned(records: tuple[Record, ...], offset: int, reason: bytes) -> tuple[Record, ...]:
+    """The dead letter of `offset` with another reason in its error headers."""
+    name = ERROR_PREFIX + "reason"
+
+    def again(record: Record) -> Record:
+        kept = tuple(header for header in record.headers if header[0] != name)
+        return replace(record, headers=(*kept, (name, reason)))
+
+    return tuple(again(record) if answering(record, offset) else record for record in records)
 
 
 def place_headers(offset: int) -> tuple[tuple[str, bytes], ...]:
@@ -259,13 +349,17 @@ def place_headers(offset: int) -> tuple[tuple[str, bytes], ...]:
 
 def answer_of_repeat(history: History) -> Record:
     first = next(record for record in history.events if answering(record, 1))
-    return replace(first, offset=50, headers=place_headers(4))
+    return replace(first, offset=50, headers=place_headers(4), value=retold_as_repeat(first))
+
+
+def retold_as_repeat(first: Record) -> bytes:
+    return encode(replace(decode_event(first.value or b""), event_id="leverage.commands.v1/1/4"))
 
 
 def in_msgpack(records: tuple[Record, ...], offset: int) -> tuple[Record, ...]:
     told = next(record for record in records if answering(record, offset))
     value = encode(decode_event(told.value or b""), "application/msgpack")
-    headers = (*place_headers(offset), ("content-type", b"application/msgpack"))
+    headers = (*place_headers(offset), *TRACE, ("content-type", b"application/msgpack"))
     return edited(records, offset, value=value, headers=headers)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from tests.chaos import rules_answers, rules_lanes
+from tests.chaos import rules_answers, rules_lanes, rules_records
 from tests.chaos.history import History, Place
 from tests.chaos.story import Story
 from tests.chaos.violations import Kind, Violation
@@ -40,11 +40,20 @@ def check(
         *rules_answers.superseded(story, latest_wins=latest_wins),
         *rules_answers.answers_in_order(story),
         *rules_answers.state(story),
+        *rules_records.event_ids(story),
+        *rules_records.trace_passed_on(story),
+        *rules_records.error_headers(story),
+        *rules_records.letters_in_time(story),
+        *rules_records.all_or_nothing(story),
+        *rules_records.state_in_order(story),
         *rules_lanes.calls_of_somebody(story),
         *rules_lanes.no_overlap(story, call_timeout=call_timeout, allowance=overlap_allowance),
         *rules_lanes.in_command_order(story),
         *rules_lanes.never_after_expiry(story, allowance=expiry_allowance),
+        *rules_lanes.never_after_its_answer(story, allowance=expiry_allowance),
         *rules_lanes.never_sent(story),
+        *rules_lanes.never_applied(story),
+        *rules_lanes.attempts(story),
         *rules_lanes.really_applied(story),
         *rules_lanes.final_values(story),
     ]

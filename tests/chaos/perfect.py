@@ -9,12 +9,15 @@ from typing import Any
 
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, SetLeverage, Timestamp, encode
 from schemas.codec import ContentType
-from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, content_type
+from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, ERROR_PREFIX, content_type
+from schemas.topics import Topics
+from schemas.trace_context import trace_headers
 from tests.chaos.generator import Outgoing
 from tests.chaos.history import Call, History, Record
 from tests.chaos.story import command_of, lane_key
 
 CALL_TOOK = 0.010
+COMMANDS = Topics().commands
 
 
 class Perfect:
@@ -54,7 +57,7 @@ class Perfect:
         """Do what is right for what the generator made."""
         command = command_of(record)
         if command is None:
-            self.dead_letter(record)
+            self.dead_letter(record, stage="intake", reason="undecodable", message="no command", attempts=0)
         elif (record.partition, command.command_id) in self._seen:
             return
         elif kind == "misplaced":
@@ -107,18 +110,23 @@ class Perfect:
         answer = LeverageRejected(**_about(record, command, self.now), reason=reason, **fields)
         self.tell(record, answer)
         if answer.dead_lettered:
-            self.dead_letter(record)
+            said = {"reason": reason, "message": answer.message, "attempts": answer.attempts}
+            self.dead_letter(record, stage="execute", failed_at=answer.occurred_at, **said)
 
     def tell(self, record: Record, event: Event) -> Record:
         """Write an event."""
         encoding: ContentType = content_type(record.headers)
-        headers = (("content-type", encoding.encode()), *_place(record))
+        headers = (("content-type", encoding.encode()), *_place(record), *trace_headers(record.headers))
         fields: dict[str, Any] = {"key": event.key.encode(), "value": encode(event, encoding), "headers": headers}
         return self._record(self.events, record.partition, **fields)
 
-    def dead_letter(self, record: Record) -> None:
-        """Write a dead letter."""
-        headers = (*record.headers, *_place(record))
+    def dead_letter(self, record: Record, **errors: Any) -> None:
+        """Write a dead letter with its error headers."""
+        where = {"topic": COMMANDS, "partition": record.partition, "offset": record.offset, "group": "paper"}
+        now = Timestamp.from_epoch(self.now)
+        said = {"timestamp": Timestamp.from_epoch(record.timestamp_ms / 1000), "failed_at": now} | where | errors
+        error_headers = ((ERROR_PREFIX + name, str(value).encode()) for name, value in said.items())
+        headers = (*record.headers, *_place(record), *error_headers)
         self._record(self.dead_letters, record.partition, key=record.key, value=record.value, headers=headers)
 
     def _record(self, topic: list[Record], partition: int, **fields: Any) -> Record:
@@ -129,7 +137,8 @@ class Perfect:
             **fields,
         )
         topic.append(record)
-        self._next_offset[id(topic), partition] += 1
+        ends = topic is not self.commands  # each answer is a transaction of its own, whose end takes an offset too
+        self._next_offset[id(topic), partition] += 2 if ends else 1
         return record
 
 
@@ -139,7 +148,7 @@ def _place(record: Record) -> tuple[tuple[str, bytes], ...]:
 
 def _about(record: Record, command: SetLeverage, now: float) -> dict[str, Any]:
     return {
-        "event_id": f"leverage.commands.v1/{record.partition}/{record.offset}",
+        "event_id": f"{COMMANDS}/{record.partition}/{record.offset}",
         "command_id": command.command_id,
         "account": command.account,
         "target": command.target,

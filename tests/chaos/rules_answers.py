@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from schemas import Event, LeverageChanged, LeverageRejected
 from schemas.headers import content_type
-from tests.chaos.story import Asked, Story, Told
+from tests.chaos.story import CLOCK_GRAIN, Asked, Story, Told
 from tests.chaos.violations import Violation, command_lines, event_lines, record_line, violation
 
 
@@ -104,17 +104,21 @@ def dead_letters(story: Story) -> Iterator[Violation]:
 
 
 def superseded(story: Story, *, latest_wins: bool) -> Iterator[Violation]:
-    """A superseded command names a newer one of its lane; where latest wins is off there is none."""
+    """A superseded command names a newer one of its lane that was there by then; where latest wins is off there is none."""
     for commands in story.lanes.values():
         for index, asked in enumerate(commands):
             if asked.reason != "superseded" or not isinstance(asked.answer, LeverageRejected):
                 continue
-            newer = {each.command.command_id for each in commands[index + 1 :] if each.command}
+            told_at = asked.told[0].record.timestamp_ms / 1000 + CLOCK_GRAIN
+            known = [each for each in commands[index + 1 :] if each.written_at <= told_at]
+            newer = {each.command.command_id for each in known if each.command}
             if not latest_wins:
                 message = f"{asked.place} is superseded, and latest wins is off"
                 yield violation("superseded", message, command_lines(asked))
             elif asked.answer.superseded_by not in newer:
-                message = f"{asked.place} names {asked.answer.superseded_by}, which is no newer command of its lane"
+                message = (
+                    f"{asked.place} names {asked.answer.superseded_by}, which was no newer command of its lane by then"
+                )
                 yield violation("superseded", message, command_lines(asked))
 
 

@@ -12,6 +12,7 @@ from tests.chaos.story import CLOCK_GRAIN, Asked, Story
 from tests.chaos.violations import Kind, Violation, call_lines, command_lines, violation
 
 NEVER_SENT = ("invalid", "unknown_account", "policy")
+NEVER_APPLIED = ("superseded", "expired")
 
 
 def calls_of_somebody(story: Story) -> Iterator[Violation]:
@@ -63,6 +64,41 @@ def never_after_expiry(story: Story, *, allowance: float) -> Iterator[Violation]
             if late > allowance:
                 message = f"call #{call.seq} came {late:.3f} s after {asked.place} expired"
                 yield violation("sent after expiry", message, call_lines(call), command_lines(asked))
+
+
+def never_after_its_answer(story: Story, *, allowance: float) -> Iterator[Violation]:
+    """No call is received later than its command's answer was written, give or take what the way there may cost.
+
+    One that the venue refuses for its old timestamp is not counted: a process stopped between signing and sending sends
+    it when it goes on, nothing of ours can call it back, and the receive window is there to keep it from any effect.
+    """
+    for asked in story.asked.values():
+        if not asked.told:
+            continue
+        told_at = asked.told[0].record.timestamp_ms / 1000 + CLOCK_GRAIN
+        for call in asked.calls:
+            late = call.received_at - told_at
+            if late > allowance and call.verdict != "clock":
+                message = f"call #{call.seq} came {late:.3f} s after {asked.place} was answered"
+                yield violation("called after its answer", message, call_lines(call), command_lines(asked))
+
+
+def attempts(story: Story) -> Iterator[Violation]:
+    """A change that the venue's answer to a call confirmed has an attempt; one read back by a next owner may have none."""
+    for asked in story.asked.values():
+        changed = asked.changed
+        if changed is not None and changed.certainty == "confirmed" and changed.attempts == 0:
+            message = f"{asked.place} is confirmed without an attempt, and the venue saw {len(asked.calls)}"
+            yield violation("attempts", message, call_lines(*asked.calls), command_lines(asked))
+
+
+def never_applied(story: Story) -> Iterator[Violation]:
+    """A command that is told as superseded or expired did not change the venue: what was sent in doubt is no such."""
+    for asked in story.asked.values():
+        applied = [call for call in asked.calls if call.applied_at is not None]
+        if asked.reason in NEVER_APPLIED and applied:
+            message = f"{asked.place} is told as {asked.reason}, and the venue took it"
+            yield violation("applied though refused", message, call_lines(*applied), command_lines(asked))
 
 
 def never_sent(story: Story) -> Iterator[Violation]:

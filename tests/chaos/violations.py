@@ -31,6 +31,14 @@ Kind = Literal[
     "not applied",
     "final value",
     "over budget",
+    "event id",
+    "trace",
+    "error headers",
+    "dead letter late",
+    "seen apart",
+    "called after its answer",
+    "attempts",
+    "applied though refused",
 ]
 
 
