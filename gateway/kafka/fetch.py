@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from gateway.kafka.batches import DamagedBatchError, first_batch, read_batches, unreadable
+from gateway.kafka.batches import DamagedBatchError, Handout, first_batch, read_batches, unreadable
 from gateway.kafka.membership import MembershipBrokenError
 from gateway.pipeline.command import CommandRecord
 
@@ -90,38 +90,48 @@ class CommandReader:
     async def _read_all(self, error: BaseException) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
         self._observer.unparsed(error)
         self._go_back()
-        found: dict[TopicPartition, Sequence[CommandRecord]] = {}
+        handouts: dict[TopicPartition, tuple[int, Handout]] = {}
+        failure: KafkaError | TimeoutError | None = None
         paused = self._consumer.paused()
         for tp in [tp for tp in self._positions if tp in self._consumer.assignment() and tp not in paused]:
-            found[tp] = await self._read(tp)
-        return found
+            start = self._positions.get(tp)
+            if start is None:
+                continue  # taken from us while another was read
+            try:
+                handouts[tp] = start, await self._read(tp, start)
+            except (KafkaError, TimeoutError) as broken:
+                failure = broken
+        if failure is not None and not handouts:
+            raise failure
+        # Only now, and without a pause: a position that moves before its records are returned loses them.
+        return {tp: handout.records for tp, (start, handout) in handouts.items() if self._move(tp, start, handout)}
 
-    async def _read(self, tp: TopicPartition) -> list[CommandRecord]:
-        """One fetch of a partition, parsed here; its position moves with what is returned."""
-        start = self._positions[tp]
+    async def _read(self, tp: TopicPartition, start: int) -> Handout:
+        """One fetch of a partition, parsed here."""
         data, aborted = await self._fetch_raw(tp, start)
         try:
             handout = read_batches(tp.partition, start, data, aborted)
         except DamagedBatchError as error:
-            return self._give_up_or_wait(tp, data, error)
+            return self._give_up_or_wait(tp, start, data, error)
         self._damaged.pop(tp, None)
-        self._move(tp, start, handout.next_offset)
-        return handout.records
+        return handout
 
-    def _give_up_or_wait(self, tp: TopicPartition, data: bytes, error: DamagedBatchError) -> list[CommandRecord]:
+    def _give_up_or_wait(self, tp: TopicPartition, start: int, data: bytes, error: DamagedBatchError) -> Handout:
         self._damaged[tp] = self._damaged.get(tp, 0) + 1
         self._observer.damaged(tp.partition, error)
         batch = first_batch(data)
         if self._damaged[tp] < TRIES or batch is None:
-            return []
+            return Handout([], start)
         del self._damaged[tp]
-        self._move(tp, self._positions[tp], batch.last_offset + 1)
-        return [unreadable(tp.partition, batch, str(error))]
+        return Handout([unreadable(tp.partition, batch, str(error))], batch.last_offset + 1)
 
-    def _move(self, tp: TopicPartition, expected: int, offset: int) -> None:
-        if self._positions.get(tp) == expected and tp in self._consumer.assignment():
-            self._positions[tp] = offset
-            self._consumer.seek(tp, offset)
+    def _move(self, tp: TopicPartition, start: int, handout: Handout) -> bool:
+        """Whether the partition is still ours and where it was, and so stands behind the handout now."""
+        if self._positions.get(tp) != start or tp not in self._consumer.assignment():
+            return False
+        self._positions[tp] = handout.next_offset
+        self._consumer.seek(tp, handout.next_offset)
+        return True
 
     async def _fetch_raw(self, tp: TopicPartition, offset: int) -> tuple[bytes, tuple[tuple[int, int], ...]]:
         client: Any = self._consumer._client
