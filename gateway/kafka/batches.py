@@ -55,11 +55,14 @@ def read_batches(partition: int, start: int, data: bytes, aborted: Aborted = ())
     """Read all whole batches of a fetch from `start` on; DamagedBatchError where the first cannot be trusted."""
     records: list[CommandRecord] = []
     position = start
+    to_come = sorted(aborted, key=lambda transaction: transaction[1])
+    aborting: set[int] = set()  # producers; an aborted transaction ends with its marker, and the next one may count
     for batch in _batches(data):
-        is_aborted = batch.attributes & TRANSACTIONAL and any(
-            producer == batch.producer_id and first <= batch.base_offset for producer, first in aborted
-        )
-        if not (is_aborted or batch.attributes & CONTROL):
+        while to_come and to_come[0][1] <= batch.last_offset:
+            aborting.add(to_come.pop(0)[0])
+        if batch.attributes & CONTROL:
+            aborting.discard(batch.producer_id)
+        elif not (batch.attributes & TRANSACTIONAL and batch.producer_id in aborting):
             first = max(start, batch.base_offset)
             records += [one for one in _records(partition, batch) if first <= one.offset <= batch.last_offset]
         position = max(position, batch.last_offset + 1)

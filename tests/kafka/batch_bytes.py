@@ -8,6 +8,7 @@ from aiokafka.codec import lz4_encode
 from aiokafka.record.util import calc_crc32c, encode_varint
 
 CONTROL, TRANSACTIONAL = 0x20, 0x10
+ABORT, COMMIT = 0, 1
 
 
 def varint(number):
@@ -24,6 +25,11 @@ def record(index, key=b"k", value=b"v", headers=(), *, length=None):
     body = b"\0" + varint(index) + varint(index) + sized(key) + sized(value) + varint(len(headers))
     body += b"".join(sized(name) + sized(content) for name, content in headers)
     return varint(len(body) if length is None else length) + body
+
+
+def marker(kind):
+    """The one record of a control batch: how its producer's transaction ended."""
+    return record(0, struct.pack(">hh", 0, kind), struct.pack(">hi", 0, 0))
 
 
 def batch(*records, base=0, codec=0, attributes=0, pack=None, count=None, producer=-1, first=1000, crc=None):

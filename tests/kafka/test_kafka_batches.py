@@ -12,7 +12,7 @@ from aiokafka.record.util import calc_crc32c
 from gateway.kafka import inflation
 from gateway.kafka.batches import HEADER, DamagedBatchError, read_batches
 from gateway.kafka.inflation import MOST_BYTES, TooLargeError, bound_inflation
-from tests.kafka.batch_bytes import CONTROL, PACKERS, TRANSACTIONAL, batch, record, varint
+from tests.kafka.batch_bytes import ABORT, COMMIT, CONTROL, PACKERS, TRANSACTIONAL, batch, marker, record, varint
 
 
 @pytest.mark.parametrize("codec", PACKERS)
@@ -80,6 +80,28 @@ def test_what_comes_before_the_position_and_what_is_control_or_aborted_is_left_o
     handout = read_batches(0, 1, data, ((5, 3),))
     assert [found.offset for found in handout.records] == [1, 4]
     assert handout.next_offset == 5
+
+
+def test_what_a_producer_commits_after_it_aborted_is_read():
+    data = (
+        batch(record(0), base=0, attributes=TRANSACTIONAL, producer=5)
+        + batch(marker(ABORT), base=1, attributes=CONTROL | TRANSACTIONAL, producer=5)
+        + batch(record(0), base=2, attributes=TRANSACTIONAL, producer=5)
+        + batch(marker(COMMIT), base=3, attributes=CONTROL | TRANSACTIONAL, producer=5)
+    )
+    handout = read_batches(0, 0, data, ((5, 0),))
+    assert [found.offset for found in handout.records] == [2]
+    assert handout.next_offset == 4
+
+
+def test_what_a_producer_commits_before_it_aborts_is_read():
+    data = (
+        batch(record(0), base=0, attributes=TRANSACTIONAL, producer=5)
+        + batch(marker(COMMIT), base=1, attributes=CONTROL | TRANSACTIONAL, producer=5)
+        + batch(record(0), base=2, attributes=TRANSACTIONAL, producer=5)
+        + batch(marker(ABORT), base=3, attributes=CONTROL | TRANSACTIONAL, producer=5)
+    )
+    assert [found.offset for found in read_batches(0, 0, data, ((5, 2),)).records] == [0]
 
 
 def test_the_client_library_decompresses_with_the_bound_too():
