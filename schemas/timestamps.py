@@ -10,7 +10,7 @@ class Timestamp(datetime):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an RFC 3339 time of any offset; ValueError where it has none or is no time."""
-        return cls.of(datetime.fromisoformat(text))
+        return cls.of(datetime.fromisoformat(text.upper()))  # RFC 3339 5.6: `t` and `z` may be lower case
 
     @classmethod
     def of(cls, instant: datetime) -> Self:
