@@ -162,10 +162,10 @@ async def test_twelve_partitions_are_taken_over_over_tls_without_waiting_for_the
     async def take_over(partition):
         log = answer_log(secured, partition)
         for offset in range(2):
-            await log.fence()
-            await log.write([OutRecord("events", b"k", b"{}", [(COMMAND_OFFSET, b"%d" % offset)])])
+            await log.fence()  # ends what was open: before it, a committed record may still lack its marker
             tail = await log.read(LogPosition(0, 0))
-            assert tail.answered == set(range(offset + 1))
+            assert tail.answered == set(range(offset))
+            await log.write([OutRecord("events", b"k", b"{}", [(COMMAND_OFFSET, b"%d" % offset)])])
         await log.close()
 
     async def take_all_over():
