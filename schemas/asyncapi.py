@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: the four topics, what is on them, and what the gateway does with each.
+"""The AsyncAPI 3.0 document: the topics, what is on them, and what the gateway does with each.
 
 Written from the gateway's side: it receives commands and sends the rest. `generate` writes it beside the JSON Schemas.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from schemas.codec import JSON, MSGPACK, encode
-from schemas.examples import changes, commands, rejections
+from schemas.examples import changes, commands, policy_records, rejections
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_FIELDS, ERROR_PREFIX, TRACEPARENT
 from schemas.topics import CLEANUP, PARTITIONS, REPLICAS, Topics
 
@@ -25,6 +25,11 @@ _STATE_KEY = {
     "type": "string",
     "description": "`<venue>:<account>:<lane>`: one record a lane outlives compaction.",
     "examples": ["binance_usdm:desk-1:BTCUSDT"],
+}
+_POLICY_KEY = {
+    "type": "string",
+    "description": "`policy`, `candidate`, or `freeze:<scope>`: one record of each outlives compaction.",
+    "examples": ["freeze:venue=okx&account=desk-1"],
 }
 _CONTENT_TYPE = {
     "type": "string",
@@ -55,7 +60,7 @@ def document(components: dict[str, Any]) -> dict[str, Any]:
     """The whole document; `components` are the message schemas, their references made for `#/components/schemas`."""
     topics = Topics()
     channels = {"commands": topics.commands, "events": topics.events}
-    channels |= {"state": topics.state, "dead_letters": topics.dead_letters}
+    channels |= {"state": topics.state, "dead_letters": topics.dead_letters, "policy": topics.policy}
     return {
         "asyncapi": "3.0.0",
         "id": "urn:leverage-gateway:v1",
@@ -81,6 +86,7 @@ _CHANNELS = {
     "events": (["LeverageChanged", "LeverageRejected"], "Answers; read them with `isolation.level=read_committed`."),
     "state": (["LaneState"], "The last LeverageChanged of each lane."),
     "dead_letters": (["DeadLetter"], "Commands to look at, byte for byte, with the reason in headers."),
+    "policy": (["PolicyApplied", "Freeze"], "The caps that rule, those in shadow, and what is frozen; one partition."),
 }
 
 
@@ -93,7 +99,7 @@ def _channel(name: str, address: str) -> dict[str, Any]:
         "bindings": {
             "kafka": {
                 "topic": address,
-                "partitions": PARTITIONS,
+                "partitions": 1 if name == "policy" else PARTITIONS,
                 "replicas": REPLICAS,
                 "topicConfiguration": {"cleanup.policy": [CLEANUP[name]]},
                 "bindingVersion": BINDING_VERSION,
@@ -114,6 +120,7 @@ def _operations() -> dict[str, Any]:
         "sendDeadLetters": _operation(
             "send", "dead_letters", "Commands that nobody could read, or that need a person."
         ),
+        "receivePolicy": _operation("receive", "policy", "Obey from then on; the command line writes it."),
     }
 
 
@@ -134,6 +141,7 @@ def _messages() -> dict[str, Any]:
     described = {CONTENT_TYPE: _CONTENT_TYPE, TRACEPARENT: _TRACEPARENT}
     answer = described | _PLACE
     changed = list(changes())
+    records = list(policy_records())
     dead = _message("DeadLetter", _KEY, described | _PLACE | _error_headers(), [*_PLACE, *_error_headers()])
     dead |= {"payload": {"description": "The command record's bytes, untouched; they may be anything."}}
     return {
@@ -143,6 +151,8 @@ def _messages() -> dict[str, Any]:
         "LaneState": _message("LaneState", _STATE_KEY, answer, [CONTENT_TYPE, *_PLACE], changed[:1])
         | {"payload": {"$ref": "#/components/schemas/LeverageChanged"}},
         "DeadLetter": dead,
+        "PolicyApplied": _message("PolicyApplied", _POLICY_KEY, {}, [], records[:1]),
+        "Freeze": _message("Freeze", _POLICY_KEY, {}, [], records[1:]),
     }
 
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.command import DECIMAL_PATTERN, AccountName, CommandId, Leverage, PlainLeverage
 from schemas.targets import Target, venue_of
@@ -26,7 +26,7 @@ Reason = Literal[
 _REASONS = (
     "`invalid`: the command breaks a rule, `message` says which; "
     "`unknown_account`: no credentials for this account at this venue; "
-    "`policy`: the gateway's settings forbid it; "
+    "`policy`: a freeze or a cap forbids it, `policy_rules` says which; "
     "`expired`: it could not be sent in time; "
     "`superseded`: a newer command of the lane came first; "
     "`venue_rejected`: the venue said no; "
@@ -35,6 +35,17 @@ _REASONS = (
     "`venue_unavailable`: the venue could not be reached, or could not do it; "
     "`outcome_unknown`: it was sent, and nobody can say whether it was applied."
 )
+
+
+# Left out of the bytes where no policy spoke: readers of earlier releases see what they always saw.
+PolicyVersion = Annotated[
+    str | UnsetType,
+    Meta(description="The policy that spoke: the begin of its file's hash.", examples=["9f86d081884c"]),
+]
+PolicyRules = Annotated[
+    tuple[str, ...] | UnsetType,
+    Meta(description="All rules that were broken, and freezes that held.", examples=[["majors.maximum"]]),
+]
 
 
 class _Answer(Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -80,6 +91,8 @@ class LeverageChanged(_Answer, frozen=True, kw_only=True, tag="LeverageChanged")
         Annotated[Decimal, Meta(extra_json_schema={"pattern": DECIMAL_PATTERN})] | None,
         Meta(description="The largest position at this leverage, where the venue tells it.", examples=["1000000"]),
     ] = None
+    policy_version: PolicyVersion = UNSET
+    policy_rules: PolicyRules = UNSET
 
 
 class LeverageRejected(_Answer, frozen=True, kw_only=True, tag="LeverageRejected"):
@@ -93,6 +106,8 @@ class LeverageRejected(_Answer, frozen=True, kw_only=True, tag="LeverageRejected
     dead_lettered: Annotated[bool, Meta(description="The command's bytes are on the dead-letter topic too.")] = False
     superseded_by: Annotated[CommandId | None, Meta(description="The newer command of the same lane.")] = None
     retry_at: Annotated[Timestamp | None, Meta(description="Not before this, where the gateway or venue knows.")] = None
+    policy_version: PolicyVersion = UNSET
+    policy_rules: PolicyRules = UNSET
 
 
 Event = LeverageChanged | LeverageRejected

@@ -5,10 +5,14 @@ They stand in the AsyncAPI document too, and tests decode the golden files to se
 
 from collections.abc import Iterator
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
+
+from msgspec import UNSET
 
 from schemas.command import SetLeverage
 from schemas.events import Event, LeverageChanged, LeverageRejected, Reason
+from schemas.policy import Freeze, PolicyApplied, PolicyRecord, Scope
 from schemas.targets import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, Ztdx, venue_of
 from schemas.timestamps import Timestamp
 
@@ -28,6 +32,8 @@ TARGETS: dict[str, Target] = {
     "ztdx": Ztdx(symbol="BTCUSDT"),
 }
 
+POLICY_FILE = '[rules.majors]\nsymbol = "BTC*"\nmaximum = 10\n'
+POLICY_FILE_HASH = sha256(POLICY_FILE.encode()).hexdigest()
 _ISSUED = Timestamp.parse("2026-11-21T08:00:00.000Z")
 _EXPIRES = Timestamp.parse("2026-11-21T08:00:30.000Z")
 _OCCURRED = Timestamp.parse("2026-11-21T08:00:00.042Z")
@@ -84,6 +90,14 @@ def rejections() -> Iterator[tuple[str, LeverageRejected]]:
         rejected(301, TARGETS["binance-margin"], "invalid", "leverage 20 is not one of 3, 5, 10"),
         rejected(302, usdm, "unknown_account", "no credentials for desk-1 at binance_usdm", dead_lettered=True),
         rejected(303, usdm, "policy", "the settings allow at most 10 for desk-1"),
+        rejected(
+            312,
+            usdm,
+            "policy",
+            "leverage 20 is above the maximum of 10 (majors.maximum)",
+            policy_version=POLICY_FILE_HASH[:12],
+            policy_rules=("majors.maximum",),
+        ),
         rejected(304, usdm, "expired", "past expires_at before it could be sent"),
         rejected(305, usdm, "superseded", "a newer command for this lane came", superseded_by=_command_id(306)),
         rejected(307, usdm, "venue_rejected", "Leverage 20 is not valid", 1, venue_code="-4028", http_status=400),
@@ -92,7 +106,37 @@ def rejections() -> Iterator[tuple[str, LeverageRejected]]:
         rejected(310, usdm, "venue_unavailable", "Service Unavailable.", 5, http_status=503, dead_lettered=True),
         rejected(311, usdm, "outcome_unknown", "no answer, and none to the read-back", 1, dead_lettered=True),
     ):
-        yield f"leverage-rejected.{answer.reason.replace('_', '-')}", answer
+        by_rule = "" if answer.policy_rules is UNSET else "-rule"
+        yield f"leverage-rejected.{answer.reason.replace('_', '-')}{by_rule}", answer
+
+
+def policy_records() -> Iterator[tuple[str, PolicyRecord]]:
+    """One of each kind of record of the policy topic."""
+    yield (
+        "policy-applied",
+        PolicyApplied(
+            id=_command_id(401),
+            replaces=None,
+            at=_OCCURRED,
+            operator="kim",
+            role="policy",
+            note="majors at most 10x",
+            hash=POLICY_FILE_HASH,
+            file=POLICY_FILE,
+        ),
+    )
+    yield (
+        "freeze",
+        Freeze(
+            id=_command_id(402),
+            replaces=None,
+            at=_OCCURRED,
+            operator="kim",
+            scope=Scope(venue="okx", lane="cross.*"),
+            state="frozen",
+            reason="margin incident",
+        ),
+    )
 
 
 def _command_id(number: int) -> str:

@@ -7,6 +7,7 @@ there is edited; `--check` names each file that differs, is missing or is left o
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +17,11 @@ from schemas import asyncapi, examples
 from schemas.codec import JSON, MSGPACK, encode
 from schemas.command import SetLeverage
 from schemas.events import LeverageChanged, LeverageRejected
+from schemas.policy import Freeze, PolicyApplied
 from schemas.timestamps import Timestamp
 
 GENERATED = Path(__file__).parent / "generated"
-MESSAGES = (SetLeverage, LeverageChanged, LeverageRejected)
+MESSAGES = (SetLeverage, LeverageChanged, LeverageRejected, PolicyApplied, Freeze)
 
 
 def main(arguments: list[str] | None = None, root: Path = GENERATED) -> int:
@@ -70,9 +72,14 @@ def json_schema(message: type) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:leverage-gateway:v1:{message.__name__}",
         **components.pop(message.__name__),
-        "examples": [json.loads(encode(example)) for _, example in examples.messages() if isinstance(example, message)],
+        "examples": [json.loads(encode(example)) for example in _examples() if isinstance(example, message)],
         "$defs": components,
     }
+
+
+def _examples() -> Iterator[Any]:
+    yield from (message for _, message in examples.messages())
+    yield from (record for _, record in examples.policy_records())
 
 
 def _components(ref_template: str, *messages: type) -> dict[str, Any]:

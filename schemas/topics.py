@@ -1,4 +1,4 @@
-"""The five topics: default names, and what each needs of the broker."""
+"""The six topics: default names, and what each needs of the broker."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 
 class Topics(Struct, frozen=True, kw_only=True):
-    """Names of the five topics; partition p of each belongs to partition p of the commands."""
+    """Names of the topics; partition p of each but the policy's belongs to partition p of the commands."""
 
     commands: Annotated[str, Meta(description="Commands, keyed `<venue>:<account>`.")] = "leverage.commands.v1"
     events: Annotated[str, Meta(description="Answers, keyed as their command.")] = "leverage.events.v1"
@@ -15,9 +15,12 @@ class Topics(Struct, frozen=True, kw_only=True):
     dispositions: Annotated[str, Meta(description="What was last done with each dead letter.")] = (
         "leverage.dispositions.v1"
     )
+    policy: Annotated[str, Meta(description="The caps that rule, those in shadow, and what is frozen.")] = (
+        "leverage.policy.v1"
+    )
 
 
-# Defaults; how many there are is a setting, and the same for all five.
+# Defaults; how many there are is a setting, and the same for all but the policy, which has one.
 PARTITIONS = 12
 REPLICAS = 1
 
@@ -27,4 +30,5 @@ CLEANUP: dict[str, Literal["delete", "compact"]] = {
     "state": "compact",
     "dead_letters": "delete",
     "dispositions": "compact",
+    "policy": "compact",
 }

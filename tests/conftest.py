@@ -39,7 +39,7 @@ def kafka_bootstrap() -> Generator[str]:
 
 @pytest.fixture
 async def topics(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Topics:
-    """Five new topics of 4 partitions; of n with `@pytest.mark.parametrize("topics", [n], indirect=True)`."""
+    """Six new topics of 4 partitions; of n with `@pytest.mark.parametrize("topics", [n], indirect=True)`."""
     run = uuid4().hex[:8]
     names = Topics(
         commands=f"commands-{run}",
@@ -47,6 +47,7 @@ async def topics(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Topics
         state=f"state-{run}",
         dead_letters=f"dlq-{run}",
         dispositions=f"dispositions-{run}",
+        policy=f"policy-{run}",
     )
     partitions: int = getattr(request, "param", 4)
     kafka = KafkaSettings(bootstrap_servers=kafka_bootstrap, topics=names, partitions=partitions)

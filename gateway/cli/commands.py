@@ -33,7 +33,7 @@ def make_app() -> App:
         default_parameter=Parameter(negative=()),
         error_formatter=_told,
     )
-    topics = App(name="topics", help="Make or check the five Kafka topics.")
+    topics = App(name="topics", help="Make or check the six Kafka topics.")
     for command in (run, demo, simulate, send, watch, check_config):
         app.command(command)
     for command in (create, check):

@@ -1,4 +1,4 @@
-"""`leverage-gateway topics`: the five topics at the broker."""
+"""`leverage-gateway topics`: the six topics at the broker."""
 
 from gateway.cli.exits import DONE, NO
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
@@ -37,5 +37,5 @@ async def check(*, config: ConfigOption = None, json: JsonOption = False) -> int
     elif problems:
         print_table(("topic", "for", "problem"), [(found.topic, found.role, found.problem) for found in problems])
     else:
-        print_line("All five topics are as the settings say.")
+        print_line("All six topics are as the settings say.")
     return NO if problems else DONE

@@ -1,4 +1,4 @@
-"""The five topics at the broker: made as the settings say, or compared with them.
+"""The six topics at the broker: made as the settings say, or compared with them.
 
 `topics create` and `topics check` come here, and `run` may ask before it starts. Nothing that exists is changed.
 """
@@ -32,8 +32,9 @@ LOOK_AGAIN = 0.05  # seconds between two looks at new topics
 ERROR_HEADERS_BYTES = 64 * 1024
 MAX_COMMAND_BYTES = 1_048_588  # the broker's own default
 MAX_DEAD_LETTER_BYTES = 2 * MAX_COMMAND_BYTES
+POLICY_KEPT_MS = 90 * 86_400_000  # `policy log` shows at least so much; then only the last of each key is sure to stay
 NOT_SEEN = "is not there, or this user may not see it (Describe)"
-_WATCHED = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms")
+_WATCHED = ("cleanup.policy", "min.insync.replicas", "max.message.bytes", "retention.ms", "message.timestamp.type")
 
 
 class TopicMade(Struct, frozen=True, kw_only=True):
@@ -72,16 +73,28 @@ def wanted_configs(role: str, replicas: int) -> dict[str, str]:
         configs["max.message.bytes"] = str(MAX_COMMAND_BYTES)
     if role == "dead_letters":
         configs["max.message.bytes"] = str(MAX_DEAD_LETTER_BYTES)
+    if role == "policy":  # the broker's time, which no writer chooses, tells how old a signature is
+        configs |= {"message.timestamp.type": "LogAppendTime", "min.compaction.lag.ms": str(POLICY_KEPT_MS)}
     return configs
 
 
+def wanted_partitions(role: str, partitions: int) -> int:
+    """The policy is one log, in one order; all others go with the commands."""
+    return 1 if role == "policy" else partitions
+
+
 async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade]:
-    """Make those of the five topics that are not there, and see them; UnreachableError where the broker refuses."""
+    """Make those of the six topics that are not there, and see them; UnreachableError where the broker refuses."""
     kafka = settings.kafka
     names: dict[str, str] = msgspec.structs.asdict(kafka.topics)
     async with _admin(kafka, base_dir) as admin:
         new = [
-            NewTopic(name, kafka.partitions, kafka.replicas, topic_configs=wanted_configs(role, kafka.replicas))
+            NewTopic(
+                name,
+                wanted_partitions(role, kafka.partitions),
+                kafka.replicas,
+                topic_configs=wanted_configs(role, kafka.replicas),
+            )
             for role, name in names.items()
         ]
         answer: Any = await admin.create_topics(new)
@@ -91,7 +104,12 @@ async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade
                 raise error
         await _until_seen(admin, set(names.values()))
     return [
-        TopicMade(topic=name, role=role, result="exists" if name in failed else "created", partitions=kafka.partitions)
+        TopicMade(
+            topic=name,
+            role=role,
+            result="exists" if name in failed else "created",
+            partitions=wanted_partitions(role, kafka.partitions),
+        )
         for role, name in names.items()
     ]
 
@@ -99,7 +117,7 @@ async def create_topics(settings: Settings, *, base_dir: Path) -> list[TopicMade
 async def check_topics(
     settings: Settings, *, base_dir: Path, options: dict[str, Any] | None = None
 ) -> list[TopicProblem]:
-    """Compare the five topics with the settings; empty where all is right, UnreachableError where the broker is not.
+    """Compare the six topics with the settings; empty where all is right, UnreachableError where the broker is not.
 
     Args:
         settings: what the topics should be.
@@ -124,13 +142,16 @@ class _Wrong(NamedTuple):
 
 def _wrong(role: str, seen: Mapping[str, _Found], settings: Settings) -> list[_Wrong]:
     found, kafka = seen.get(role), settings.kafka
-    is_needed = role != "dispositions"  # that one is the dead-letter tool's, and the gateway does without
+    is_needed = role not in {"dispositions", "policy"}  # the dead-letter tool's, and what a setting decides about
     if found is None:
         return [_Wrong(f"{NOT_SEEN}; `leverage-gateway topics create` makes it", is_fatal=is_needed)]
     wrong: list[_Wrong] = []
-    if found.partitions != kafka.partitions:
-        is_alone = len({one.partitions for one in seen.values()}) > 1
-        text = f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}, for all five topics"
+    if role == "policy" and found.partitions != 1:
+        wrong.append(_Wrong(f"has {found.partitions} partitions; it needs one, and only the first is read"))
+    elif role != "policy" and found.partitions != kafka.partitions:
+        is_alone = len({one.partitions for name, one in seen.items() if name != "policy"}) > 1
+        both = f"has {found.partitions} partitions; kafka.partitions is {kafka.partitions}"
+        text = f"{both}, for all topics but the policy"
         wrong.append(
             _Wrong(f"{text}; never grow them: make new topics" if is_alone else text, is_fatal=is_alone and is_needed)
         )
@@ -156,6 +177,8 @@ def _wrong_configs(role: str, found: dict[str, str], wanted: dict[str, str]) -> 
         if config == "max.message.bytes" and role == "dead_letters" and int(is_value or 0) < int(value):
             text = f"has {config}={is_value}; it must be at least {value}, for a command and what was wrong with it"
             wrong.append(_Wrong(text))
+        if config == "message.timestamp.type" and is_value != value:
+            wrong.append(_Wrong(f"has {config}={is_value}; it must be {value}, to tell how old a signature is"))
     return wrong
 
 

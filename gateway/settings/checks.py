@@ -137,7 +137,7 @@ def _topics(kafka: KafkaSettings) -> Iterator[Finding]:
         if not TOPIC.fullmatch(name):
             yield ("kafka", "topics", role), "expected 1 to 249 letters, digits, dots, dashes and underscores"
         elif list(names.values()).count(name) > 1:
-            yield ("kafka", "topics", role), "is another topic's name too; the five topics need five names"
+            yield ("kafka", "topics", role), "is another topic's name too; the six topics need six names"
 
 
 def _security(kafka: KafkaSettings) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Seconds, Meta(description="Seconds between two commits, each of which renews the lease on calls.")
     ] = 1.0
     topics: Topics = Topics()
-    partitions: Annotated[Count, Meta(description="Partitions of each of the five topics.")] = 12
+    partitions: Annotated[Count, Meta(description="Partitions of each topic but the policy's, which has one.")] = 12
     replicas: Annotated[Count, Meta(description="Replicas of topics that `topics create` makes; 3 in production.")] = 1
 
 

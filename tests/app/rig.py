@@ -282,6 +282,7 @@ async def deployed(
         state=f"state-{run}",
         dead_letters=f"dlq-{run}",
         dispositions=f"do-{run}",
+        policy=f"policy-{run}",
     )
     kafka = KafkaSettings(bootstrap_servers=bootstrap, topics=topics, partitions=partitions)
     await create_topics(Settings(kafka=kafka), base_dir=Path())

@@ -19,7 +19,12 @@ from schemas.topics import Topics
 def settings(kafka_bootstrap):
     run = uuid4().hex[:8]
     names = Topics(
-        commands=f"c-{run}", events=f"e-{run}", state=f"s-{run}", dead_letters=f"d-{run}", dispositions=f"do-{run}"
+        commands=f"c-{run}",
+        events=f"e-{run}",
+        state=f"s-{run}",
+        dead_letters=f"d-{run}",
+        dispositions=f"do-{run}",
+        policy=f"p-{run}",
     )
     return Settings(kafka=KafkaSettings(bootstrap_servers=kafka_bootstrap, topics=names, partitions=3))
 

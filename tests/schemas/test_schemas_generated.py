@@ -85,7 +85,7 @@ def test_okx_examples_show_every_level_and_side():
     }
 
 
-@pytest.mark.parametrize("name", ["SetLeverage", "LeverageChanged", "LeverageRejected"])
+@pytest.mark.parametrize("name", ["SetLeverage", "LeverageChanged", "LeverageRejected", "PolicyApplied", "Freeze"])
 def test_json_schemas_are_draft_2020_12_and_describe_every_field(name):
     schema = schema_of(name)
     Draft202012Validator.check_schema(schema)
@@ -159,7 +159,9 @@ def test_the_asyncapi_document_names_the_topics_with_the_defaults_of_the_setting
         "events": kafka.topics.events,
         "state": kafka.topics.state,
         "dead_letters": kafka.topics.dead_letters,
+        "policy": kafka.topics.policy,
     }
+    assert told.pop("policy")["partitions"] == 1
     assert {binding["partitions"] for binding in told.values()} == {kafka.partitions}
     assert told["state"]["topicConfiguration"] == {"cleanup.policy": ["compact"]}
 
@@ -176,6 +178,7 @@ def test_the_asyncapi_document_tells_keys_headers_and_directions():
         "sendEvents": "send",
         "sendState": "send",
         "sendDeadLetters": "send",
+        "receivePolicy": "receive",
     }
 
 
