@@ -1,15 +1,18 @@
 """What the headers of a dead letter say, by whomever it was written: this gateway, Connect, Streams or Spring.
 
-Read only: the gateway writes its own in its pipeline.
+The gateway writes them by the same names that are read here.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from schemas.headers import ERROR_PREFIX, Headers, header
+from schemas.headers import ERROR_FIELDS, ERROR_PREFIX, Headers
 from schemas.timestamps import Timestamp
 
+FOREIGN_PREFIXES = ("__connect.errors.", "__streams.errors.", "kafka_dlt-", "retry_topic-")
+LONGEST_TEXT = 1_000  # characters; ours are shorter, a stack trace is not
 _LONGEST_INTEGER = 19  # digits of a 64-bit number
 _BYTES_OF = frozenset({4, 8})  # Spring writes numbers as big-endian bytes
 # What other tools call it: Kafka Connect (KIP-298), Kafka Streams (KIP-1034), Spring Kafka.
@@ -17,6 +20,7 @@ _DIALECTS = {
     "partition": ("__connect.errors.partition", "__streams.errors.partition", "kafka_dlt-original-partition"),
     "offset": ("__connect.errors.offset", "__streams.errors.offset", "kafka_dlt-original-offset"),
     "topic": ("__connect.errors.topic", "__streams.errors.topic", "kafka_dlt-original-topic"),
+    "timestamp": ("kafka_dlt-original-timestamp",),
     "stage": ("__connect.errors.stage",),
     "reason": (
         "__connect.errors.exception.class.name",
@@ -29,6 +33,8 @@ _DIALECTS = {
         "__streams.errors.message",
         "kafka_dlt-exception-message",
     ),
+    "attempts": ("retry_topic-attempts",),
+    "group": ("kafka_dlt-original-consumer-group",),
 }
 
 
@@ -38,11 +44,13 @@ class LetterErrors(Struct, frozen=True, kw_only=True):
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
+    timestamp: Timestamp | None = None
     stage: str | None = None
     reason: str | None = None
     message: str | None = None
     attempts: int | None = None
     failed_at: Timestamp | None = None
+    group: str | None = None
     value_size: int | None = None
 
     @classmethod
@@ -51,17 +59,25 @@ class LetterErrors(Struct, frozen=True, kw_only=True):
 
         `timestamp_ms`: the record's own time, for dialects that say none.
         """
+        said = {name: value for name, value in headers if name.startswith((ERROR_PREFIX, *FOREIGN_PREFIXES))}
         return cls(
-            topic=_text(headers, "topic"),
-            partition=_number(headers, "partition"),
-            offset=_number(headers, "offset"),
-            stage=_text(headers, "stage"),
-            reason=_text(headers, "reason"),
-            message=_text(headers, "message"),
-            attempts=_number(headers, "attempts"),
-            failed_at=_time(_text(headers, "failed_at")) or _epoch(timestamp_ms),
-            value_size=_number(headers, "value_size"),
+            topic=_text(said, "topic"),
+            partition=_number(said, "partition"),
+            offset=_number(said, "offset"),
+            timestamp=_time(_text(said, "timestamp")) or _epoch(_number(said, "timestamp") or 0),
+            stage=_text(said, "stage"),
+            reason=_text(said, "reason"),
+            message=_text(said, "message"),
+            attempts=_number(said, "attempts"),
+            failed_at=_time(_text(said, "failed_at")) or _epoch(timestamp_ms),
+            group=_text(said, "group"),
+            value_size=_number(said, "value_size"),
         )
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Write them as the gateway's own dialect; what is not said is empty."""
+        said = {name: getattr(self, name) for name in ERROR_FIELDS}
+        return [(ERROR_PREFIX + name, b"" if value is None else str(value).encode()) for name, value in said.items()]
 
 
 def read_integer(text: str | None) -> int | None:
@@ -71,20 +87,20 @@ def read_integer(text: str | None) -> int | None:
     return int(text)
 
 
-def _text(headers: Headers, field: str) -> str | None:
+def _text(said: Mapping[str, bytes], field: str) -> str | None:
     for name in (ERROR_PREFIX + field, *_DIALECTS.get(field, ())):
-        text = header(headers, name)
-        if text is not None:
-            return text
+        if name in said:
+            return said[name].decode("utf-8", "replace")[:LONGEST_TEXT]
     return None
 
 
-def _number(headers: Headers, field: str) -> int | None:
-    number = read_integer(_text(headers, field))
+def _number(said: Mapping[str, bytes], field: str) -> int | None:
+    number = read_integer(_text(said, field))
     if number is not None:
         return number
-    said = [value for name, value in headers if name in _DIALECTS.get(field, ()) and len(value) in _BYTES_OF]
-    return int.from_bytes(said[-1], "big", signed=True) if said else None
+    binary = [said[name] for name in _DIALECTS.get(field, ()) if len(said.get(name, b"")) in _BYTES_OF]
+    value = int.from_bytes(binary[0], "big", signed=True) if binary else -1
+    return value if value >= 0 else None
 
 
 def _time(text: str | None) -> Timestamp | None:

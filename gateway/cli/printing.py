@@ -24,8 +24,13 @@ def plain(text: object) -> Text:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on standard output; what would change a terminal is escaped, which JSON allows everywhere."""
-    text = msgspec.json.encode(value).decode()
+    """One line of JSON on standard output."""
+    print_encoded(msgspec.json.encode(value))
+
+
+def print_encoded(message: bytes) -> None:
+    """A line of JSON that is written already; what would change a terminal is escaped, as JSON allows everywhere."""
+    text = message.decode()
     sys.stdout.write(_TERMINAL_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 

@@ -1,7 +1,6 @@
 """`leverage-gateway send`: one command, by hand."""
 
 import re
-import sys
 import time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -13,7 +12,7 @@ from cyclopts import Parameter, validators
 
 from gateway.cli.exits import DONE, NO, UsageError
 from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
-from gateway.cli.printing import console, event_line, print_json, print_line
+from gateway.cli.printing import console, event_line, print_encoded, print_json, print_line
 from gateway.client import CommandIds, SentCommand
 from gateway.kafka.connection import UnreachableError
 from gateway.settings.tree import Settings
@@ -169,7 +168,7 @@ def _print_sent(sent: SentCommand, *, json: bool) -> None:
 
 def _print_event(event: Event, *, json: bool) -> None:
     if json:
-        sys.stdout.write(encode(event).decode() + "\n")
+        print_encoded(encode(event))
     else:
         console().print(event_line(event), soft_wrap=True)
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from gateway.cli.exits import DONE
 from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
-from gateway.cli.printing import console, event_line
+from gateway.cli.printing import console, event_line, print_encoded
 from gateway.settings.tree import Settings
 from schemas import encode
 
@@ -50,7 +50,6 @@ async def _follow(settings: Settings, config: Path | None, *, json: bool, from_b
             sys.stderr.write(f"Watching {topic} at {settings.kafka.bootstrap_servers}; Ctrl-C ends it.\n")
         async for event in events:
             if json:
-                sys.stdout.write(encode(event).decode() + "\n")
-                sys.stdout.flush()
+                print_encoded(encode(event))
             else:
                 console().print(event_line(event), soft_wrap=True)

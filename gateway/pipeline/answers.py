@@ -14,6 +14,7 @@ from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected,
 from gateway.ownership.ports import OutRecord
 from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
+from schemas.dead_letter import LetterErrors
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX
 
 # The command was right and something else was not: worth a person's look, and a redrive.
@@ -224,16 +225,16 @@ def _original_headers(record: CommandRecord) -> list[tuple[str, bytes | None]]:
 
 
 def _error_headers(record: CommandRecord, letter: DeadLetter, topic: str, group: str) -> list[tuple[str, bytes]]:
-    fields = {
-        "topic": topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": _instant(record.timestamp_ms / 1000) or "",
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "message": letter.message,
-        "attempts": letter.attempts,
-        "failed_at": Timestamp.from_epoch(letter.failed_at),
-        "group": group,
-    }
-    return [(ERROR_PREFIX + name, str(value).encode()) for name, value in fields.items()]
+    errors = LetterErrors(
+        topic=topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=_instant(record.timestamp_ms / 1000),
+        stage=letter.stage,
+        reason=letter.reason,
+        message=letter.message,
+        attempts=letter.attempts,
+        failed_at=Timestamp.from_epoch(letter.failed_at),
+        group=group,
+    )
+    return errors.headers()

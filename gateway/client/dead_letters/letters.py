@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from schemas import DecodeError, SetLeverage, Timestamp, decode_command
 from schemas.codec import JSON, ContentType
-from schemas.dead_letter import LetterErrors, read_integer
+from schemas.dead_letter import FOREIGN_PREFIXES, LetterErrors, read_integer
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, ERROR_PREFIX, REDRIVE_BATCH, REDRIVE_COUNT, header
 from schemas.headers import content_type as content_type_of
 from schemas.targets import venue_of
 
 LetterState = Literal["open", "redriven", "archived", "mended"]
+_ERRORS = (ERROR_PREFIX, *FOREIGN_PREFIXES)
 _OURS = (COMMAND_PARTITION, COMMAND_OFFSET, REDRIVE_BATCH, REDRIVE_COUNT)
 
 
@@ -61,13 +62,12 @@ class Letter(Struct, frozen=True, kw_only=True):
     @property
     def command_offset(self) -> int | None:
         """Where its command was on the partition of commands that has the letter's number."""
-        return read_integer(header(self.headers, COMMAND_OFFSET)) or self.errors.offset
+        said = read_integer(header(self.headers, COMMAND_OFFSET))
+        return self.errors.offset if said is None else said
 
     def headers_to_send(self) -> list[tuple[str, bytes]]:
-        """Its headers without what the gateway and this tool wrote on it."""
-        return [
-            (name, value) for name, value in self.headers if name not in _OURS and not name.startswith(ERROR_PREFIX)
-        ]
+        """Its headers without what the gateway, this tool and other tools for dead letters wrote on it."""
+        return [(name, value) for name, value in self.headers if name not in _OURS and not name.startswith(_ERRORS)]
 
 
 class Filters(Struct, frozen=True, kw_only=True):
