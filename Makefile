@@ -40,9 +40,10 @@ fmt: $(COMMAND) $(TESTS) ## Format, and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schemas: $(COMMAND) $(TESTS) ## Write what is generated: schemas/generated, and the README's tables
+schemas: $(COMMAND) $(TESTS) ## Write what is generated: schemas/generated, the README's tables, the dashboard
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m deploy.grafana.dashboard
 
 build: $(COMMAND) ## A wheel and an sdist in dist/, without reaching for the network
 	@rm -rf dist && mkdir dist

@@ -60,6 +60,17 @@ class CommandReader:
             self._positions.pop(tp, None)
             self._damaged.pop(tp, None)
 
+    def unread(self) -> dict[int, int]:
+        """How far the broker's end of each partition was ahead, when it was last fetched from.
+
+        The end that transactions leave visible; their markers are offsets too, so one may stay where all is read.
+        """
+        ends = {tp: self._consumer.last_stable_offset(tp) for tp in self._positions if self._is_assigned(tp)}
+        return {tp.partition: max(0, end - self._positions[tp]) for tp, end in ends.items() if end is not None}
+
+    def _is_assigned(self, tp: TopicPartition) -> bool:
+        return tp in self._consumer.assignment()
+
     async def fetch(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
         """Return what has come, each partition in order; KafkaError where the broker says no."""
         try:
@@ -84,7 +95,7 @@ class CommandReader:
 
     def _go_back(self) -> None:
         for tp, position in self._positions.items():
-            if self._consumer.assignment() >= {tp}:
+            if self._is_assigned(tp):
                 self._consumer.seek(tp, position)
 
     async def _read_all(self, error: BaseException) -> Mapping[TopicPartition, Sequence[CommandRecord]]:

@@ -115,6 +115,11 @@ class Group(ConsumerRebalanceListener):
         return {tp.partition: owned.partition.incomplete for tp, owned in self._owned.items() if owned.partition}
 
     @property
+    def unread(self) -> dict[int, int]:
+        """Offsets that the broker had after the last record fetched, when it was last asked, by partition."""
+        return self._reader.unread() if self._owned else {}
+
+    @property
     def paused(self) -> int:
         """Owned partitions that are not fetched from now."""
         return sum(owned.paused for owned in self._owned.values())

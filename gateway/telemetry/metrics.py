@@ -21,6 +21,7 @@ PURPOSES: tuple[str, ...] = get_args(Purpose)
 Retried = Literal["throttled", "unavailable", "ambiguous", "clock_skewed"]
 MODES: tuple[str, ...] = get_args(BucketMode)
 RETRIED: tuple[str, ...] = get_args(Retried)
+STAGES = ("intake", "execute")
 Ended = Literal["committed", "aborted", "unknown", "refused"]
 
 _CALLS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -75,6 +76,7 @@ class Metrics:
         _zero(self.commands_total, VENUES, OUTCOMES)
         _zero(self.command_duration_seconds, VENUES)
         _zero(self.repeats_total, VENUES)
+        _zero(self.dead_letters_total, STAGES, ("undecodable", *get_args(Reason)))
         _zero(self.dead_letters_braked_total, VENUES)
 
     def _define_calls(self) -> None:
@@ -156,6 +158,9 @@ class Metrics:
         )
         self.incomplete_offsets = self._gauge(
             "gateway_incomplete_offsets", "Commands read and not yet answered.", "partition"
+        )
+        self.unread_offsets = self._gauge(
+            "gateway_unread_offsets", "Offsets of commands that Kafka has after the last one read.", "partition"
         )
         self.assigned_partitions = self._gauge("gateway_assigned_partitions", "Partitions of commands held here.")
         self.paused_partitions = self._gauge(

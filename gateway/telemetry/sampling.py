@@ -7,6 +7,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from prometheus_client import Gauge
+
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
 from gateway.kafka.group import Group
@@ -65,9 +67,8 @@ class Sampler:
         metrics.lease_remaining_seconds.set(group.lease_remaining)
         metrics.fetch_failing.set(not group.is_fetching)
         metrics.refused_partitions.set(sum(partition.is_refused for partition in group.partitions))
-        metrics.incomplete_offsets.clear()  # who owns a partition now speaks for it
-        for number, incomplete in group.incomplete.items():
-            metrics.incomplete_offsets.labels(str(number)).set(incomplete)
+        _set_by_partition(metrics.incomplete_offsets, group.incomplete)
+        _set_by_partition(metrics.unread_offsets, group.unread)
         for name, calls in self._calls.items():
             metrics.breaker_open.labels(name).set(calls.open_breakers)
             metrics.venue_clock_offset_seconds.labels(name).set(calls.clock_offset or 0.0)
@@ -92,3 +93,9 @@ class Sampler:
         for venue in self._calls:
             waiting = max((scope.waiting for scope in scopes if scope.venue == venue), default=0)
             metrics.limit_waiting.labels(venue).set(waiting)
+
+
+def _set_by_partition(gauge: Gauge, values: Mapping[int, int]) -> None:
+    gauge.clear()  # who owns a partition now speaks for it
+    for number, value in values.items():
+        gauge.labels(str(number)).set(value)

@@ -16,7 +16,7 @@ def partition(*, is_refused=False):
 
 @pytest.fixture
 def group():
-    return SimpleNamespace(partitions=[], incomplete={}, paused=0, lease_remaining=0.0, is_fetching=True)
+    return SimpleNamespace(partitions=[], incomplete={}, unread={}, paused=0, lease_remaining=0.0, is_fetching=True)
 
 
 @pytest.fixture
@@ -39,12 +39,13 @@ def shown(group):
     return sample
 
 
-def test_a_partition_that_went_away_is_not_told_of_any_more(group, shown):
-    group.incomplete = {0: 3, 7: 9}
-    assert 'gateway_incomplete_offsets{partition="7"} 9.0' in shown()
-    group.incomplete = {0: 3}
-    lines = [line for line in shown() if line.startswith("gateway_incomplete_offsets{")]
-    assert lines == ['gateway_incomplete_offsets{partition="0"} 3.0']
+@pytest.mark.parametrize("what", ["incomplete", "unread"])
+def test_a_partition_that_went_away_is_not_told_of_any_more(group, shown, what):
+    setattr(group, what, {0: 3, 7: 9})
+    assert f'gateway_{what}_offsets{{partition="7"}} 9.0' in shown()
+    setattr(group, what, {0: 3})
+    lines = [line for line in shown() if line.startswith(f"gateway_{what}_offsets{{")]
+    assert lines == [f'gateway_{what}_offsets{{partition="0"}} 3.0']
 
 
 def test_partitions_whose_answers_are_refused_are_counted(group, shown):
