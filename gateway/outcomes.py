@@ -83,3 +83,5 @@ class Refusal(Struct, frozen=True, kw_only=True):
     message: str
     superseded_by: str | None = None
     retry_at: float | None = None
+    policy_version: str | None = None
+    policy_rules: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.ownership.ports import OutRecord
@@ -151,6 +151,8 @@ def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, 
         dead_lettered=dead_letter,
         superseded_by=refusal.superseded_by,
         retry_at=None if refusal.retry_at is None else _instant(refusal.retry_at),
+        policy_version=refusal.policy_version or UNSET,
+        policy_rules=refusal.policy_rules or UNSET,
     )
     letter = DeadLetter(
         stage="intake" if incoming.attempts == 0 and refusal.reason == "unknown_account" else "execute",
