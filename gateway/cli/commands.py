@@ -13,6 +13,8 @@ from gateway.cli.check_config import check_config
 from gateway.cli.dead_letters import make_dead_letters_app
 from gateway.cli.demo import demo
 from gateway.cli.exits import WRONG_USAGE, exit_with
+from gateway.cli.freeze import freeze, lower_only, thaw
+from gateway.cli.policy import make_policy_app
 from gateway.cli.run import run
 from gateway.cli.send import send
 from gateway.cli.simulate import simulate
@@ -34,12 +36,13 @@ def make_app() -> App:
         error_formatter=_told,
     )
     topics = App(name="topics", help="Make or check the six Kafka topics.")
-    for command in (run, demo, simulate, send, watch, check_config):
+    for command in (run, demo, simulate, send, watch, check_config, freeze, lower_only, thaw):
         app.command(command)
     for command in (create, check):
         topics.command(command)
     app.command(topics)
     app.command(make_dead_letters_app())
+    app.command(make_policy_app())
     return app
 
 
@@ -63,5 +66,5 @@ def call_and_exit(tokens: Sequence[str]) -> NoReturn:
 def _call(app: App, tokens: list[str]) -> int | None:
     code: int | None = app(tokens, result_action="return_value")
     return (
-        WRONG_USAGE if tokens in ([], ["topics"], ["dead-letters"]) else code
+        WRONG_USAGE if tokens in ([], ["topics"], ["dead-letters"], ["policy"]) else code
     )  # help was shown, though nobody asked for it

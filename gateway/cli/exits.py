@@ -12,10 +12,13 @@ Exception
 │  ├─ CertificateError      a certificate file for the brokers
 │  ├─ SecretFileError       a password's file
 │  ├─ RedisMissingError     a shared limit without the extra `redis`
-│  └─ PlanError             a file that is no plan of a redrive
+│  ├─ PlanError             a file that is no plan of a redrive
+│  ├─ PolicyFileError       a file of caps; all that is wrong at once
+│  └─ OperatorKeyError      an operator's key file
 ├─ exit 1: the answer is no
 │  ├─ TakenOverError        somebody else redrives the same partition of dead letters
-│  └─ StoppedError          a redrive that stopped by its own rule
+│  ├─ StoppedError          a redrive that stopped by its own rule
+│  └─ PolicyRefusedError    a freeze, thaw or policy that every replica would refuse
 ├─ exit 3: something out there is not as needed
 │  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
 │  ├─ UnconfirmedError      Kafka did not confirm a command in time
@@ -52,8 +55,11 @@ from gateway.client import MissingTopicError, UnconfirmedError
 from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
 from gateway.kafka.connection import UnreachableError
 from gateway.limits.connection import RedisMissingError
+from gateway.policy.board import PolicyRefusedError
+from gateway.policy.file import PolicyFileError
 from gateway.settings.certificates import CertificateError
 from gateway.settings.file import SettingsError
+from gateway.settings.operators import OperatorKeyError
 from gateway.settings.secret_files import SecretFileError
 from gateway.telemetry.server import ListenError
 from gateway.venues.keys import CredentialError
@@ -77,8 +83,11 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         SecretFileError: WRONG_USAGE,
         RedisMissingError: WRONG_USAGE,
         PlanError: WRONG_USAGE,
+        PolicyFileError: WRONG_USAGE,
+        OperatorKeyError: WRONG_USAGE,
         TakenOverError: NO,
         StoppedError: NO,
+        PolicyRefusedError: NO,
         UnreachableError: OUT_OF_REACH,
         MissingTopicError: OUT_OF_REACH,
         UnconfirmedError: OUT_OF_REACH,

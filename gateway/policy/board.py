@@ -23,6 +23,10 @@ NO_OPERATORS: OperatorKeys = MappingProxyType({})
 UNREADABLE = "freeze:unreadable-record"
 
 
+class PolicyRefusedError(Exception):
+    """Raised where every replica would refuse a record; its text says why. It was not written."""
+
+
 class Ruling(Struct, frozen=True, kw_only=True):
     """What holds now.
 
@@ -67,7 +71,7 @@ class Board:
         """Take one record in, `written_at` in the broker's wall seconds; why not, where it is refused."""
         try:
             record = _decode(key, value)
-            objection = self._objection(record, written_at)
+            objection = self.objection(record, written_at)
         except (DecodeError, PolicyFileError) as error:
             objection = f"not readable: {error}"
             record = None
@@ -96,7 +100,8 @@ class Board:
                 is_loose = current is not None and TIGHTNESS[record.state] < TIGHTNESS[current.state]
                 return [record.key] if is_loose else []
 
-    def _objection(self, record: PolicyRecord, written_at: float) -> str | None:
+    def objection(self, record: PolicyRecord, written_at: float) -> str | None:
+        """Why a record would not be taken now; PolicyFileError where its rules cannot be read."""
         current = self.current(record.key)
         loose = self.what_loosens(record)
         is_orphan = current is None and record.replaces is not None and not _is_tightest(record)

@@ -180,7 +180,7 @@ def _closed(value: Any) -> ClosedHours:
         raise ValueError(remedy)
     if begin == end:
         raise ValueError("begins when it ends: 00:00-24:00 is a whole day")
-    return ClosedHours(begin % period, end - begin if end > begin else end - begin + period, period)
+    return ClosedHours(begin % period, end - begin if end > begin else end - begin + period, period, text)
 
 
 def _minutes(hours: str, minutes: str) -> int:

@@ -21,6 +21,10 @@ class ClosedHours(Struct, frozen=True):
     begin: int
     minutes: int
     period: int
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
     def opens_at(self, now: float) -> float | None:
         """The wall seconds when the span that holds `now` ends; None where none does."""

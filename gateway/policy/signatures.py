@@ -6,44 +6,14 @@ signature of one scope is none of another, and one of earlier is of no use once 
 
 import base64
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from schemas.policy import OperatorSignature, PolicyRecord, signature_bytes, signed_bytes
 
 OperatorKeys = Mapping[str, Ed25519PublicKey]
-
-
-class OperatorKeyError(Exception):
-    """Raised where a file holds no Ed25519 key of an operator; its text says what would be right."""
-
-
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """Read one operator's public key from a PEM file; OperatorKeyError else."""
-    remedy = "expected a PEM file with an Ed25519 public key: openssl pkey -in kim.pem -pubout -out kim.pub.pem"
-    try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
-        raise OperatorKeyError(remedy) from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise OperatorKeyError(remedy)
-    return key
-
-
-def read_private_key(path: Path) -> Ed25519PrivateKey:
-    """Read one operator's private key from a PEM file without a password; OperatorKeyError else."""
-    remedy = f"{path}: expected a PEM file with an Ed25519 key, without a password: openssl genpkey -algorithm ed25519"
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise OperatorKeyError(remedy) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise OperatorKeyError(remedy)
-    return key
 
 
 def operator_of(key: Ed25519PrivateKey, operators: OperatorKeys) -> str | None:

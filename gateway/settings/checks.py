@@ -16,8 +16,16 @@ import msgspec
 
 from gateway.settings.addresses import is_loopback, parse_listen
 from gateway.settings.certificates import CertificateError, tls_context, trusting
+from gateway.settings.operators import OperatorKeyError, read_public_key
 from gateway.settings.secret_files import SecretFileError, read_password
-from gateway.settings.tree import CredentialSettings, KafkaSettings, RedisSettings, Settings, VenueSettings
+from gateway.settings.tree import (
+    CredentialSettings,
+    KafkaSettings,
+    PolicySettings,
+    RedisSettings,
+    Settings,
+    VenueSettings,
+)
 
 SettingPath = tuple[str, ...]
 Finding = tuple[SettingPath, str]
@@ -38,6 +46,7 @@ def check_settings(
     for name in msgspec.structs.asdict(settings.venues):
         yield from _venue(name, getattr(settings.venues, name), limit_names)
     yield from _redis(settings.redis, base_dir)
+    yield from _policy(settings.policy, base_dir)
     if with_accounts:
         yield from _accounts(settings, base_dir)
 
@@ -54,6 +63,26 @@ def _redis(redis: RedisSettings, base_dir: Path) -> Iterator[Finding]:
         if not redis.url.startswith("rediss:"):
             yield ("redis", "ssl_cafile"), "has no effect without a redis.url that begins with rediss://"
         yield from _authorities(("redis", "ssl_cafile"), redis.ssl_cafile, base_dir)
+
+
+def _policy(policy: PolicySettings, base_dir: Path) -> Iterator[Finding]:
+    if len(policy.operators) == 1:
+        yield ("policy", "operators"), "there is one, and what loosens needs two: name another, or none"
+    known: dict[bytes, str] = {}
+    for name, operator in policy.operators.items():
+        place = ("policy", "operators", name, "public_key_file")
+        if not ACCOUNT.fullmatch(name):
+            yield place[:3], "an operator's name is 1 to 64 letters, digits, dots, dashes and underscores"
+        if operator.public_key_file is None:
+            yield place, "missing; name a PEM file with an Ed25519 public key"
+            continue
+        try:
+            key = read_public_key(base_dir / operator.public_key_file).public_bytes_raw()
+        except OperatorKeyError as error:
+            yield place, str(error)
+            continue
+        if (other := known.setdefault(key, name)) != name:
+            yield place, f"is the key of {other} too; two operators are two keys"
 
 
 def _is_redis_url(url: str) -> bool:

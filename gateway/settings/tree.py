@@ -90,6 +90,27 @@ class DeadLetterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 3
 
 
+class OperatorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One person who may freeze, thaw and change caps."""
+
+    public_key_file: Annotated[
+        str | None, Meta(description="PEM file of an operator's public Ed25519 key; without operators nobody signs.")
+    ] = None
+
+
+class PolicySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done about the policy topic, and who signs what is on it."""
+
+    unreadable_at_start: Annotated[
+        Literal["stop", "freeze"],
+        Meta(description="Where the policy topic cannot be read: do not start, or start with everything frozen."),
+    ] = "stop"
+    freeze_after: Annotated[
+        float, Meta(ge=0, description="Seconds to go on without the policy topic before everything is frozen.")
+    ] = 300.0
+    operators: dict[str, OperatorSettings] = {}
+
+
 class HttpSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where /livez, /readyz and /metrics are."""
 
@@ -213,3 +234,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     venues: VenuesSettings = VenuesSettings()
     accounts: dict[str, AccountSettings] = {}
     redis: RedisSettings = RedisSettings()
+    policy: PolicySettings = PolicySettings()

@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.policy.board import FRESH, UNREADABLE, Board
-from gateway.policy.signatures import OperatorKeyError, operator_of, read_private_key, read_public_key, sign
+from gateway.policy.signatures import operator_of, sign
+from gateway.settings.operators import OperatorKeyError, read_private_key, read_public_key
 from schemas import Scope, Timestamp
 from schemas.policy import encode_policy_record
 from tests.clocks import NOON
