@@ -25,6 +25,7 @@ Exception
 │  ├─ MissingTopicError     a topic that is not there
 │  ├─ ListenError           an address to listen on
 │  ├─ EmbeddedMissingError  the demo without the extra `embedded`, which ends the demo itself
+│  ├─ TokenError            no token to log in with at Kafka
 │  └─ aiokafka's KafkaError
 └─ never leaves the process: an answer, a retry or a takeover comes of it
    ├─ DecodeError           a record that is no message (a ValueError)

@@ -64,7 +64,9 @@ class KafkaTransport:
             "bootstrap_servers": bootstrap_servers,
         }
         self._consumer_options: dict[str, Any] = {"check_crcs": check_crcs}
-        self._producer: AIOKafkaProducer | None = None
+        self._metadata: AIOKafkaProducer | None = None  # sends nothing: who only reads has no right to write
+        self._writer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
         self._on_event: Callable[[Event], None] = _ignore
         self._answers: asyncio.Task[None] | None = None
         self._is_listening = asyncio.Event()
@@ -72,15 +74,20 @@ class KafkaTransport:
     async def start(self, on_event: Callable[[Event], None]) -> None:
         """Connect; aiokafka's KafkaError where no broker is, TimeoutError where it does not answer."""
         self._on_event = on_event
-        producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **self._options)
+        self._metadata = await self._started(AIOKafkaProducer(**self._options), self._check_topics)
+
+    async def _started(
+        self, producer: AIOKafkaProducer, check: Callable[[AIOKafkaProducer], Awaitable[None]] | None = None
+    ) -> AIOKafkaProducer:
         try:
             async with asyncio.timeout(PATIENCE):
                 await producer.start()
-                await self._check_topics(producer)
+                if check is not None:
+                    await check(producer)
         except BaseException:
             await _stop(producer)
             raise
-        self._producer = producer
+        return producer
 
     async def _check_topics(self, producer: AIOKafkaProducer) -> None:
         cluster = await producer.client.fetch_all_metadata()
@@ -95,18 +102,23 @@ class KafkaTransport:
             self._answers.cancel()
             with suppress(asyncio.CancelledError):
                 await self._answers
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await _stop(producer)
+        connected, self._metadata, self._writer = (self._writer, self._metadata), None, None
+        for producer in connected:
+            if producer is not None:
+                await _stop(producer)
 
     async def publish(self, command: SetLeverage, *, wants_answer: bool) -> None:
         """Publish one command; KafkaError where Kafka did not take it: it may have it all the same."""
-        if self._producer is None:
+        if self._metadata is None:
             raise RuntimeError("the client is not started: use `async with`")
         if wants_answer:
             await self._listen()
+        async with self._starting:
+            if self._writer is None:
+                writer = AIOKafkaProducer(acks="all", enable_idempotence=True, **self._options)
+                self._writer = await self._started(writer)
         headers = [(CONTENT_TYPE, JSON.encode())]
-        await self._producer.send_and_wait(
+        await self._writer.send_and_wait(
             self._topics.commands, encode(command), key=command.key.encode(), headers=headers
         )
 
@@ -138,9 +150,9 @@ class KafkaTransport:
                 await log.aclose()
 
     async def _partitions(self, topic: str) -> list[TopicPartition]:
-        if self._producer is None:
+        if self._metadata is None:
             raise RuntimeError("the client is not started: use `async with`")
-        numbers: set[int] = await self._producer.partitions_for(topic)
+        numbers: set[int] = await self._metadata.partitions_for(topic)
         return [TopicPartition(topic, number) for number in sorted(numbers)]
 
     async def _listen(self) -> None:

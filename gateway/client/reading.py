@@ -10,11 +10,10 @@ import asyncio
 import heapq
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from gateway.client.kafka import MissingTopicError
 
@@ -159,6 +158,7 @@ async def open_reader(
             await consumer.start()
         yield TopicReader(consumer, monotonic)
     finally:
-        with suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(STOP_PATIENCE):
-                await consumer.stop()
+        stopping = asyncio.ensure_future(consumer.stop())  # a task of its own: aiokafka's ends cancelled if not used
+        await asyncio.wait([stopping], timeout=STOP_PATIENCE)
+        if not stopping.cancel() and not stopping.cancelled():
+            stopping.exception()

@@ -17,8 +17,10 @@ from typing import Any
 import structlog
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.protocol.metadata import MetadataRequest
 
 from gateway.kafka.connection import UnreachableError, where
+from gateway.kafka.tokens import TokenError
 from gateway.settings.tree import KafkaSettings
 
 OTHERS_PATIENCE = 2.0  # seconds for the other hosts, once one answers
@@ -203,12 +205,30 @@ async def _authenticate(host: str, port: int, options: Mapping[str, Any]) -> Non
     wanted = {name: value for name, value in options.items() if name != "bootstrap_servers"}
     try:
         connection = await create_conn(host, port, **wanted)
+        if wanted["sasl_mechanism"] == "OAUTHBEARER":
+            await _ask_with_token(connection)
     except SaslAuthenticationFailed as error:
         files = "kafka.sasl_username, kafka.sasl_password_file"
         raise _NotLiveError(f"the broker refuses the user name or the password ({files})") from error
     except UnsupportedSaslMechanismError as error:
         raise _NotLiveError(f"the broker takes no {wanted['sasl_mechanism']} (kafka.sasl_mechanism)") from error
+    except TokenError as error:
+        raise _NotLiveError(str(error.args[0])) from error
     except (KafkaError, OSError) as error:
         said = type(error).__name__
         raise _NotLiveError(f"the listener takes no login with SASL (kafka.security_protocol): {said}") from error
     connection.close()
+
+
+async def _ask_with_token(connection: Any) -> None:
+    """The client library takes a refused token for a login: see whether the broker answers what comes after it.
+
+    What answers is not: it says that a login is expected, which reads as a cluster without brokers, and hangs up.
+    """
+    try:
+        is_known = bool((await connection.send(MetadataRequest([]))).brokers)
+    except KafkaError:
+        is_known = False
+    if not is_known:
+        connection.close()
+        raise _NotLiveError("the broker refuses the token (kafka.oauth_token_file, kafka.oauth_token_endpoint)")

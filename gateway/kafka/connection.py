@@ -8,6 +8,8 @@ from typing import Any
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from gateway.clock import SystemClock
+from gateway.kafka.tokens import token_provider
 from gateway.settings.certificates import tls_context
 from gateway.settings.secret_files import read_password
 from gateway.settings.tree import KafkaSettings
@@ -33,8 +35,11 @@ def client_options(settings: KafkaSettings, base_dir: Path) -> dict[str, Any]:
     }
     if settings.security_protocol.endswith("SSL"):
         options["ssl_context"] = tls_context(settings, base_dir)
-    if settings.security_protocol.startswith("SASL") and settings.sasl_password_file:
+    if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
+    if settings.security_protocol.startswith("SASL") and settings.sasl_mechanism == "OAUTHBEARER":
+        options["sasl_oauth_token_provider"] = token_provider(settings, base_dir, SystemClock().monotonic)
+    elif settings.security_protocol.startswith("SASL") and settings.sasl_password_file:
         options["sasl_plain_username"] = settings.sasl_username
         options["sasl_plain_password"] = read_password(
             "kafka.sasl_password_file", base_dir / settings.sasl_password_file

@@ -144,8 +144,11 @@ def _addresses(kafka: KafkaSettings) -> Iterator[Finding]:
 
 
 def _kafka_files(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
-    if kafka.sasl_password_file:
-        yield from _password(("kafka", "sasl_password_file"), kafka.sasl_password_file, base_dir)
+    for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file"):
+        if file := getattr(kafka, name):
+            yield from _password(("kafka", name), file, base_dir)
+    if kafka.oauth_cafile:
+        yield from _authorities(("kafka", "oauth_cafile"), kafka.oauth_cafile, base_dir)
     files = {name: getattr(kafka, name) for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
     unusable = [finding for name, file in files.items() if file for finding in _file(("kafka", name), file, base_dir)]
     yield from unusable
@@ -171,16 +174,38 @@ def _topics(kafka: KafkaSettings) -> Iterator[Finding]:
 
 def _security(kafka: KafkaSettings) -> Iterator[Finding]:
     sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
+    has_token = kafka.sasl_mechanism == "OAUTHBEARER"
     for name in ("sasl_username", "sasl_password_file"):
-        if sasl and not getattr(kafka, name):
+        if sasl and not has_token and not getattr(kafka, name):
             yield ("kafka", name), f"missing; security_protocol {kafka.security_protocol} needs it"
         if not sasl and getattr(kafka, name):
             yield ("kafka", name), "has no effect without security_protocol SASL_SSL or SASL_PLAINTEXT"
+        if sasl and has_token and getattr(kafka, name):
+            yield ("kafka", name), "has no effect with sasl_mechanism OAUTHBEARER; take it out"
+    yield from _tokens(kafka, is_used=sasl and has_token)
     for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
         if not tls and getattr(kafka, name):
             yield ("kafka", name), "has no effect without security_protocol SSL or SASL_SSL"
     if kafka.ssl_keyfile and not kafka.ssl_certfile:
         yield ("kafka", "ssl_certfile"), "missing; ssl_keyfile is the key of a certificate"
+
+
+def _tokens(kafka: KafkaSettings, *, is_used: bool) -> Iterator[Finding]:
+    named = [name for name in kafka.__struct_fields__ if name.startswith("oauth_") and getattr(kafka, name)]
+    if not is_used:
+        remedy = "has no effect without sasl_mechanism OAUTHBEARER and a security_protocol with SASL"
+        yield from ((("kafka", name), remedy) for name in named)
+    elif kafka.oauth_token_file:
+        remedy = "either this and what belongs to it or oauth_token_file, not both"
+        yield from ((("kafka", name), remedy) for name in named if name != "oauth_token_file")
+    elif not kafka.oauth_token_endpoint:
+        yield ("kafka", "oauth_token_file"), "missing; OAUTHBEARER needs this or oauth_token_endpoint"
+    else:
+        if remedy := _wrong_base_url(kafka.oauth_token_endpoint):
+            yield ("kafka", "oauth_token_endpoint"), remedy
+        for name in ("oauth_client_id", "oauth_client_secret_file"):
+            if not getattr(kafka, name):
+                yield ("kafka", name), "missing; kafka.oauth_token_endpoint needs it"
 
 
 def _times(settings: Settings) -> Iterator[Finding]:
@@ -289,7 +314,7 @@ def _existing(path: Path, base_dir: Path) -> Path:
 
 def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     """Every file that holds a secret: its setting's path, and its name as the settings have it."""
-    for name in ("sasl_password_file", "ssl_keyfile"):
+    for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file", "ssl_keyfile"):
         if file := getattr(settings.kafka, name):
             yield ("kafka", name), file
     if settings.redis.password_file:

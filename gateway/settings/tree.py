@@ -30,10 +30,22 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="As the listener has it: with TLS or without, with a login or without."),
     ] = "PLAINTEXT"
     sasl_mechanism: Annotated[
-        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Meta(description="How to log in.")
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"], Meta(description="How to log in.")
     ] = "PLAIN"
     sasl_username: Annotated[str | None, Meta(description="Who logs in.")] = None
     sasl_password_file: Annotated[str | None, Meta(description="The file that holds the password.")] = None
+    oauth_token_file: Annotated[
+        str | None, Meta(description="For OAUTHBEARER: the file that holds the token, read at every login.")
+    ] = None
+    oauth_token_endpoint: Annotated[
+        str | None, Meta(description="In its place: the URL that grants tokens for client credentials.")
+    ] = None
+    oauth_client_id: Annotated[str | None, Meta(description="Who asks there.")] = None
+    oauth_client_secret_file: Annotated[str | None, Meta(description="The file that holds the client's secret.")] = None
+    oauth_scope: Annotated[str | None, Meta(description="The scope to ask for, where one is wanted.")] = None
+    oauth_cafile: Annotated[
+        str | None, Meta(description="PEM file of the authorities to trust there; none: the system's.")
+    ] = None
     ssl_cafile: Annotated[str | None, Meta(description="PEM file of the authorities to trust; none: the system's.")] = (
         None
     )

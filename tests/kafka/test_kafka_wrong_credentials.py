@@ -3,10 +3,8 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 import uvloop
 
-from deploy.kafka.broker import Cluster
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.bootstrap import reachable
@@ -14,78 +12,11 @@ from gateway.kafka.connection import UnreachableError, client_options
 from gateway.kafka.topics import create_topics
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord
-from gateway.settings.tree import KafkaSettings, Settings
+from gateway.settings.tree import Settings
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
-from tests.certificates import Authority
 
 pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
-PASSWORD = "right-7f3c9d"
-
-LISTENERS = {
-    "TLS": "SSL",
-    "MUTUAL": "SSL",
-    "STALE": "SSL",
-    "ELSEWHERE": "SSL",
-    "LOGIN": "SASL_PLAINTEXT",
-    "SECURE": "SASL_SSL",
-}
-
-
-class Secured:
-    """One broker with a listener of each kind, and the files to reach them with."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.ours, self.foreign = Authority(folder, "ours"), Authority(folder, "foreign")
-        servers = {name: self.ours.issue(f"server-{name}") for name in ("TLS", "MUTUAL", "SECURE")}
-        servers["STALE"] = self.ours.issue("server-stale", days=-1)
-        servers["ELSEWHERE"] = self.ours.issue("server-elsewhere", address="127.0.0.9")
-        self.ours.issue("client")
-        self.ours.issue("client-stale", days=-1)
-        self.foreign.issue("client-foreign")
-        for name, text in {"right": PASSWORD, "wrong": "wrong-7f3c9d"}.items():
-            (folder / name).write_text(text)
-        lines = [
-            f"listener.name.{name.lower()}.ssl.keystore.{part}"
-            for name, file in servers.items()
-            for part in ("type=PEM", f"location={file}")
-        ]
-        lines += [
-            "listener.name.mutual.ssl.client.auth=required",
-            "listener.name.mutual.ssl.truststore.type=PEM",
-            f"listener.name.mutual.ssl.truststore.location={self.ours.file}",
-        ]
-        for name in ("login", "secure"):
-            lines += [
-                f"listener.name.{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256",
-                f"listener.name.{name}.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
-                f'listener.name.{name}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_gateway="{PASSWORD}" user_guest="{PASSWORD}";',
-            ]
-        lines += [
-            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS;User:gateway",
-        ]
-        self.cluster = Cluster(listeners=LISTENERS, properties="\n".join(lines) + "\n")
-
-    def settings(self, listener, protocol, **changes):
-        at = self.cluster.listeners.get(listener, self.cluster.bootstrap_servers)
-        own = {}
-        if protocol.startswith("SASL"):
-            own |= {"sasl_username": "gateway", "sasl_password_file": "right"}
-        if protocol.endswith("SSL"):
-            own |= {"ssl_cafile": "ours.pem"}
-        return KafkaSettings(
-            bootstrap_servers=at, security_protocol=protocol, request_timeout_ms=5_000, **own | changes
-        )
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def secured(kafka_bootstrap, tmp_path_factory):
-    secured = Secured(tmp_path_factory.mktemp("secured"))
-    await asyncio.to_thread(secured.cluster.start)
-    yield secured
-    await asyncio.to_thread(secured.cluster.stop)
 
 
 async def reason(secured, *args, **changes):
@@ -96,12 +27,16 @@ async def reason(secured, *args, **changes):
     return str(refused.value)
 
 
+TOKEN = {"sasl_mechanism": "OAUTHBEARER", "oauth_token_file": "token"}
 RIGHT = [
     ("PLAINTEXT", "PLAINTEXT", {}),
     ("TLS", "SSL", {}),
     ("MUTUAL", "SSL", {"ssl_certfile": "client.pem"}),
     ("LOGIN", "SASL_PLAINTEXT", {}),
+    ("LOGIN", "SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-256"}),
+    ("SECURE", "SASL_SSL", {"sasl_mechanism": "SCRAM-SHA-512"}),
     ("SECURE", "SASL_SSL", {}),
+    ("TOKEN", "SASL_PLAINTEXT", TOKEN),
 ]
 WRONG = [
     (
@@ -112,8 +47,23 @@ WRONG = [
     ),
     ("LOGIN", "SASL_PLAINTEXT", {"sasl_username": "nobody"}, "refuses the user name or the password"),
     ("SECURE", "SASL_SSL", {"sasl_password_file": "wrong"}, "refuses the user name or the password"),
-    ("LOGIN", "SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-256"}, "refuses the user name or the password"),
-    ("LOGIN", "SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-512"}, "takes no SCRAM-SHA-512 (kafka.sasl_mechanism)"),
+    (
+        "LOGIN",
+        "SASL_PLAINTEXT",
+        {"sasl_mechanism": "SCRAM-SHA-256", "sasl_password_file": "wrong"},
+        "refuses the user name or the password",
+    ),
+    ("LOGIN", "SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "guest"}, "refuses the user name"),
+    ("TOKEN", "SASL_PLAINTEXT", {}, "takes no PLAIN (kafka.sasl_mechanism)"),
+    ("TOKEN", "SASL_PLAINTEXT", TOKEN | {"oauth_token_file": "stale-token"}, "refuses the token"),
+    ("TOKEN", "SASL_PLAINTEXT", TOKEN | {"oauth_token_file": "wrong"}, "refuses the token"),
+    (
+        "TOKEN",
+        "SASL_PLAINTEXT",
+        TOKEN | {"oauth_token_file": "nothing"},
+        "kafka.oauth_token_file: the file cannot be read",
+    ),
+    ("LOGIN", "SASL_PLAINTEXT", TOKEN, "takes no OAUTHBEARER (kafka.sasl_mechanism)"),
     ("TLS", "SSL", {"ssl_cafile": "foreign.pem"}, "of no CA that is trusted (kafka.ssl_cafile)"),
     ("STALE", "SSL", {}, "the broker's certificate is out of date"),
     ("ELSEWHERE", "SSL", {}, "the broker's certificate is not for this host"),

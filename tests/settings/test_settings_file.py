@@ -49,6 +49,8 @@ def refusal(folder: Path, text: str, **environ: str) -> str:
     return str(refused.value)
 
 
+TOKEN = '[kafka]\nsecurity_protocol = "SASL_SSL"\nsasl_mechanism = "OAUTHBEARER"\n'
+ENDPOINT = 'oauth_token_endpoint = "{}"\noauth_client_id = "c"\n'
 WRONG = {
     # what is wrong: (the file's text, the path told, words of the remedy)
     "unknown table": (ACCOUNT + "[kafak]\n", "kafak", "did you mean kafka?"),
@@ -260,6 +262,32 @@ WRONG = {
         ACCOUNT + '[kafka]\nsecurity_protocol = "SASL_SSL"\nsasl_username = "u"',
         "kafka.sasl_password_file",
         "security_protocol SASL_SSL needs it",
+    ),
+    "token without a source": (
+        ACCOUNT + TOKEN,
+        "kafka.oauth_token_file",
+        "needs this or oauth_token_endpoint",
+    ),
+    "token with two sources": (
+        ACCOUNT + TOKEN + 'oauth_token_file = "pem"\noauth_scope = "s"',
+        "kafka.oauth_scope",
+        "not both",
+    ),
+    "token that is off": (ACCOUNT + '[kafka]\noauth_token_file = "pem"', "kafka.oauth_token_file", "has no effect"),
+    "token and password": (
+        ACCOUNT + TOKEN + 'oauth_token_file = "pem"\nsasl_username = "u"',
+        "kafka.sasl_username",
+        "take it out",
+    ),
+    "endpoint in the clear": (
+        ACCOUNT + TOKEN + ENDPOINT.format("http://idp/token") + 'oauth_client_secret_file = "pem"',
+        "kafka.oauth_token_endpoint",
+        "must be https",
+    ),
+    "endpoint without a secret": (
+        ACCOUNT + TOKEN + ENDPOINT.format("https://idp/token"),
+        "kafka.oauth_client_secret_file",
+        "kafka.oauth_token_endpoint needs it",
     ),
     "SASL that is off": (ACCOUNT + '[kafka]\nsasl_username = "u"', "kafka.sasl_username", "has no effect"),
     "TLS that is off": (ACCOUNT + '[kafka]\nssl_cafile = "ca.pem"', "kafka.ssl_cafile", "has no effect"),
