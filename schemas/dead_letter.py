@@ -8,9 +8,14 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from schemas.events import Reason
 from schemas.headers import ERROR_FIELDS, ERROR_PREFIX, Headers
 from schemas.timestamps import Timestamp
 
+# The command was right and something else was not: worth a person's look, and a redrive.
+DEAD_LETTERED: frozenset[Reason] = frozenset(
+    {"unknown_account", "unauthorised", "rate_limited", "venue_unavailable", "outcome_unknown"}
+)
 FOREIGN_PREFIXES = ("__connect.errors.", "__streams.errors.", "kafka_dlt-", "retry_topic-")
 LONGEST_TEXT = 1_000  # characters; ours are shorter, a stack trace is not
 _LONGEST_INTEGER = 19  # digits of a 64-bit number

@@ -13,11 +13,13 @@ Exception
 │  ├─ SecretFileError       a password's file
 │  ├─ RedisMissingError     a shared limit without the extra `redis`
 │  ├─ PlanError             a file that is no plan of a redrive
+│  ├─ DraftError            a file with no corrected command of a dead letter
 │  ├─ PolicyFileError       a file of caps; all that is wrong at once
 │  └─ OperatorKeyError      an operator's key file
 ├─ exit 1: the answer is no
 │  ├─ TakenOverError        somebody else redrives the same partition of dead letters
-│  ├─ StoppedError          a redrive that stopped by its own rule
+│  ├─ StoppedError          a redrive that stopped before its plan was done
+│  ├─ NotMendableError      a dead letter that is a command, done, gone or another
 │  └─ PolicyRefusedError    a freeze, thaw or policy that every replica would refuse
 ├─ exit 3: something out there is not as needed
 │  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
@@ -53,7 +55,7 @@ from typing import Any, NoReturn, cast
 from aiokafka.errors import KafkaError
 
 from gateway.client import MissingTopicError, UnconfirmedError
-from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
+from gateway.client.dead_letters import DraftError, NotMendableError, PlanError, StoppedError, TakenOverError
 from gateway.kafka.connection import UnreachableError
 from gateway.limits.connection import RedisMissingError
 from gateway.policy.board import PolicyRefusedError
@@ -84,10 +86,12 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         SecretFileError: WRONG_USAGE,
         RedisMissingError: WRONG_USAGE,
         PlanError: WRONG_USAGE,
+        DraftError: WRONG_USAGE,
         PolicyFileError: WRONG_USAGE,
         OperatorKeyError: WRONG_USAGE,
         TakenOverError: NO,
         StoppedError: NO,
+        NotMendableError: NO,
         PolicyRefusedError: NO,
         UnreachableError: OUT_OF_REACH,
         MissingTopicError: OUT_OF_REACH,

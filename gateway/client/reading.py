@@ -3,7 +3,8 @@
 # aiokafka ships no types.
 """Reads a topic to its end, forwards or backwards in blocks: committed records only, with no consumer group.
 
-Nobody's offsets are moved, and no more than one block of each partition is held at a time.
+Nobody's offsets are moved, and no more than one block of each partition is held at a time, as small as the caller
+makes its records.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import heapq
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -21,8 +22,9 @@ PATIENCE = 30.0  # seconds in which a partition hands out something more
 STOP_PATIENCE = 5.0
 POLL_MS = 100
 FETCH_WAIT_MS = 10  # only what is there is asked for; whatever comes next waits for the fetch under way
-BLOCK = 2_000  # offsets
+BLOCK = 1_000  # offsets
 BATCH = 2_000  # records
+T = TypeVar("T")
 
 
 class Range(NamedTuple):
@@ -57,6 +59,25 @@ class TopicReader:
             begins = await self._consumer.beginning_offsets(tps)
             ends = await self._consumer.end_offsets(tps)
         return {tp.partition: Range(begins[tp], max(begins[tp], ends[tp])) for tp in tps}
+
+    async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where each of these partitions ends now."""
+        tps = [TopicPartition(topic, number) for number in partitions]
+        if not tps:
+            return {}
+        async with asyncio.timeout(PATIENCE):
+            ends = await self._consumer.end_offsets(tps)
+        return {tp.partition: ends[tp] for tp in tps}
+
+    async def at_time(self, topic: str, times_ms: Mapping[int, int]) -> dict[int, int | None]:
+        """The first offset of each partition whose record is of this time or later; None where there is none."""
+        if not times_ms:
+            return {}
+        async with asyncio.timeout(PATIENCE):
+            found = await self._consumer.offsets_for_times(
+                {TopicPartition(topic, number): max(0, at) for number, at in times_ms.items()}
+            )
+        return {tp.partition: None if place is None else place.offset for tp, place in found.items()}
 
     async def forwards(self, topic: str, ranges: Mapping[int, Range]) -> AsyncGenerator[list[Any]]:
         """Hand out the records of these ranges, oldest first in each partition, in batches.
@@ -96,10 +117,13 @@ class TopicReader:
         return [record for tp, batch in batches.items() for record in batch if record.offset < ends[tp]]
 
     async def newest_first(
-        self, topic: str, ranges: Mapping[int, Range], *, block: int = BLOCK
-    ) -> AsyncGenerator[tuple[Any, Mapping[int, int]]]:
-        """Hand out records newest first over all partitions, each with the offsets from which on all was handed out."""
-        older = {number: _Older(self, topic, number, span, block) for number, span in ranges.items()}
+        self, topic: str, ranges: Mapping[int, Range], *, read: Callable[[Any], T], block: int = BLOCK
+    ) -> AsyncGenerator[tuple[T, Mapping[int, int]]]:
+        """Hand out records newest first over all partitions, each with the offsets from which on all was handed out.
+
+        `read` makes of each record what is held and handed out.
+        """
+        older = {number: _Older(self, (topic, number), span, read, block) for number, span in ranges.items()}
         reached = {number: span.end for number, span in ranges.items()}
         heads: list[tuple[int, int]] = []
         for number, records in older.items():
@@ -107,37 +131,67 @@ class TopicReader:
                 heapq.heappush(heads, (-timestamp, number))
         while heads:
             _, number = heapq.heappop(heads)
-            record = older[number].pop()
-            reached[number] = record.offset
+            reached[number], record = older[number].pop()
             yield record, reached
             if (timestamp := await older[number].head()) is not None:
                 heapq.heappush(heads, (-timestamp, number))
 
 
-class _Older:
+class _Held(NamedTuple, Generic[T]):
+    timestamp: int
+    offset: int
+    record: T
+
+
+class _Older(Generic[T]):
     """One partition read backwards, a block at a time."""
 
-    def __init__(self, reader: TopicReader, topic: str, partition: int, span: Range, block: int) -> None:
+    def __init__(
+        self,
+        reader: TopicReader,
+        partition: tuple[str, int],
+        span: Range,
+        read: Callable[[Any], T],
+        block: int,
+    ) -> None:
         self._reader = reader
-        self._topic = topic
-        self._partition = partition
+        self._topic, self._partition = partition
         self._begin = span.begin
         self._unread = span.end
+        self._read = read
         self._block = block
-        self._held: list[Any] = []
+        self._held: list[_Held[T]] = []
 
-    def pop(self) -> Any:
-        """The newest that was not handed out yet."""
-        return self._held.pop()
+    def pop(self) -> tuple[int, T]:
+        """The newest that was not handed out yet, and its offset."""
+        held = self._held.pop()
+        return held.offset, held.record
 
     async def head(self) -> int | None:
         """The timestamp of the next one; None where there is none."""
         while not self._held and self._unread > self._begin:
             span = Range(max(self._begin, self._unread - self._block), self._unread)
             async for records in self._reader.forwards(self._topic, {self._partition: span}):
-                self._held += records
+                self._held += [_Held(one.timestamp, one.offset, self._read(one)) for one in records]
             self._unread = span.begin
         return self._held[-1].timestamp if self._held else None
+
+
+class TopicFollower:
+    """Reads one topic on, each time from where it was read to the last time up to its present end."""
+
+    def __init__(self, reader: TopicReader, topic: str, begins: Mapping[int, int]) -> None:
+        self._reader = reader
+        self._topic = topic
+        self._read_to = dict(begins)
+
+    async def read_on(self) -> AsyncGenerator[list[Any]]:
+        """Hand out what was written since, in batches."""
+        ends = await self._reader.ends(self._topic, self._read_to)
+        spans = {number: Range(begin, max(begin, ends[number])) for number, begin in self._read_to.items()}
+        async for records in self._reader.forwards(self._topic, spans):
+            yield records
+        self._read_to = {number: span.end for number, span in spans.items()}
 
 
 @asynccontextmanager

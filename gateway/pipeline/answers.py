@@ -14,14 +14,8 @@ from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected,
 from gateway.ownership.ports import OutRecord
 from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
-from schemas.dead_letter import LetterErrors
+from schemas.dead_letter import DEAD_LETTERED, LetterErrors
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX
-
-# The command was right and something else was not: worth a person's look, and a redrive.
-DEAD_LETTERED: frozenset[Reason] = frozenset(
-    {"unknown_account", "unauthorised", "rate_limited", "venue_unavailable", "outcome_unknown"}
-)
-
 
 NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage

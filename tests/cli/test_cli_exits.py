@@ -11,9 +11,17 @@ import gateway
 import schemas
 from gateway.cli import exits
 from gateway.client import MissingTopicError, UnconfirmedError
-from gateway.client.dead_letters import PlanError, StoppedError, TakenOverError
+from gateway.client.dead_letters import DraftError, NotMendableError, PlanError, StoppedError, TakenOverError
 
-MET_BY_COMMANDS = (MissingTopicError, UnconfirmedError, PlanError, StoppedError, TakenOverError)
+MET_BY_COMMANDS = (
+    MissingTopicError,
+    UnconfirmedError,
+    PlanError,
+    StoppedError,
+    TakenOverError,
+    DraftError,
+    NotMendableError,
+)
 
 
 def error_classes():

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from gateway.client.dead_letters import (
     Coverage,
@@ -19,59 +18,12 @@ from gateway.client.dead_letters import (
     read_plan,
     write_plan,
 )
-from gateway.client.reading import open_reader
-from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, SetLeverage, Timestamp, decode_command, encode
+from schemas import LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
 from schemas.headers import header
+from tests.client.letters import answer, command, letter_headers, records_of
 
 pytestmark = pytest.mark.kafka
 OPTIONS = RedriveOptions(operator="kim", note="venue was down")
-NOON = Timestamp.parse("2026-11-21T12:00:00Z")
-
-
-def command(number, lane="BTCUSDT", leverage=20, **more):
-    target = BinanceUsdm(symbol=lane)
-    return SetLeverage(command_id=f"c{number}", account="desk-1", leverage=Decimal(leverage), target=target, **more)
-
-
-def letter_headers(number, reason="venue_unavailable", **more):
-    errors = {"partition": 0, "offset": number, "reason": reason, "message": "down\x1b[31m", "failed_at": NOON}
-    ours = [("gateway-command-partition", b"0"), ("gateway-command-offset", b"%d" % number)]
-    told = [(f"__gateway.errors.{name}", str(value).encode()) for name, value in errors.items()]
-    return [("engine", b"mine"), *ours, *told, *more.items()]
-
-
-def answer(number, event, lane="BTCUSDT", **more):
-    asked = command(number, lane)
-    about = {"event_id": f"c/0/{number}", "command_id": f"a{number}", "account": "desk-1", "target": asked.target}
-    about |= {"lane": lane, "issuer": None, "redrive_of": None, "attempts": 1, "issued_at": None, "occurred_at": NOON}
-    return event(**(about | more))
-
-
-@pytest.fixture
-async def write(kafka_bootstrap):
-    """Write records to partition 0 of a topic."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka_bootstrap)
-    await producer.start()
-
-    async def send(topic, *records):
-        for value, headers in records:
-            await producer.send(topic, value, key=b"binance_usdm:desk-1", partition=0, headers=headers)
-        await producer.flush()
-
-    yield send
-    await producer.stop()
-
-
-@pytest.fixture
-async def desk(kafka_bootstrap, topics):
-    async with open_dead_letters({"bootstrap_servers": kafka_bootstrap}, topics, group=topics.commands) as desk:
-        yield desk
-
-
-async def sent_again(kafka_bootstrap, topics):
-    async with open_reader({"bootstrap_servers": kafka_bootstrap}) as reader:
-        spans = await reader.ranges(topics.commands)
-        return [record async for batch in reader.forwards(topics.commands, spans) for record in batch]
 
 
 async def verdicts(desk, **options):
@@ -120,7 +72,7 @@ async def test_a_letter_is_sent_again_with_its_key_headers_and_disposition_once(
     plan = read_plan(write_plan(plan))
     assert [row.verdict async for row in desk.apply(plan, OPTIONS)] == ["apply"]
     assert [row.verdict async for row in desk.apply(plan, OPTIONS)] == ["done"]
-    (record,) = await sent_again(kafka_bootstrap, topics)
+    (record,) = await records_of(kafka_bootstrap, topics.commands)
     again = decode_command(record.value)
     assert (record.partition, record.key, again.redrive_of) == (0, b"binance_usdm:desk-1", "c1")
     names = [name for name, _ in record.headers]
@@ -140,14 +92,14 @@ async def test_what_is_answered_between_plan_and_apply_is_not_sent(desk, topics,
     newer = answer(9, LeverageRejected, leverage=Decimal(5), reason="policy", message="no")
     await write(topics.events, (encode(newer), [("gateway-command-offset", b"9")]))
     assert [row.verdict async for row in desk.apply(plan, OPTIONS)] == ["obsolete"]
-    assert await sent_again(kafka_bootstrap, topics) == []
+    assert await records_of(kafka_bootstrap, topics.commands) == []
     forced = msgspec.structs.replace(OPTIONS, force=frozenset({"obsolete"}))
     assert [row.verdict async for row in desk.apply(plan, forced)] == ["apply"]
-    assert len(await sent_again(kafka_bootstrap, topics)) == 1
+    assert len(await records_of(kafka_bootstrap, topics.commands)) == 1
 
 
 async def test_two_who_apply_one_plan_send_each_letter_once(kafka_bootstrap, topics, write):
-    count = 300
+    count = 150
     await write(topics.dead_letters, *[(encode(command(n, f"L{n}")), letter_headers(n)) for n in range(count)])
 
     async def one(plan):
@@ -162,7 +114,9 @@ async def test_two_who_apply_one_plan_send_each_letter_once(kafka_bootstrap, top
     results = await asyncio.gather(one(plan), one(plan))
     assert any(isinstance(result, list) for result in results)
     await one(plan)
-    ids = Counter(decode_command(record.value).redrive_of for record in await sent_again(kafka_bootstrap, topics))
+    ids = Counter(
+        decode_command(record.value).redrive_of for record in await records_of(kafka_bootstrap, topics.commands)
+    )
     assert (len(ids), max(ids.values())) == (count, 1)
 
 
@@ -182,13 +136,13 @@ asyncio.run(main())
 
 
 async def test_a_redrive_killed_again_and_again_sends_each_letter_once(desk, topics, write, kafka_bootstrap, tmp_path):
-    count = 1000
+    count = 300
     await write(topics.dead_letters, *[(encode(command(n, f"L{n}")), letter_headers(n)) for n in range(count)])
     plan, _ = await verdicts(desk)
     path = tmp_path / "plan.json"
     path.write_bytes(write_plan(plan))
     names = msgspec.json.encode(topics).decode()
-    for lines in (2, 40, 400, None):
+    for lines in (2, 100, None):
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", KILLED, kafka_bootstrap, names, str(path), stdout=asyncio.subprocess.PIPE
         )
@@ -200,7 +154,9 @@ async def test_a_redrive_killed_again_and_again_sends_each_letter_once(desk, top
                 await process.stdout.readline()
             process.kill()
         await process.wait()
-    ids = Counter(decode_command(record.value).redrive_of for record in await sent_again(kafka_bootstrap, topics))
+    ids = Counter(
+        decode_command(record.value).redrive_of for record in await records_of(kafka_bootstrap, topics.commands)
+    )
     assert (len(ids), max(ids.values())) == (count, 1)
 
 
@@ -216,11 +172,11 @@ async def test_what_is_archived_is_in_no_list_of_open_ones_until_it_is_restored(
 
 
 async def test_letters_come_newest_first_over_blocks_and_a_limit_says_what_was_not_looked_at(desk, topics, write):
-    await write(topics.dead_letters, *[(encode(command(n)), letter_headers(n)) for n in range(4100)])
+    await write(topics.dead_letters, *[(encode(command(n)), letter_headers(n)) for n in range(2050)])
     rows = [row async for row in desk.rows(Filters())]
-    assert [row.letter for row in rows if isinstance(row, LetterRow)] == [f"0:{n}" for n in reversed(range(4100))]
+    assert [row.letter for row in rows if isinstance(row, LetterRow)] == [f"0:{n}" for n in reversed(range(2050))]
     assert rows[-1].complete
     first, coverage = [row async for row in desk.rows(Filters(), limit=1)]
-    assert first.letter == "0:4099"
+    assert first.letter == "0:2049"
     assert not coverage.complete
-    assert next((span.begin, span.end) for span in coverage.partitions if span.partition == 0) == (4099, 4100)
+    assert next((span.begin, span.end) for span in coverage.partitions if span.partition == 0) == (2049, 2050)

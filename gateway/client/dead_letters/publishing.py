@@ -19,6 +19,7 @@ from schemas.disposition import DeadLetterDisposition, encode_disposition
 from schemas.topics import Topics
 
 PATIENCE = 30.0  # seconds for one transaction
+LARGEST_REQUEST = 4 * 1024 * 1024  # bytes; the broker has the last word on what a record may be
 
 
 class TakenOverError(Exception):
@@ -26,11 +27,15 @@ class TakenOverError(Exception):
 
 
 class NewCommand(NamedTuple):
-    """A command's record."""
+    """A command's record; without a partition it goes where its key says."""
 
-    key: bytes | None
+    key: bytes
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+    partition: int | None
+
+
+Write = tuple[NewCommand | None, DeadLetterDisposition]
 
 
 class Publisher:
@@ -41,7 +46,7 @@ class Publisher:
         self._topics = topics
         self._partition = partition
 
-    async def publish(self, steps: Sequence[tuple[NewCommand | None, DeadLetterDisposition]]) -> None:
+    async def publish(self, writes: Sequence[Write]) -> None:
         """Write all of it or nothing, and return when it is committed.
 
         Raises:
@@ -52,7 +57,7 @@ class Publisher:
             async with asyncio.timeout(PATIENCE):
                 await self._producer.begin_transaction()
                 sent: list[Any] = []
-                for command, disposition in steps:
+                for command, disposition in writes:
                     if command is not None:
                         sent.append(await self._send_command(command))
                     sent.append(await self._send_disposition(disposition))
@@ -78,7 +83,7 @@ class Publisher:
             command.value,
             key=command.key,
             headers=list(command.headers),
-            partition=self._partition,
+            partition=command.partition,
         )
 
     async def _send_disposition(self, disposition: DeadLetterDisposition) -> Any:
@@ -101,6 +106,7 @@ async def open_publisher(
         enable_idempotence=True,
         transactional_id=f"{group}-redrive-{partition}",
         transaction_timeout_ms=30_000,
+        max_request_size=LARGEST_REQUEST,
     )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -1,33 +1,31 @@
-"""Sends the letters of a plan again: each judged once more at that moment, each at most once, in steps that grow."""
+"""Sends the letters of a plan again: each judged once more at that moment, each at most once, in steps that grow.
+
+Whoever applies a plan has all its partitions to himself first (`publishing`), and reads only then what was done before:
+so killed and begun again, or begun twice, every letter is sent once.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any
-from uuid import UUID, uuid5
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
+from gateway.client.dead_letters.dispositions import LetterStates
 from gateway.client.dead_letters.known import Known
-from gateway.client.dead_letters.letters import Letter
+from gateway.client.dead_letters.letters import Letter, LetterRecord
+from gateway.client.dead_letters.log import LetterLog, Place
+from gateway.client.dead_letters.pace import Account, Pace, PacePolicy, StoppedError
 from gateway.client.dead_letters.plan import LetterVerdict, Plan, parse_place
-from gateway.client.dead_letters.publishing import NewCommand, open_publisher
-from gateway.client.dead_letters.verdicts import Judgement, Rules, Verdict, decide, judge
-from gateway.client.reading import Range, TopicReader
+from gateway.client.dead_letters.publishing import Publisher, Write, open_publisher
+from gateway.client.dead_letters.verdicts import GONE, Judgement, Rules, Verdict, decide, judge, newest_of_lanes
+from gateway.client.dead_letters.writes import Act, redriven
+from gateway.client.lanes import LaneKey
 from gateway.clock import Clock
-from schemas import Timestamp, encode
-from schemas.disposition import DeadLetterDisposition
-from schemas.headers import REDRIVE_BATCH, REDRIVE_COUNT
-from schemas.topics import Topics
+from schemas import Timestamp
 
-FIRST_STEP, LARGEST_STEP = 1, 64  # letters in one transaction
-LOOK_AGAIN = 0.25  # seconds between two looks for answers
-ANSWERS_WITHIN = 60.0  # seconds for the answers of one step, where their share is asked for
-_NAMESPACE = UUID("5f0c7f0e-0c55-5a0f-9d3e-7a3f8f6f2d11")
-
-
-class StoppedError(Exception):
-    """Raised where a redrive stopped by its own rule before its plan was done; the same plan goes on from there."""
+LOOK_AGAIN = 0.1  # seconds between two looks for answers
 
 
 class RedriveOptions(Struct, frozen=True, kw_only=True):
@@ -40,178 +38,213 @@ class RedriveOptions(Struct, frozen=True, kw_only=True):
     expires_in: float | None = None
     force: frozenset[Verdict] = frozenset()
     max_redrives: int = 3
+    down_after: int = 5  # failures in a row of one account
 
 
-def new_command_id(topic: str, place: str, redrives: int) -> str:
-    """The id of a letter's n-th redrive: the same redrive twice is a repeat to the gateway."""
-    return str(uuid5(_NAMESPACE, f"{topic}/{place}/{redrives}"))
+def chosen_places(plan: Plan, options: RedriveOptions) -> list[Place]:
+    """The letters of a plan that are judged again: those that would apply, and those that are forced or live anew."""
+    meant: set[Verdict] = {"apply", *options.force}
+    if options.expires_in is not None:
+        meant.add("expired")
+    return [parse_place(row.letter) for row in plan.letters if row.verdict in meant]
+
+
+class Surroundings(NamedTuple):
+    """What a redrive works with.
+
+    Attributes:
+        kafka: aiokafka's options of a producer.
+        is_answered: whether a gateway is there to answer.
+        stop: ends it in order when it is set.
+        tell: is told why it waits.
+    """
+
+    log: LetterLog
+    kafka: Mapping[str, Any]
+    group: str
+    clock: Clock
+    is_answered: bool
+    stop: asyncio.Event
+    tell: Callable[[str], None]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class _Queue(NamedTuple):
+    """Letters of one account on one partition; those that are no command have none."""
+
+    partition: int
+    account: Account | None
 
 
 class Redrive:
     """One application of one plan."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        options: RedriveOptions,
-        *,
-        topics: Topics,
-        group: str,
-        kafka: Mapping[str, Any],
-        reader: TopicReader,
-        clock: Clock,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, plan: Plan, options: RedriveOptions, around: Surroundings) -> None:
         self._plan = plan
         self._options = options
         self._rules = Rules(max_redrives=options.max_redrives, has_new_expiry=options.expires_in is not None)
-        self._topics = topics
-        self._group = group
-        self._kafka = kafka
-        self._reader = reader
-        self._clock = clock
-        self._sleep = sleep
-        self._step = FIRST_STEP
-        self._sent: dict[str, str] = {}  # our commands' ids that are not answered yet, to the letter
-        self._answered, self._failed = 0, 0
+        self._around = around
+        self._log = around.log
+        policy = PacePolicy(rate=options.rate, stop_at=options.stop_at, down_after=options.down_after)
+        self._pace = Pace(policy, is_answered=around.is_answered)
+        self._queues: dict[_Queue, deque[Letter]] = {}
+        self._probes: set[Account] = set()  # of the present step
+        self._newest: dict[LaneKey, Letter] = {}
 
     async def run(self) -> AsyncGenerator[LetterVerdict]:
         """Yield each letter's verdict as judged anew, `apply` being what was published.
 
         Raises:
             TakenOverError: somebody else applies a plan to the same partition.
-            StoppedError: too many failed again, or none was answered.
+            StoppedError: it was told to stop, too many failed again, none was answered, or a venue stays down.
         """
-        chosen: dict[int, list[int]] = {}
-        for row in self._plan.letters:
-            partition, offset = parse_place(row.letter)
-            if self._is_meant(row.verdict):
-                chosen.setdefault(partition, []).append(offset)
-        for partition, offsets in sorted(chosen.items()):
-            async with open_publisher(self._kafka, self._topics, group=self._group, partition=partition) as publisher:
-                known = Known(self._topics, partitions=[partition])
-                await known.read_on(self._reader)
-                newest = await self._newest_of_lanes(partition, offsets, known)
-                left = sorted(set(offsets))
-                while left:
-                    step, left = left[: self._step], left[self._step :]
-                    await known.read_on(self._reader)
-                    letters = await self._letters(partition, step)
-                    rows, writes = self._judge(partition, step, letters, newest, known)
-                    if writes:
-                        await publisher.publish(writes)
-                    for row in rows:
-                        yield row
-                    await self._after_step(len(writes), known)
+        chosen = chosen_places(self._plan, self._options)
+        partitions = sorted({partition for partition, _ in chosen})
+        async with AsyncExitStack() as stack:
+            publishers = {number: await stack.enter_async_context(self._publisher(number)) for number in partitions}
+            ranges = await self._log.ranges(partitions)
+            states = await LetterStates.open(self._log.reader, self._log.topics, ranges)
+            letters = await self._log.at(chosen, self._log.read)
+            for place in chosen:
+                if place not in letters:
+                    yield _missing(place, states)
+            self._line_up([letters[place] for place in chosen if place in letters])
+            self._newest = newest_of_lanes([one for one in letters.values() if states.of(one) == "open"])
+            known = await Known.open(self._log.reader, self._log.topics, list(letters.values()))
+            while self._queues:
+                step = await self._next_step(known)
+                rows, writes = self._judge(step, await self._log.records_at(map(_place, step)), states, known)
+                if writes:
+                    await publishers[step[0].partition].publish(writes)
+                    self._pace.sent(_accounts(step, writes), self._now(), probes=self._probes)
+                for row in rows:
+                    yield row
+            if self._options.stop_at is not None:
+                await self._wait(known, lambda: self._pace.why_wait(self._now()))
 
-    def _is_meant(self, verdict: Verdict) -> bool:
-        has_new_life = verdict == "expired" and self._options.expires_in is not None
-        return verdict == "apply" or verdict in self._options.force or has_new_life
+    def _now(self) -> float:
+        return self._around.clock.monotonic()
 
-    async def _letters(self, partition: int, offsets: Sequence[int]) -> dict[int, Letter]:
-        span = (await self._reader.ranges(self._topics.dead_letters, [partition])).get(partition)
-        if span is None:
-            return {}
-        wanted, found = set(offsets), dict[int, Letter]()
-        bounds = Range(max(span.begin, min(wanted)), min(span.end, max(wanted) + 1))
-        async for records in self._reader.forwards(self._topics.dead_letters, {partition: bounds}):
-            found.update((record.offset, Letter.read(record)) for record in records if record.offset in wanted)
-        return found
+    def _publisher(self, partition: int) -> AbstractAsyncContextManager[Publisher]:
+        return open_publisher(self._around.kafka, self._log.topics, group=self._around.group, partition=partition)
 
-    async def _newest_of_lanes(self, partition: int, offsets: Sequence[int], known: Known) -> dict[Any, int]:
-        newest: dict[Any, int] = {}
-        for start in range(0, len(offsets), LARGEST_STEP):
-            letters = await self._letters(partition, sorted(offsets)[start : start + LARGEST_STEP])
-            for offset, letter in letters.items():
-                if letter.lane_key is not None and known.state_of(letter.place) == "open":
-                    newest[letter.lane_key] = max(offset, newest.get(letter.lane_key, -1))
-        return newest
+    def _line_up(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            key = letter.lane_key
+            account = None if key is None else (key.venue, key.account)
+            self._queues.setdefault(_Queue(letter.partition, account), deque()).append(letter)
+
+    async def _next_step(self, known: Known) -> list[Letter]:
+        step: list[Letter] = []
+
+        def why_not() -> str | None:
+            why = self._pace.why_wait(self._now())
+            if why is None:
+                why = self._fill(step, known)
+            return why
+
+        await self._wait(known, why_not)
+        return step
+
+    async def _wait(self, known: Known, why_not: Callable[[], str | None]) -> None:
+        """Look again and again what became of what was sent, until nothing speaks against going on."""
+        while True:
+            if self._around.stop.is_set():
+                raise StoppedError("it was told to stop")
+            await known.read_on()
+            self._pace.heard(known.outcomes, self._now())
+            why = why_not()
+            if why is None:
+                return
+            self._around.tell(why)
+            await self._around.sleep(LOOK_AGAIN)
+
+    def _fill(self, step: list[Letter], known: Known) -> str | None:
+        """Take the letters of one step, all of one partition, from accounts that need not wait; else say why not."""
+        why: str | None = None
+        self._probes.clear()
+        for queue, letters in list(self._queues.items()):
+            room = self._pace.size - len(step)
+            if room <= 0 or (step and step[0].partition != queue.partition):
+                continue
+            held = self._why_hold(queue, known)
+            if held is not None:
+                why = held
+                continue
+            if queue.account is not None and self._pace.is_probe(known.accounts[queue.account]):
+                room = 1
+                self._probes.add(queue.account)
+            step += [letters.popleft() for _ in range(min(room, len(letters)))]
+            if not letters:
+                del self._queues[queue]
+        return None if step else why
+
+    def _why_hold(self, queue: "_Queue", known: Known) -> str | None:
+        if queue.account is None:
+            return None
+        return self._pace.why_hold(
+            queue.account,
+            known.accounts[queue.account],
+            brake_free_at=known.brakes.free_at(queue.account[0]),
+            now=self._now(),
+            wall=self._around.clock.wall(),
+        )
 
     def _judge(
-        self,
-        partition: int,
-        step: Sequence[int],
-        letters: Mapping[int, Letter],
-        newest: Mapping[Any, int],
-        known: Known,
-    ) -> tuple[list[LetterVerdict], list[tuple[NewCommand | None, DeadLetterDisposition]]]:
+        self, step: Sequence[Letter], records: Mapping[Place, LetterRecord], states: LetterStates, known: Known
+    ) -> tuple[list[LetterVerdict], list[Write]]:
         rows: list[LetterVerdict] = []
-        writes: list[tuple[NewCommand | None, DeadLetterDisposition]] = []
-        now = Timestamp.from_epoch(self._clock.wall())
-        for offset in step:
-            letter, place = letters.get(offset), f"{partition}:{offset}"
-            state = known.state_of(place)
-            if letter is None:
-                gone = Judgement("gone", "it is no longer on the topic")
-                rows.append(LetterVerdict.of(place, Judgement("done", f"it is {state}") if state != "open" else gone))
-                continue
-            last = newest.get(letter.lane_key, offset)
-            said = judge(
-                letter,
-                state=state,
-                lane=known.lane_of(letter),
-                newer_letter=f"{partition}:{last}" if last > offset else None,
-                now=now,
-                rules=self._rules,
-            )
-            judgement, forced = decide(said, self._options.force)
-            rows.append(LetterVerdict.of(place, judgement))
-            if judgement.verdict == "apply":
-                writes.append(self._write(letter, now, forced))
-        return rows, writes
-
-    def _write(self, letter: Letter, now: Timestamp, forced: str | None) -> tuple[NewCommand, DeadLetterDisposition]:
-        if letter.command is None:
-            raise RuntimeError(f"letter {letter.place} is no command, and was judged to be one")
-        redrives = letter.redrives + 1
-        expires_in = self._options.expires_in
-        command = msgspec.structs.replace(
-            letter.command,
-            command_id=new_command_id(self._topics.dead_letters, letter.place, redrives),
-            redrive_of=letter.command.command_id,
-            issued_at=now,
-            expires_at=letter.command.expires_at
-            if expires_in is None
-            else Timestamp.from_epoch(self._clock.wall() + expires_in),
-        )
-        ours = [(REDRIVE_BATCH, self._plan.batch.encode()), (REDRIVE_COUNT, b"%d" % redrives)]
-        record = NewCommand(letter.key, encode(command, letter.content_type), [*letter.headers_to_send(), *ours])
-        disposition = DeadLetterDisposition(
-            letter=letter.place,
-            state="redriven",
+        writes: list[Write] = []
+        now = self._around.clock.wall()
+        act = Act(
+            topic=self._log.topics.dead_letters,
             batch=self._plan.batch,
             operator=self._options.operator,
             note=self._options.note,
-            at=now,
-            command_id=command.command_id,
-            redrives=redrives,
-            forced=forced,
+            at=Timestamp.from_epoch(now),
         )
-        self._sent[command.command_id] = letter.place
-        return record, disposition
+        life = self._options.expires_in
+        expires_at = None if life is None else Timestamp.from_epoch(now + life)
+        for letter in step:
+            found = records.get(_place(letter))
+            if found is None:
+                rows.append(LetterVerdict.of(letter.place, GONE))
+                continue
+            judgement, forced = decide(self._against(letter, states, known, act.at), self._options.force)
+            rows.append(LetterVerdict.of(letter.place, judgement))
+            if judgement.verdict == "apply":
+                write = redriven(found, act, expires_at=expires_at, forced=forced)
+                known.wait_for(write[1].command_id or "")
+                writes.append(write)
+        return rows, writes
 
-    async def _after_step(self, count: int, known: Known) -> None:
-        """Keep to the rate, and where a share was named look what became of the step before a larger one."""
-        if count and self._options.rate is not None:
-            await self._sleep(count / self._options.rate)
-        if count and self._options.stop_at is not None:
-            await self._wait_for_answers(known)
-        if count:
-            self._step = min(LARGEST_STEP, self._step * 2)
+    def _against(self, letter: Letter, states: LetterStates, known: Known, now: Timestamp) -> list[Judgement]:
+        newest = letter if letter.lane_key is None else self._newest.get(letter.lane_key, letter)
+        return judge(
+            letter,
+            state=states.of(letter),
+            lane=known.lane_of(letter),
+            newer_letter=newest.place if newest.offset > letter.offset else None,
+            now=now,
+            rules=self._rules,
+        )
 
-    async def _wait_for_answers(self, known: Known) -> None:
-        until = self._clock.monotonic() + ANSWERS_WITHIN
-        while True:
-            await known.read_on(self._reader)
-            for command_id in [one for one in self._sent if one in known.outcomes]:
-                del self._sent[command_id]
-                self._answered += 1
-                self._failed += known.outcomes[command_id] not in ("changed", "superseded")
-            stop_at = self._options.stop_at
-            if stop_at is not None and self._failed and self._failed / self._answered >= stop_at:
-                raise StoppedError(f"{self._failed} of {self._answered} that were answered failed again (--stop-at)")
-            if not self._sent:
-                return
-            if self._clock.monotonic() >= until:
-                raise StoppedError(f"{len(self._sent)} that were sent are not answered within {ANSWERS_WITHIN:g} s")
-            await self._sleep(LOOK_AGAIN)
+
+def _place(letter: Letter) -> Place:
+    return letter.partition, letter.offset
+
+
+def _accounts(step: Sequence[Letter], writes: Sequence[Write]) -> dict[str, Account]:
+    """The accounts of the commands of a step, by the command's id."""
+    keys = {letter.place: letter.lane_key for letter in step}
+    accounts: dict[str, Account] = {}
+    for _, disposition in writes:
+        key = keys[disposition.letter]
+        if key is not None and disposition.command_id is not None:
+            accounts[disposition.command_id] = (key.venue, key.account)
+    return accounts
+
+
+def _missing(place: Place, states: LetterStates) -> LetterVerdict:
+    state, name = states.at(place), f"{place[0]}:{place[1]}"
+    return LetterVerdict.of(name, GONE if state == "open" else Judgement("done", f"it is {state} already"))

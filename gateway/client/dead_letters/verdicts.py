@@ -5,8 +5,10 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from gateway.client.dead_letters.letters import Letter, LetterState
+from gateway.client.dead_letters.letters import Letter
+from gateway.client.lanes import LaneKey
 from schemas import SetLeverage, Timestamp
+from schemas.disposition import DispositionState
 
 Verdict = Literal[
     "apply", "obsolete", "already_set", "expired", "undecodable", "unknown_account", "came_back", "done", "gone"
@@ -21,12 +23,18 @@ class Judgement(NamedTuple):
     why: str
 
 
+GONE = Judgement("gone", "it is no longer on the topic")
+
+
 class LaneNow(Struct, frozen=True, kw_only=True):
-    """What a lane has, and how far its commands are answered."""
+    """What a lane has, how far its commands are answered, and the newest of them."""
 
     leverage: Decimal | None = None
+    changed_at: Timestamp | None = None
     answered_offset: int = -1  # of the newest command of the lane that is answered
     answered_by: str | None = None
+    asked_offset: int = -1  # of the newest command of the lane
+    asked_by: str | None = None
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -37,7 +45,7 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    letter: Letter, *, state: LetterState, lane: LaneNow, newer_letter: str | None, now: Timestamp, rules: Rules
+    letter: Letter, *, state: DispositionState, lane: LaneNow, newer_letter: str | None, now: Timestamp, rules: Rules
 ) -> list[Judgement]:
     """Return everything that speaks against sending this letter, weightiest first; `apply` alone where nothing does.
 
@@ -64,6 +72,8 @@ def _against_lane(letter: Letter, command: SetLeverage, lane: LaneNow, newer_let
     offset = letter.command_offset
     if offset is not None and lane.answered_offset > offset:
         said.append(Judgement("obsolete", f"a newer command of its lane is answered: {lane.answered_by}"))
+    elif offset is not None and lane.asked_offset > offset:
+        said.append(Judgement("obsolete", f"a newer command of its lane waits for its answer: {lane.asked_by}"))
     elif newer_letter is not None:
         said.append(Judgement("obsolete", f"a newer letter of its lane is in the plan: {newer_letter}"))
     if lane.leverage is not None and lane.leverage == command.leverage:
@@ -77,3 +87,13 @@ def decide(judgements: list[Judgement], forced: frozenset[Verdict]) -> tuple[Jud
     if left:
         return left[0], None
     return Judgement("apply", f"forced: {judgements[0].why}"), judgements[0].verdict
+
+
+def newest_of_lanes(letters: list[Letter]) -> dict[LaneKey, Letter]:
+    """The newest of these letters in each lane."""
+    newest: dict[LaneKey, Letter] = {}
+    for letter in letters:
+        key = letter.lane_key
+        if key is not None and (key not in newest or newest[key].offset < letter.offset):
+            newest[key] = letter
+    return newest
