@@ -29,6 +29,7 @@ from gateway.kafka.connection import UnreachableError, client_options, sends_pas
 from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
 from gateway.kafka.inflation import bound_inflation
+from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.topics import NOT_SEEN, check_topics
 from gateway.limits.connection import StoreAddress, shared_buckets
 from gateway.limits.limit import LimitPolicy
@@ -39,11 +40,15 @@ from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Deadline, Intake
 from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts
+from gateway.policy.board import Board
+from gateway.policy.guard import Guard
+from gateway.settings.operators import operator_keys
 from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings, VenueSettings
 from gateway.telemetry.health import GatewayHealth
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observer import Telemetry
+from gateway.telemetry.policy import PolicyTelemetry
 from gateway.telemetry.sampling import Sampler
 from gateway.telemetry.server import ObservabilityServer
 from gateway.transport.session import VenueSession
@@ -137,8 +142,12 @@ class Gateway:
         }
         self.clock_watch = ClockWatch(self.calls.values(), clock, telemetry)
         self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
-        self.parts = self._parts(clock, telemetry)
         self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
+        self.policy_telemetry = PolicyTelemetry(self.metrics)
+        self.guard = Guard(clock, self.policy_telemetry, freeze_after=settings.policy.freeze_after)
+        self.policy_telemetry.watch(self.guard)
+        self.policy = self._policy_follower(clock, consumer_options or {})
+        self.parts = self._parts(clock, telemetry)
         self._servers = BootstrapServers(settings.kafka, self._options)
         self.group = Group(
             settings.kafka,
@@ -185,6 +194,8 @@ class Gateway:
                 stack.push_async_callback(self.shared.close)
                 tasks.create_task(self.shared.run(), name="shared limits")
             await self._find_kafka()
+            tasks.create_task(self.policy.run(), name="policy")
+            await self._learn_policy()
             if await is_quiet(self._settings.kafka, self._options, since=self._clock.wall() - QUIET):
                 self.permits.assume_nothing()
             await self.connect(stack)
@@ -223,12 +234,39 @@ class Gateway:
         await self._servers.find()
         await self._check_topics()
 
+    async def _learn_policy(self) -> None:
+        """Wait until the policy is known; UnreachableError where it is not in time, unless that freezes everything."""
+        try:
+            async with asyncio.timeout(self._settings.kafka.request_timeout_ms / 1000):
+                await self.policy.current()
+        except TimeoutError:
+            if self._settings.policy.unreadable_at_start == "freeze":
+                self.policy.begin_blind()
+                return
+            topic, why = self._settings.kafka.topics.policy, self.policy.trouble
+            remedy = 'policy.unreadable_at_start = "freeze" starts with everything frozen'
+            error = KafkaError(f"the policy topic {topic} cannot be read: {why}; {remedy}")
+            raise unreachable(self._settings.kafka, error) from None
+
     async def connect(self, stack: AsyncExitStack) -> None:
         """Open the venues' sessions, closed by the stack, and learn their clocks."""
         for session in self._sessions.values():
             await session.start()
             stack.push_async_callback(session.close)
         await self.clock_watch.measure()
+
+    def _policy_follower(self, clock: Clock, consumer_options: Mapping[str, Any]) -> PolicyFollower:
+        policy = self._settings.policy
+        return PolicyFollower(
+            self._settings.kafka.topics.policy,
+            options=self._options,
+            consumer_options=consumer_options,
+            board=Board(operator_keys(policy, self._base_dir)),
+            guard=self.guard,
+            freeze_after=policy.freeze_after,
+            clock=clock,
+            observer=self.policy_telemetry,
+        )
 
     def _used(self) -> dict[VenueName, Venue]:
         return {

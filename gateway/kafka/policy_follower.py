@@ -9,6 +9,7 @@ hangs no call begins.
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -58,22 +59,34 @@ class PolicyFollower:
         topic: str,
         *,
         options: Mapping[str, Any],
+        consumer_options: Mapping[str, Any] = MappingProxyType({}),
         board: Board,
         guard: Guard,
         freeze_after: float,
         clock: Clock,
         observer: PolicyObserver,
     ) -> None:
-        """`options`: aiokafka's for consumers; `freeze_after`: seconds for which a lost topic is gone on without."""
+        """Take the parts.
+
+        Args:
+            topic: the policy's.
+            options: how to connect; read anew for every connection.
+            consumer_options: aiokafka's further ones for consumers.
+            board: takes the records in.
+            guard: is told what holds, and as of when.
+            freeze_after: seconds for which a lost topic is gone on without.
+            clock: the time.
+            observer: is told what becomes of the policy.
+        """
         self._tp = TopicPartition(topic, 0)
-        self._options = {**options, "fetch_max_wait_ms": FETCH_WAIT_MS}
+        self._options = options
+        self._consumer_options = {**consumer_options, "fetch_max_wait_ms": FETCH_WAIT_MS}
         self._board = board
         self._guard = guard
         self._freeze_after = freeze_after
         self._clock = clock
         self._observer = observer
         self._failed = 0
-        self._position = 0
         self._was_blind = False
         self._is_current = asyncio.Event()
         self.trouble = "no answer yet"
@@ -82,11 +95,18 @@ class PolicyFollower:
         """Wait until all is known that the topic held when it was asked."""
         await self._is_current.wait()
 
+    def begin_blind(self) -> None:
+        """Go on without having read anything: everything is frozen until it can be read."""
+        self._guard.is_lost = self._was_blind = True
+        self._observer.lost_policy(self.trouble, 0.0)
+        self._observer.froze_blind()
+        self._guard.tell()
+
     async def run(self) -> None:
         """Follow for ever."""
         while True:
             try:
-                async with policy_consumer(self._tp.topic, self._options) as consumer:
+                async with policy_consumer(self._tp.topic, {**self._options, **self._consumer_options}) as consumer:
                     await self._follow(consumer)
             except Exception as error:  # noqa: BLE001 - whatever it is, a kill switch must go on listening
                 self._missed(error)

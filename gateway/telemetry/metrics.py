@@ -52,6 +52,7 @@ class Metrics:
         self._define_commands()
         self._define_calls()
         self._define_limits()
+        self._define_policy()
         self._define_kafka()
         self._define_process()
 
@@ -148,6 +149,31 @@ class Metrics:
         self.bans_total = self._counter("gateway_bans_total", "Bans by a venue (418, or its code for it).", "venue")
         for metric in (self.limit_wait_seconds, self.limit_waiting, self.bans_total):
             _zero(metric, VENUES)
+
+    def _define_policy(self) -> None:
+        self.policy_decisions_total = self._counter(
+            "gateway_policy_decisions_total",
+            "Commands that caps and freezes `allowed` or `denied`, and that the candidate would (`shadow_denied`).",
+            "venue",
+            "decision",
+        )
+        self.frozen_scopes = self._gauge(
+            "gateway_frozen_scopes", "Scopes that are `frozen`, or `lower_only`, as this instance knows.", "state"
+        )
+        self.policy_staleness_seconds = self._gauge(
+            "gateway_policy_staleness_seconds", "How long ago all was known that the policy topic held."
+        )
+        self.policy_applied_timestamp_seconds = self._gauge(
+            "gateway_policy_applied_timestamp_seconds", "When the rules were applied that hold; 0 where there are none."
+        )
+        self.policy_lost = self._gauge(
+            "gateway_policy_lost", "1 while the policy topic cannot be read, and what is known of it is used."
+        )
+        self.policy_records_refused_total = self._counter(
+            "gateway_policy_records_refused_total", "Records of the policy topic that are not obeyed; the log says why."
+        )
+        _zero(self.policy_decisions_total, VENUES, ("allowed", "denied", "shadow_denied"))
+        _zero(self.frozen_scopes, ("frozen", "lower_only"))
 
     def _define_kafka(self) -> None:
         self.transactions_total = self._counter(

@@ -255,6 +255,28 @@ CASES = (
         {one("gateway_shared_store_up"): "1 1 1 1 0 1 1 1 1 0 1"},
     ),
     Case(
+        "GatewayPolicyLost",
+        {one("gateway_policy_lost"): "0 0 1x8"},
+        ONE,
+        "a cannot read the policy topic: it sees no new freeze, and freezes everything soon.",
+        {one("gateway_policy_lost"): "0 1 1 0x8"},
+    ),
+    Case(
+        "GatewayPolicyRecordRefused",
+        {one("gateway_policy_records_refused_total"): "0x8 1 1 1"},
+        ONE,
+        "a does not obey a record of the policy topic.",
+        {one("gateway_policy_records_refused_total"): "3x10"},
+    ),
+    Case(
+        "GatewayFrozen",
+        {one("gateway_frozen_scopes", state="frozen"): "2x70"},
+        {"job": "gw", "state": "frozen"},
+        "2 scopes are frozen for an hour.",
+        {one("gateway_frozen_scopes", state="frozen"): "1x40 0x30"},
+        minute=70,
+    ),
+    Case(
         "GatewayDeadLetters",
         {one("gateway_dead_letters_total", stage="execute", reason="outcome_unknown"): "0x9 2"},
         {"job": "gw", "stage": "execute", "reason": "outcome_unknown"},

@@ -43,6 +43,8 @@ def test_nothing_unbounded_is_a_label():
         "result",
         "version",
         "python",
+        "decision",
+        "state",
     }
 
 

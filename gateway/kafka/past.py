@@ -1,0 +1,96 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
+# aiokafka ships no types.
+"""One partition's past as its events and the state topic tell it, for rules that ask what lanes have and had.
+
+`pipeline.partition` asks when it takes over, or when such a rule or a lower-only freeze begins to hold.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from gateway.kafka.stopping import stop_client
+from schemas import DecodeError, Event, decode_event
+from schemas.headers import content_type
+from schemas.topics import Topics
+
+SLICE = 200  # records between two turns of the loop
+
+
+class PastReader:
+    """Reads the past of any partition."""
+
+    def __init__(self, topics: Topics, options: Mapping[str, Any], *, patience: float) -> None:
+        """`options`: aiokafka's for consumers; `patience`: seconds without progress."""
+        self._topics = topics
+        self._options = options
+        self._patience = patience
+
+    async def read(self, partition: int, since: float, told: Callable[[Event, bool], None]) -> None:
+        """Tell each event from `since` on, in wall seconds, oldest first; then, with True, the last of each lane.
+
+        Raises:
+            KafkaError, TimeoutError: the broker does not hand them out.
+        """
+        events = TopicPartition(self._topics.events, partition)
+        state = TopicPartition(self._topics.state, partition)
+        async with self._consumer(events, state) as consumer:
+            async with asyncio.timeout(self._patience):
+                ends = await consumer.end_offsets([events, state])
+                begins = await consumer.beginning_offsets([state])
+                found = await consumer.offsets_for_times({events: int(since * 1000)})
+            begin = found[events]
+            await self._each(consumer, events, ends[events] if begin is None else begin.offset, ends[events], told)
+            await self._each(consumer, state, begins[state], ends[state], told, is_last=True)
+
+    async def _each(
+        self,
+        consumer: AIOKafkaConsumer,
+        tp: TopicPartition,
+        begin: int,
+        end: int,
+        told: Callable[[Event, bool], None],
+        *,
+        is_last: bool = False,
+    ) -> None:
+        consumer.assign([tp])
+        consumer.seek(tp, begin)
+        position = begin
+        while position < end:
+            async with asyncio.timeout(self._patience):
+                while (now_at := await consumer.position(tp)) == position:
+                    batches = await consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
+                    for record in batches.get(tp, ()):
+                        _tell(record, told, is_last=is_last)
+            position = now_at
+            await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def _consumer(self, *partitions: TopicPartition) -> AsyncGenerator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            **self._options,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        try:
+            async with asyncio.timeout(self._patience):
+                await consumer.start()
+            consumer.assign(list(partitions))
+            yield consumer
+        finally:
+            await stop_client(consumer)
+
+
+def _tell(record: Any, told: Callable[[Event, bool], None], *, is_last: bool) -> None:
+    if record.value is None:
+        return
+    try:
+        event = decode_event(record.value, content_type(record.headers))
+    except DecodeError:
+        return  # not a gateway's
+    told(event, is_last)
