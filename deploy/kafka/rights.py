@@ -65,7 +65,7 @@ def users(topics: Topics | None = None, group: str = GROUP) -> tuple[User, ...]:
             (
                 Right("topic", names.commands, ("Read", "DescribeConfigs")),
                 Right("topic", names.events, ("Read", "Write", "DescribeConfigs")),
-                Right("topic", names.state, ("Write", "DescribeConfigs")),
+                Right("topic", names.state, ("Read", "Write", "DescribeConfigs")),
                 Right("topic", names.dead_letters, ("Read", "Write", "DescribeConfigs")),
                 Right("topic", names.dispositions, ("Describe", "DescribeConfigs")),
                 Right("topic", names.policy, ("Read", "DescribeConfigs")),
