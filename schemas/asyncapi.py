@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from schemas.codec import JSON, MSGPACK, encode
-from schemas.examples import changes, commands, policy_records, rejections
+from schemas.examples import changes, commands, dispositions, policy_records, rejections
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_FIELDS, ERROR_PREFIX, TRACEPARENT
 from schemas.topics import CLEANUP, PARTITIONS, REPLICAS, Topics
 
@@ -30,6 +30,11 @@ _POLICY_KEY = {
     "type": "string",
     "description": "`policy`, `candidate`, or `freeze:<scope>`: one record of each outlives compaction.",
     "examples": ["freeze:venue=okx&account=desk-1"],
+}
+_LETTER_KEY = {
+    "type": "string",
+    "description": "`<partition>:<offset>` of the letter on the dead-letter topic.",
+    "examples": ["3:1042"],
 }
 _CONTENT_TYPE = {
     "type": "string",
@@ -60,7 +65,8 @@ def document(components: dict[str, Any]) -> dict[str, Any]:
     """The whole document; `components` are the message schemas, their references made for `#/components/schemas`."""
     topics = Topics()
     channels = {"commands": topics.commands, "events": topics.events}
-    channels |= {"state": topics.state, "dead_letters": topics.dead_letters, "policy": topics.policy}
+    channels |= {"state": topics.state, "dead_letters": topics.dead_letters}
+    channels |= {"dispositions": topics.dispositions, "policy": topics.policy}
     return {
         "asyncapi": "3.0.0",
         "id": "urn:leverage-gateway:v1",
@@ -86,6 +92,10 @@ _CHANNELS = {
     "events": (["LeverageChanged", "LeverageRejected"], "Answers; read them with `isolation.level=read_committed`."),
     "state": (["LaneState"], "The last LeverageChanged of each lane."),
     "dead_letters": (["DeadLetter"], "Commands to look at, byte for byte, with the reason in headers."),
+    "dispositions": (
+        ["DeadLetterDisposition"],
+        "What was last done with each dead letter; the operators' tool writes it.",
+    ),
     "policy": (["PolicyApplied", "Freeze"], "The caps that rule, those in shadow, and what is frozen; one partition."),
 }
 
@@ -151,6 +161,7 @@ def _messages() -> dict[str, Any]:
         "LaneState": _message("LaneState", _STATE_KEY, answer, [CONTENT_TYPE, *_PLACE], changed[:1])
         | {"payload": {"$ref": "#/components/schemas/LeverageChanged"}},
         "DeadLetter": dead,
+        "DeadLetterDisposition": _message("DeadLetterDisposition", _LETTER_KEY, {}, [], dispositions()),
         "PolicyApplied": _message("PolicyApplied", _POLICY_KEY, {}, [], records[:1]),
         "Freeze": _message("Freeze", _POLICY_KEY, {}, [], records[1:]),
     }

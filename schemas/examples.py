@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import UNSET
 
 from schemas.command import SetLeverage
+from schemas.disposition import DeadLetterDisposition, DispositionState
 from schemas.events import Event, LeverageChanged, LeverageRejected, Reason
 from schemas.policy import Freeze, PolicyApplied, PolicyRecord, Scope
 from schemas.targets import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, Ztdx, venue_of
@@ -137,6 +138,29 @@ def policy_records() -> Iterator[tuple[str, PolicyRecord]]:
             reason="margin incident",
         ),
     )
+
+
+def dispositions() -> Iterator[tuple[str, DeadLetterDisposition]]:
+    """One thing done with a dead letter of each kind."""
+    done: tuple[tuple[DispositionState, dict[str, Any]], ...] = (
+        ("redriven", {"command_id": _command_id(502), "redrives": 1, "forced": "obsolete"}),
+        ("archived", {}),
+        ("open", {}),
+        ("mended", {"command_id": _command_id(503), "redrives": 1}),
+    )
+    for number, (state, more) in enumerate(done, start=1042):
+        yield (
+            f"dead-letter-disposition.{state}",
+            DeadLetterDisposition(
+                letter=f"3:{number}",
+                state=state,
+                batch=f"rd-{_command_id(501)}",
+                operator="kim",
+                note="the venue was down",
+                at=_OCCURRED,
+                **more,
+            ),
+        )
 
 
 def _command_id(number: int) -> str:

@@ -16,12 +16,13 @@ import msgspec
 from schemas import asyncapi, examples
 from schemas.codec import JSON, MSGPACK, encode
 from schemas.command import SetLeverage
+from schemas.disposition import DeadLetterDisposition
 from schemas.events import LeverageChanged, LeverageRejected
 from schemas.policy import Freeze, PolicyApplied
 from schemas.timestamps import Timestamp
 
 GENERATED = Path(__file__).parent / "generated"
-MESSAGES = (SetLeverage, LeverageChanged, LeverageRejected, PolicyApplied, Freeze)
+MESSAGES = (SetLeverage, LeverageChanged, LeverageRejected, DeadLetterDisposition, PolicyApplied, Freeze)
 
 
 def main(arguments: list[str] | None = None, root: Path = GENERATED) -> int:
@@ -79,6 +80,7 @@ def json_schema(message: type) -> dict[str, Any]:
 
 def _examples() -> Iterator[Any]:
     yield from (message for _, message in examples.messages())
+    yield from (disposition for _, disposition in examples.dispositions())
     yield from (record for _, record in examples.policy_records())
 
 

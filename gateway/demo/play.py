@@ -14,7 +14,8 @@ from rich.console import Console
 
 from gateway.client import LeverageClient, SentCommand
 from gateway.demo.report import SampleResult
-from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, SLOW, TROUBLE, Sample
+from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, PUT_ASIDE, SLOW, TROUBLE, Sample
+from gateway.demo.second_act import RedrivenLetter, redrive_letter
 from gateway.demo.stage import Stage, staged
 from gateway.simulator import Fault
 from schemas import Event
@@ -49,8 +50,19 @@ class Answers:
                 await self._changed.wait_for(lambda: wanted <= self._seen.keys())
         return [SampleResult(*one, self._seen.get(one.command.command.command_id)) for one in sent]
 
+    async def of_redrive(self, command_id: str) -> Event | None:
+        """The answer to the command that sends this one's dead letter again; None where there is none in time."""
 
-async def play(console: Console) -> list[SampleResult]:
+        def found() -> Event | None:
+            return next((event for event in self._seen.values() if event.redrive_of == command_id), None)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE), self._changed:
+                await self._changed.wait_for(lambda: found() is not None)
+        return found()
+
+
+async def play(console: Console) -> tuple[list[SampleResult], RedrivenLetter]:
     """Run the demo; EmbeddedMissingError without the extra `embedded`."""
     console.print("Starting an embedded broker, the simulated venues and the gateway", highlight=False)
     async with staged() as stage:
@@ -64,13 +76,17 @@ async def play(console: Console) -> list[SampleResult]:
                 following.cancel()
 
 
-async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> list[SampleResult]:
+async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> tuple[list[SampleResult], RedrivenLetter]:
     """Each act when the one before has come far enough for its point."""
     answered = await answers.wait(await _send(EACH_VENUE, stage, client))
     trouble = await _send(TROUBLE, stage, client)
     await _struck(stage, SLOW)
     newer = await _send(NEWER, stage, client)
-    return answered + await answers.wait([*trouble, *newer])
+    answered += await answers.wait([*trouble, *newer])
+    (put_aside,) = await answers.wait(await _send([PUT_ASIDE], stage, client))
+    command_id = put_aside.sent.command.command_id
+    redriven = await redrive_letter(stage.bootstrap_servers, command_id, answers.of_redrive)
+    return [*answered, put_aside], redriven
 
 
 async def _send(samples: Sequence[Sample], stage: Stage, client: LeverageClient) -> list[_Sent]:

@@ -1,4 +1,4 @@
-"""What the demo prints: a table of every sample command with its event, one event whole, and where to look next."""
+"""What the demo prints: every sample command with its event, one event whole, the dead letter, where to look next."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gateway.client import SentCommand
 from gateway.demo.scenario import Sample, outcome
+from gateway.demo.second_act import RedrivenLetter
 from schemas import Event, LeverageChanged, encode
 from schemas.targets import venue_of
 
@@ -40,7 +41,7 @@ class SampleResult(NamedTuple):
         return self.event.occurred_at.timestamp() - self.event.issued_at.timestamp()
 
 
-def print_report(answered: Sequence[SampleResult], console: Console) -> None:
+def print_report(answered: Sequence[SampleResult], redriven: RedrivenLetter, console: Console) -> None:
     """Print all of it."""
     shown = len(_COLUMNS) if console.width >= _ROOM_FOR_WORDS else len(_COLUMNS) - 1
     table = Table(box=box.SIMPLE, title="What became of each command", title_justify="left", padding=(0, 1, 0, 0))
@@ -53,7 +54,35 @@ def print_report(answered: Sequence[SampleResult], console: Console) -> None:
     if retried is not None:
         console.print(Text("The event of the one that was retried, as it is on leverage.events.v1:"))
         console.print_json(encode(retried).decode(), indent=None)
+    console.print(_second_act(redriven))
     console.print(Text(f"\n{NEXT}"))
+
+
+def _second_act(redriven: RedrivenLetter) -> Table:
+    table = Table(
+        "step",
+        "what came of it",
+        "leverage-gateway dead-letters …",
+        box=box.SIMPLE,
+        title="What became of the dead letter",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+    )
+    row, judged, sent, event = redriven.seen, redriven.judged, redriven.sent, redriven.closed_by
+    letter = "P:O" if row is None else row.letter
+    seen = None if row is None else f"letter {row.letter}: {row.reason}, {row.venue} {row.lane}"
+    verdict = None if judged is None else f"{judged.verdict}: {judged.why}"
+    again = None if sent is None or sent.verdict != "apply" else f"as {redriven.batch}"
+    closed = None if event is None else f"{outcome(event)}, by the event of its new command"
+    for step, said, command in (
+        ("seen", seen, "list"),
+        ("judged", verdict, f"redrive {letter} --plan plan.json"),
+        ("sent again", again, "redrive --apply plan.json --note TEXT"),
+        ("closed", closed, "batches ID"),
+    ):
+        style = "bold red" if said is None else "green"
+        table.add_row(Text(step), Text(said or "did not come about", style=style), Text(command))
+    return table
 
 
 def _row(number: int, one: SampleResult) -> list[Text]:

@@ -42,10 +42,12 @@ def outcome(event: Event) -> Literal["changed"] | Reason:
     return "changed" if isinstance(event, LeverageChanged) else event.reason
 
 
-BTC, ETH = "BTCUSDT", "ETHUSDT"
+BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"
+MAX_ATTEMPTS = 3
 BTC_SWAP, ETH_SWAP = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 BUSY = Fault(kind="service_unavailable_503", venue="binance_portfolio", lane=ETH, calls=1)
 TOO_MANY = Fault(kind="too_many", venue="okx", lane=f"cross.contract.{ETH_SWAP}", calls=1)
+DOWN = Fault(kind="service_unavailable_503", venue="binance_portfolio", lane=SOL, calls=MAX_ATTEMPTS)
 SLOW = Fault(kind="latency", venue="ztdx", lane=ETH, calls=1, seconds=1.5)
 
 EACH_VENUE = (
@@ -79,4 +81,11 @@ TROUBLE = (
 NEWER = (
     Sample(shows="superseded while waiting", target=Ztdx(symbol=ETH), leverage=Decimal(15), expected="superseded"),
     Sample(shows="the newer one", target=Ztdx(symbol=ETH), leverage=Decimal(20)),
+)
+PUT_ASIDE = Sample(
+    shows="the venue is down: a dead letter",
+    target=BinancePortfolio(symbol=SOL),
+    leverage=Decimal(10),
+    expected="venue_unavailable",
+    fault=DOWN,
 )

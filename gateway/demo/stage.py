@@ -14,7 +14,7 @@ from msgspec import Struct
 from gateway.app import VENUES, Gateway
 from gateway.clock import SystemClock
 from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
-from gateway.demo.scenario import ACCOUNT
+from gateway.demo.scenario import ACCOUNT, MAX_ATTEMPTS
 from gateway.settings.tree import (
     HttpSettings,
     KafkaSettings,
@@ -89,4 +89,4 @@ def _venue(name: VenueName, simulator: Simulator) -> VenueSettings:
     # Nobody else spends at venues that have just been made, so no window need pass before the first call.
     fresh = LimitSettings(assume_spent_at_start=False)
     limits = {limit.name: fresh for limit in VENUES[name].limits}
-    return VenueSettings(base_url=simulator.base_url(name), limits=limits)
+    return VenueSettings(base_url=simulator.base_url(name), limits=limits, max_attempts=MAX_ATTEMPTS)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from decimal import Decimal
 
@@ -159,6 +160,41 @@ async def test_a_redrive_is_followed_letter_by_letter_and_what_failed_again_is_a
     _, (row, _) = await objects(capsys, "redrive", "--batch", batch["batch"])
     assert (row["letter"], row["verdict"]) == ("0:3", "apply")
     assert (await objects(capsys, "batches", "rd-none"))[0] == 1
+
+
+async def test_sigterm_ends_a_redrive_in_order_and_it_says_how_to_go_on(capsys, environ, topics, write, tmp_path):
+    await write(topics.dead_letters, *[(encode(command(n, f"L{n}")), letter_headers(n)) for n in range(60)])
+    plan = str(tmp_path / "plan.json")
+    assert (await objects(capsys, "redrive", "--plan", plan))[0] == 0
+    again = ("redrive", "--apply", plan, "--note", "again", "--operator", "kim", "--json")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        "dead-letters",
+        *again,
+        "--rate",
+        "10",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **environ},
+    )
+    assert process.stdout is not None
+    first = await process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    out, err = await process.communicate()
+    rows = [json.loads(line) for line in (first + out).splitlines()]
+    assert process.returncode == 1
+    assert f"it was told to stop; go on with: leverage-gateway dead-letters redrive --apply {plan}" in err.decode()
+    assert {row["verdict"] for row in rows[:-1]} == {"apply"}
+    assert rows[-1] == {
+        "type": "Coverage",
+        "partitions": [{"partition": 0, "from": 0, "to": len(rows) - 1}],
+        "complete": False,
+    }
+    code, rest, _ = await apply(environ, *again[1:-1])
+    assert (code, rest[-1]["complete"]) == (0, True)
+    assert sum(row.get("verdict") == "apply" for row in rest) == 60 - len(rows[:-1])
 
 
 def _own(event):

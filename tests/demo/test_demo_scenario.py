@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gateway.demo.scenario import EACH_VENUE, NEWER, TROUBLE
+from gateway.demo.scenario import EACH_VENUE, NEWER, PUT_ASIDE, TROUBLE
 from gateway.simulator import demo_accounts
 from schemas.targets import venue_of
 
@@ -22,9 +22,12 @@ def run(*arguments: str, folder) -> subprocess.CompletedProcess[str]:
 def test_the_demo_shows_what_it_says_and_leaves_nothing_behind(tmp_path):
     done = run("-m", "gateway", "demo", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for sample in (*EACH_VENUE, *TROUBLE, *NEWER):
+    for sample in (*EACH_VENUE, *TROUBLE, *NEWER, PUT_ASIDE):
         row = f"{venue_of(sample.target)} {sample.target.lane} {sample.leverage}x"
         assert any(row in line and sample.expected in line for line in done.stdout.splitlines()), row
+    words = " ".join(done.stdout.split())
+    for step in ("seen letter", "judged apply", "sent again as rd-", "closed changed"):
+        assert step in words, step
     assert list(tmp_path.iterdir()) == []
     secrets = [secret for account in demo_accounts() for secret in (account.secret, account.passphrase) if secret]
     assert not [secret for secret in secrets if secret in done.stdout]

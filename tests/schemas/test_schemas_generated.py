@@ -13,7 +13,7 @@ from gateway.settings.tree import KafkaSettings
 from schemas import Reason, SetLeverage, decode_command, decode_event, encode
 from schemas.codec import JSON, MSGPACK, ContentType
 from schemas.examples import messages
-from schemas.generate import GENERATED, main
+from schemas.generate import GENERATED, MESSAGES, main
 from schemas.targets import Target
 from schemas.topics import PARTITIONS, REPLICAS
 
@@ -85,7 +85,7 @@ def test_okx_examples_show_every_level_and_side():
     }
 
 
-@pytest.mark.parametrize("name", ["SetLeverage", "LeverageChanged", "LeverageRejected", "PolicyApplied", "Freeze"])
+@pytest.mark.parametrize("name", [message.__name__ for message in MESSAGES])
 def test_json_schemas_are_draft_2020_12_and_describe_every_field(name):
     schema = schema_of(name)
     Draft202012Validator.check_schema(schema)
@@ -159,11 +159,13 @@ def test_the_asyncapi_document_names_the_topics_with_the_defaults_of_the_setting
         "events": kafka.topics.events,
         "state": kafka.topics.state,
         "dead_letters": kafka.topics.dead_letters,
+        "dispositions": kafka.topics.dispositions,
         "policy": kafka.topics.policy,
     }
     assert told.pop("policy")["partitions"] == 1
     assert {binding["partitions"] for binding in told.values()} == {kafka.partitions}
-    assert told["state"]["topicConfiguration"] == {"cleanup.policy": ["compact"]}
+    for compacted in ("state", "dispositions"):
+        assert told[compacted]["topicConfiguration"] == {"cleanup.policy": ["compact"]}
 
 
 def test_the_asyncapi_document_tells_keys_headers_and_directions():
