@@ -38,8 +38,9 @@ from gateway.limits.shared import SharedBuckets
 from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Deadline, Intake
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts
+from gateway.pipeline.rules import Deadline
 from gateway.policy.board import Board
 from gateway.policy.guard import Guard
 from gateway.settings.operators import operator_keys

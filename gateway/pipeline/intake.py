@@ -4,14 +4,13 @@ Before it stands the consumer, after it the lanes. Synchronous, and no record ca
 """
 
 from collections.abc import Callable, Mapping
-from typing import Literal, Protocol
-
-from msgspec import Struct
+from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.pipeline.answers import Answer, refused, undecodable
 from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.rules import CommandRules, Deadline
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
 from schemas.headers import content_type
@@ -20,13 +19,6 @@ from schemas.trace_context import trace_headers
 
 REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
 MOVED = "keys belong elsewhere than before: restart the producer, which may know only the old number"
-
-
-class Deadline(Struct, frozen=True):
-    """How long a command without `expires_at` may take, and from when that counts."""
-
-    seconds: float
-    counts_from: Literal["issued", "read"] = "issued"
 
 
 class KnownAccounts(Protocol):
@@ -65,8 +57,7 @@ class Intake:
             venue_wall: a venue's own clock, by which deadlines are judged; None: ours.
         """
         self._topic = topic
-        self._venues = venues
-        self._deadlines = deadlines
+        self._rules = CommandRules(venues, deadlines)
         self._accounts = accounts
         self._partition_of = partition_of
         self._partition_change = partition_change
@@ -107,10 +98,7 @@ class Intake:
 
     def _seconds_left(self, record: CommandRecord, command: SetLeverage) -> float:
         now = self._venue_wall(venue_of(command.target))
-        if command.expires_at is not None:
-            return command.expires_at.timestamp() - now
-        deadline = self._deadlines[venue_of(command.target)]
-        return deadline.seconds - (0.0 if deadline.counts_from == "read" else now - _issued(record, command, now))
+        return self._rules.seconds_left(command, now=now, recorded_ms=record.timestamp_ms)
 
     def _our_wall(self, _venue: VenueName) -> float:
         return self._clock.wall()
@@ -120,21 +108,14 @@ class Intake:
         misplaced = self._misplaced(incoming.record, command.key)
         if misplaced:
             return Refusal(reason="invalid", message=misplaced)
-        rule = self._venues[incoming.venue].broken_rule(command)
-        if rule:
-            return Refusal(reason="invalid", message=rule)
+        if broken := self._rules.broken(command):
+            return broken
         if not self._accounts.knows(incoming.venue, command.account):
             message = f"no credentials: the settings have no table accounts.{command.account}.{incoming.venue}"
             return Refusal(reason="unknown_account", message=message)
         if incoming.deadline <= incoming.received_at:
-            return Refusal(reason="expired", message=self._late(command))
+            return self._rules.late(command)
         return None
-
-    def _late(self, command: SetLeverage) -> str:
-        if command.expires_at is not None:
-            return f"expired at {command.expires_at}, before it was read"
-        seconds = self._deadlines[venue_of(command.target)].seconds
-        return f"it was issued more than its venue's deadline of {seconds:g} s before it was read"
 
     def _misplaced(self, record: CommandRecord, key: str) -> str | None:
         if record.key is None:
@@ -151,16 +132,3 @@ class Intake:
     def _placement_remedy(self) -> str:
         change = self._partition_change()
         return REMEDY if change is None else f"{change}, and {MOVED}; {REMEDY}"
-
-
-def _issued(record: CommandRecord, command: SetLeverage, now: float) -> float:
-    """When the command was issued, in wall seconds: the earliest of what is said, and no later than now.
-
-    A record's timestamp of -1 says nothing, and one of the future is a wrong clock's.
-    """
-    said = [now]
-    if command.issued_at is not None:
-        said.append(command.issued_at.timestamp())
-    if record.timestamp_ms >= 0:
-        said.append(record.timestamp_ms / 1000)
-    return min(said)

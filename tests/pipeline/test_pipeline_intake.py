@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from gateway.pipeline.answers import Answer, out_records
 from gateway.pipeline.command import Command, CommandRecord
-from gateway.pipeline.intake import Deadline, Intake
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.rules import Deadline
 from gateway.venues.catalogue import venues
 from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, Timestamp, encode
 from schemas.codec import JSON, MSGPACK

@@ -11,8 +11,9 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Deadline, Intake
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.partition import QUIET, Partition, PartitionPolicy, Parts
+from gateway.pipeline.rules import Deadline
 from schemas import BinanceUsdm, decode_event
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record

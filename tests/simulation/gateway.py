@@ -16,8 +16,9 @@ from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.command import Command, CommandRecord
-from gateway.pipeline.intake import Deadline, Intake
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
+from gateway.pipeline.rules import Deadline
 from gateway.settings.tree import KafkaSettings, VenueSettings
 from gateway.venues.credentials import Credentials
 from schemas import VenueName
