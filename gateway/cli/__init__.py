@@ -11,7 +11,7 @@ from typing import NoReturn
 
 _WRONG_USAGE = 2  # as `exits` has it, which is read later
 _INTERRUPTED = 130  # as shells say it of SIGINT
-_RUNS_ON = ("run", "simulate", "watch")  # until they are told to stop
+_RUNS_ON = ("run", "serve", "simulate", "watch")  # until they are told to stop
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

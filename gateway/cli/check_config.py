@@ -29,7 +29,7 @@ def check_config(
     ```
     """
     try:
-        settings = read_settings(config)
+        settings = read_settings(config, with_edge=True)
     except SettingsError as error:
         if not json:
             raise

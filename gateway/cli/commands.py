@@ -17,6 +17,7 @@ from gateway.cli.freeze import freeze, lower_only, thaw
 from gateway.cli.policy import make_policy_app
 from gateway.cli.run import run
 from gateway.cli.send import send
+from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
 from gateway.cli.topics import check, create
 from gateway.cli.watch import watch
@@ -36,7 +37,7 @@ def make_app() -> App:
         error_formatter=_told,
     )
     topics = App(name="topics", help="Make or check the six Kafka topics.")
-    for command in (run, demo, simulate, send, watch, check_config, freeze, lower_only, thaw):
+    for command in (run, serve, demo, simulate, send, watch, check_config, freeze, lower_only, thaw):
         app.command(command)
     for command in (create, check):
         topics.command(command)

@@ -39,7 +39,12 @@ Exception
    ├─ LimitLoweredError     a call for which the budget became too small while it waited
    ├─ LimitFrozenError      a call in line when a long pause of its limits began; it thinks again
    ├─ StalledError          a call for which there is no room to wait: its venue does not answer
-   └─ StoreGoneError        the store of shared limits
+   ├─ StoreGoneError        the store of shared limits
+   ├─ DoorError             a request to the edge that is refused
+   ├─ ForbiddenAccountError a filter for what its token does not open
+   ├─ NotTakenError         a command of the edge's that Kafka did not confirm
+   ├─ GoneError             events that are not kept any more; a new snapshot comes of it
+   └─ OtherLogError         an events topic that was made anew; all is read anew
 ```
 
 What `gateway.client` raises for engines is theirs to catch; only those of them that commands meet are here.

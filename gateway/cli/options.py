@@ -26,13 +26,15 @@ JsonOption = Annotated[
 ]
 
 
-def read_settings(config: Path | None, *, with_accounts: bool = True) -> Settings:
+def read_settings(config: Path | None, *, with_accounts: bool = True, with_edge: bool = False) -> Settings:
     """The settings of a command, and with accounts their keys tried too; SettingsError tells all that is wrong."""
     limit_names = {name: [limit.name for limit in venue.limits] for name, venue in venues().items()}
     try:
-        settings = load_settings(config, os.environ, limit_names=limit_names, with_accounts=with_accounts)
+        settings = load_settings(
+            config, os.environ, limit_names=limit_names, with_accounts=with_accounts, with_edge=with_edge
+        )
     except SettingsError as error:
-        raise _without_a_file(error) if config is None and with_accounts else error from None
+        raise _without_a_file(error) if config is None and (with_accounts or with_edge) else error from None
     if with_accounts:
         _check_keys(settings, config)
     return settings

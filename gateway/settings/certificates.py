@@ -1,6 +1,6 @@
-"""The TLS context for brokers, of the certificate files that the settings name.
+"""The TLS contexts for brokers and for the edge, of the certificate files that the settings name.
 
-The settings' checks make one to see that the files are of use; `kafka.connection` makes the one that is used.
+The settings' checks make one to see that the files are of use; `kafka.connection` and `edge` make those that are used.
 """
 
 import ssl
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway.settings.tree import KafkaSettings
+from gateway.settings.tree import EdgeSettings, KafkaSettings
 
 
 class CertificateError(Exception):
     """Raised where a certificate file is of no use; holds the setting's name and what would be right."""
 
-    def __init__(self, setting: str, remedy: str) -> None:
-        super().__init__(f"kafka.{setting}: {remedy}")
+    def __init__(self, setting: str, remedy: str, *, table: str = "kafka") -> None:
+        super().__init__(f"{table}.{setting}: {remedy}")
         self.setting = setting
         self.remedy = remedy
 
@@ -35,6 +35,20 @@ def tls_context(settings: KafkaSettings, base_dir: Path) -> ssl.SSLContext:
         except (ssl.SSLError, OSError, ValueError) as error:
             remedy = "expected a PEM file, with its key in it or in ssl_keyfile, without a password"
             raise CertificateError("ssl_certfile", remedy) from error
+    return context
+
+
+def serving(edge: EdgeSettings, base_dir: Path) -> ssl.SSLContext | None:
+    """A context that shows the edge's certificate; None without one, CertificateError where it is of no use."""
+    if edge.tls_certfile is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    key = str(base_dir / edge.tls_keyfile) if edge.tls_keyfile else None
+    try:
+        context.load_cert_chain(str(base_dir / edge.tls_certfile), key, password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        remedy = "expected a PEM file, with its key in it or in tls_keyfile, without a password"
+        raise CertificateError("tls_certfile", remedy, table="edge") from error
     return context
 
 

@@ -37,7 +37,7 @@ INT32_MAX = 2**31 - 1  # Kafka's protocol has no wider durations and counts
 
 
 def check_settings(
-    settings: Settings, base_dir: Path, limit_names: LimitNames, *, with_accounts: bool
+    settings: Settings, base_dir: Path, limit_names: LimitNames, *, with_accounts: bool, with_edge: bool
 ) -> Iterator[Finding]:
     """Everything wrong that spans settings or reaches outside them."""
     yield from _kafka(settings.kafka, base_dir)
@@ -47,7 +47,8 @@ def check_settings(
         yield from _venue(name, getattr(settings.venues, name), limit_names)
     yield from _redis(settings.redis, base_dir)
     yield from _policy(settings.policy, base_dir)
-    if with_accounts:
+    is_edge, has_accounts = bool(settings.edge.tokens), bool(settings.accounts)
+    if with_accounts and (has_accounts or not (with_edge and is_edge)):
         yield from _accounts(settings, base_dir)
 
 
@@ -93,7 +94,7 @@ def _is_redis_url(url: str) -> bool:
 
 
 def _authorities(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
-    unusable = list(_file(place, file, base_dir))
+    unusable = list(file_findings(place, file, base_dir))
     yield from unusable
     if not unusable:
         try:
@@ -103,7 +104,7 @@ def _authorities(place: SettingPath, file: str, base_dir: Path) -> Iterator[Find
 
 
 def _password(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
-    unusable = list(_file(place, file, base_dir))
+    unusable = list(file_findings(place, file, base_dir))
     yield from unusable
     if not unusable:
         try:
@@ -150,7 +151,9 @@ def _kafka_files(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
     if kafka.oauth_cafile:
         yield from _authorities(("kafka", "oauth_cafile"), kafka.oauth_cafile, base_dir)
     files = {name: getattr(kafka, name) for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
-    unusable = [finding for name, file in files.items() if file for finding in _file(("kafka", name), file, base_dir)]
+    unusable = [
+        finding for name, file in files.items() if file for finding in file_findings(("kafka", name), file, base_dir)
+    ]
     yield from unusable
     if not unusable and kafka.security_protocol.endswith("SSL"):
         yield from _certificates(kafka, base_dir)
@@ -277,7 +280,7 @@ def _credentials(place: SettingPath, venue: str, keys: CredentialSettings, base_
     for name in ("api_key_file", "api_secret_file", "private_key_file", "passphrase_file"):
         file = getattr(keys, name)
         if file is not None:
-            yield from _file((*place, name), file, base_dir)
+            yield from file_findings((*place, name), file, base_dir)
 
 
 def _signing_key(place: SettingPath, venue: str, keys: CredentialSettings) -> Iterator[Finding]:
@@ -291,7 +294,7 @@ def _signing_key(place: SettingPath, venue: str, keys: CredentialSettings) -> It
         yield (*place, "api_secret_file"), f"missing; name the file that holds the API secret{other}"
 
 
-def _file(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
+def file_findings(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:
     """Whether a file can be used; its name is not told, as a secret pasted in its place would be."""
     path = base_dir / file
     try:
@@ -312,8 +315,16 @@ def _existing(path: Path, base_dir: Path) -> Path:
     return base_dir if base_dir in path.parents else next(found for found in path.parents if os.path.isdir(found))  # noqa: PTH112 - Path.is_dir raises for names too long
 
 
+def edge_secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
+    """The files that hold a secret of the edge: their settings' paths, and their names as the settings have them."""
+    if settings.edge.tls_keyfile:
+        yield ("edge", "tls_keyfile"), settings.edge.tls_keyfile
+    for name, token in settings.edge.tokens.items():
+        yield ("edge", "tokens", name, "token_file"), token.token_file
+
+
 def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
-    """Every file that holds a secret: its setting's path, and its name as the settings have it."""
+    """The files that hold a secret of the gateway: their settings' paths, and their names as the settings have them."""
     for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file", "ssl_keyfile"):
         if file := getattr(settings.kafka, name):
             yield ("kafka", name), file
@@ -335,15 +346,21 @@ def credentials_of(settings: Settings) -> Iterator[tuple[str, str, CredentialSet
 
 def exposed_secrets(settings: Settings, base_dir: Path) -> list[str]:
     """The paths of settings whose secret file every user of this machine may read or change."""
-    found = secret_files(settings)
-    open_to_all = stat.S_IROTH | stat.S_IWOTH
-    return [".".join(place) for place, file in found if (base_dir / file).stat().st_mode & open_to_all]
+    found = chain(secret_files(settings), edge_secret_files(settings))
+    return [".".join(place) for place, file in found if _is_open_to_all(base_dir / file)]
+
+
+def _is_open_to_all(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+    except OSError:  # another role's, and not here
+        return False
 
 
 def secret_texts(settings: Settings, base_dir: Path) -> list[str]:
     """The text of every secret file that can be read, whole and by line, for the logs' guard."""
     texts: list[str] = []
-    for _, file in secret_files(settings):
+    for _, file in chain(secret_files(settings), edge_secret_files(settings)):
         with suppress(OSError):  # also one that is being replaced just now
             texts.append((base_dir / file).read_text("utf-8", "replace"))
     return sorted({part.strip() for part in chain(texts, *(text.splitlines() for text in texts)) if part.strip()})

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.settings.checks import LimitNames, SettingPath, check_settings
+from gateway.settings.edge_checks import check_edge
 from gateway.settings.secret_files import BYTE_ORDER_MARK
 from gateway.settings.tree import Settings
 
@@ -51,6 +53,9 @@ _NO_LIMITS: LimitNames = MappingProxyType({})
 
 MISSING = {
     "api_key_file": "name the file that holds the API key",
+    "token_file": "name the file that holds the token",
+    "accounts": 'say which, as patterns: ["desk-*"], or ["*"] for all of them',
+    "verbs": 'say what for: ["read"], ["read", "send"]',
 }
 
 Table = dict[str, Any]
@@ -81,7 +86,12 @@ class _Override(NamedTuple):
 
 
 def load_settings(
-    path: Path | None, environ: Mapping[str, str], *, limit_names: LimitNames = _NO_LIMITS, with_accounts: bool = True
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    limit_names: LimitNames = _NO_LIMITS,
+    with_accounts: bool = True,
+    with_edge: bool = False,
 ) -> Settings:
     """Read and check all settings; SettingsError tells everything that is wrong.
 
@@ -90,12 +100,17 @@ def load_settings(
         environ: the process's environment.
         limit_names: the limits that each venue has, by its name; no entry for a venue leaves its names unchecked.
         with_accounts: False for commands that call no venue: accounts' secret files need not be there.
+        with_edge: True for commands that let readers in: their tokens' files must be there.
     """
     table = _read_table(path)
     reader = _Reader(str(path) if path else "settings")
     reader.override(table, environ, limit_names)
     settings: Settings = reader.structure(Settings, table, (), Settings())
-    for place, remedy in check_settings(settings, base_dir_of(path), limit_names, with_accounts=with_accounts):
+    base_dir = base_dir_of(path)
+    found = check_settings(settings, base_dir, limit_names, with_accounts=with_accounts, with_edge=with_edge)
+    if with_edge and (settings.edge.tokens or not with_accounts):
+        found = chain(found, check_edge(settings.edge, base_dir))
+    for place, remedy in found:
         reader.report(place, remedy)
     if reader.problems:
         raise SettingsError(reader.problems.values())
@@ -192,11 +207,15 @@ class _Reader:
             self.report(path, f"expected tables, as in [{'.'.join(path)}.<name>]")
             return msgspec.UNSET
         tables = cast("Table", value)
-        return {name: self.structure(struct, table, (*path, name), struct()) for name, table in tables.items()}
+        default = None if any(field.required for field in msgspec.structs.fields(struct)) else struct()
+        made = {name: self.structure(struct, table, (*path, name), default) for name, table in tables.items()}
+        return {name: table for name, table in made.items() if table is not None}
 
     def _scalar(self, kind: Any, value: object, path: SettingPath) -> Any:
         strict = not isinstance(value, _Override)
-        plain = value.text if isinstance(value, _Override) else value
+        plain: object = value.text if isinstance(value, _Override) else value
+        if isinstance(value, _Override) and get_origin(_bare(kind)) is tuple:
+            plain = [part.strip() for part in value.text.split(",") if part.strip()]
         if plain == "" and _may_be_none(kind):
             return None  # a pod's environment has empty texts where a value was left out
         try:

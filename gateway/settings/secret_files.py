@@ -40,3 +40,11 @@ def read_password(setting: str, path: Path) -> str:
     if not text.isprintable():
         raise SecretFileError(setting, "the file must hold one line of printable text and nothing else")
     return text
+
+
+def read_token(setting: str, path: Path) -> str:
+    """A bearer token: visible ASCII characters without spaces, as a header takes them; SecretFileError else."""
+    text = read_text(setting, path)
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise SecretFileError(setting, "the file must hold one token of visible ASCII characters and nothing else")
+    return text

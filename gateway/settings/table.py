@@ -11,7 +11,9 @@ from gateway.settings.tree import AccountSettings, Settings, VenuesSettings
 
 # Of tables that are alike one stands for all; names that a user chooses stand in angle brackets.
 _ALIKE: Mapping[type[Struct], str] = MappingProxyType({VenuesSettings: "<venue>", AccountSettings: "<venue>"})
-_CHOSEN: Mapping[str, str] = MappingProxyType({"accounts": "<account>", "limits": "<limit>", "operators": "<operator>"})
+_CHOSEN: Mapping[str, str] = MappingProxyType(
+    {"accounts": "<account>", "limits": "<limit>", "operators": "<operator>", "tokens": "<name>"}
+)
 
 
 class SettingRow(NamedTuple):

@@ -235,6 +235,51 @@ class AccountSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ztdx: CredentialSettings | None = None
 
 
+class EdgeTokenSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may come to the edge, and what for."""
+
+    token_file: Annotated[str, Meta(description="The file that holds the token; read again when it changes.")]
+    accounts: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="Which accounts, as patterns: `desk-*`; `*` is all of them.")
+    ]
+    verbs: Annotated[
+        tuple[Literal["read", "send", "redrive"], ...],
+        Meta(min_length=1, description="What for; `redrive` is for commands that name a `redrive_of`."),
+    ]
+
+
+class EdgeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The edge, `leverage-gateway serve`: where, for whom, and how much of it."""
+
+    listen: Annotated[str, Meta(description="`host:port`, for `/v1`, the probes and the metrics of the edge.")] = (
+        "127.0.0.1:8081"
+    )
+    tls_certfile: Annotated[str | None, Meta(description="PEM file of the certificate; none: without TLS.")] = None
+    tls_keyfile: Annotated[str | None, Meta(description="Its key, where that is not in the same file.")] = None
+    origins: Annotated[
+        tuple[str, ...], Meta(description="Origins of pages that browsers may come from, as `https://desk.example`.")
+    ] = ()
+    max_body_bytes: Annotated[Count, Meta(description="The largest body of a request.")] = 1_048_576
+    max_frame_bytes: Annotated[Count, Meta(description="The largest message of a client on a WebSocket.")] = 65_536
+    max_list: Annotated[Count, Meta(description="Commands in one request.")] = 1_000
+    max_wait: Annotated[Seconds, Meta(description="Seconds that `?wait=` may be at most.")] = 60.0
+    max_connections: Annotated[Count, Meta(description="Connections in all.")] = 20_000
+    max_streams_per_token: Annotated[Count, Meta(description="Streams of one token at a time.")] = 10_000
+    max_subscriptions: Annotated[Count, Meta(description="Subscriptions of one connection.")] = 16
+    max_rate_per_token: Annotated[
+        Count, Meta(description="Requests, frames and commands of one token a second; twice as many at once.")
+    ] = 1_000
+    max_unread_bytes: Annotated[
+        Count, Meta(description="What a reader in mode `events` may leave unread before it is closed with 4008.")
+    ] = 1_048_576
+    max_unread_seconds: Annotated[Seconds, Meta(description="For how long it may leave that unread.")] = 10.0
+    heartbeat: Annotated[Seconds, Meta(description="Seconds between two heartbeats on a stream.")] = 5.0
+    drain_timeout: Annotated[
+        Seconds, Meta(description="Seconds that streams have to go elsewhere when the process stops.")
+    ] = 10.0
+    tokens: dict[str, EdgeTokenSettings] = {}
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it."""
 
@@ -247,3 +292,4 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accounts: dict[str, AccountSettings] = {}
     redis: RedisSettings = RedisSettings()
     policy: PolicySettings = PolicySettings()
+    edge: EdgeSettings = EdgeSettings()

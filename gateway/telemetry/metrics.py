@@ -54,6 +54,7 @@ class Metrics:
         self._define_limits()
         self._define_policy()
         self._define_kafka()
+        self._define_edge()
         self._define_process()
 
     def _define_commands(self) -> None:
@@ -204,6 +205,28 @@ class Metrics:
             "gateway_lease_remaining_seconds", "How long calls may still start without a new proof of ownership."
         )
         _zero(self.transactions_total, get_args(Ended))
+
+    def _define_edge(self) -> None:
+        self.edge_streams = self._gauge("gateway_edge_streams", "Streams that are open, of WebSockets and of SSE.")
+        self.edge_lanes = self._gauge("gateway_edge_lanes", "Lanes that snapshots are made of.")
+        self.edge_lag_seconds = self._gauge(
+            "gateway_edge_lag_seconds", "How far the edge may be behind the events topic; -1 while it reads the state."
+        )
+        self.edge_requests_total = self._counter(
+            "gateway_edge_requests_total", "Requests to the edge; a stream counts when it ends.", "route", "status"
+        )
+        self.edge_commands_total = self._counter(
+            "gateway_edge_commands_total", "Commands at the door: `taken`, or the code of the refusal.", "result"
+        )
+        self.edge_ended_total = self._counter(
+            "gateway_edge_ended_total", "Streams that the edge ended, by close code.", "code"
+        )
+        self.edge_read_back_total = self._counter(
+            "gateway_edge_read_back_total", "Stretches of older events read from Kafka for those who came back."
+        )
+        self.edge_passed_over_total = self._counter(
+            "gateway_edge_passed_over_total", "Records of events and state that are none."
+        )
 
     def _define_process(self) -> None:
         self.event_loop_lag_seconds = self._gauge(

@@ -44,7 +44,7 @@ class ListenError(Exception):
     """Raised where the address to listen on cannot be had; its text says which, and what would be right."""
 
 
-class _Request(web.BaseRequest):
+class PlainRequest(web.BaseRequest):
     """A request whose answer does not tell which server made it, also where the request is none."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
@@ -58,8 +58,8 @@ class ObservabilityServer:
         self._host, self._port = parse_listen(listen)
         self._pages: Mapping[str, Handler] = MappingProxyType(
             {
-                "/livez": _probe(health.alive),
-                "/readyz": _probe(health.ready),
+                "/livez": probe(health.alive),
+                "/readyz": probe(health.ready),
                 "/metrics": cast("Handler", make_aiohttp_handler(metrics.registry)),
             }
         )
@@ -69,7 +69,7 @@ class ObservabilityServer:
 
     async def start(self) -> None:
         """Listen; ListenError where the address is taken or not this machine's."""
-        self._http = http = web.Server(self._answer, request_factory=_request, access_log=None, logger=_silent())
+        self._http = http = web.Server(self._answer, request_factory=_request, access_log=None, logger=silent_logger())
         loop = asyncio.get_running_loop()
 
         def accept() -> asyncio.Protocol:
@@ -116,7 +116,9 @@ class ObservabilityServer:
         return response
 
 
-def _probe(ask: Callable[[], Verdict]) -> Handler:
+def probe(ask: Callable[[], Verdict]) -> Handler:
+    """Make the page of a probe: 200 or 503, and why."""
+
     async def answer(_request: web.BaseRequest) -> web.Response:
         well, why = ask()
         body = msgspec.json.encode({"ok": well, **why})
@@ -132,7 +134,7 @@ def _request(
     writer: Any,
     task: "asyncio.Task[None]",
 ) -> web.BaseRequest:
-    return _Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+    return PlainRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
 def _cut(connection: web.RequestHandler) -> None:
@@ -141,7 +143,7 @@ def _cut(connection: web.RequestHandler) -> None:
         connection.transport.abort()
 
 
-def _silent() -> logging.Logger:
+def silent_logger() -> logging.Logger:
     """Where aiohttp may tell of requests that are none: whoever can connect could fill a log with them."""
     logger = logging.getLogger("gateway.probes")
     logger.setLevel(logging.CRITICAL + 1)

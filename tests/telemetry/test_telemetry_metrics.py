@@ -41,6 +41,8 @@ def test_nothing_unbounded_is_a_label():
         "reason",
         "partition",
         "result",
+        "route",
+        "code",
         "version",
         "python",
         "decision",

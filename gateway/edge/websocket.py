@@ -1,0 +1,148 @@
+"""A stream over a WebSocket: frames in, frames out, pings, and an end with a code that says whether to come back."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import WSMessage, WSMsgType, web
+from aiohttp.hdrs import SEC_WEBSOCKET_PROTOCOL
+
+from gateway.clock import Clock
+from gateway.edge.door import SUBPROTOCOL, Door, DoorError
+from gateway.edge.frames import ClientFrame, CommandFrame, ErrorFrame, Subscribe, Unsubscribe
+from gateway.edge.masking import MaskingWebSocket, transport_of
+from gateway.edge.session import Ending, Session
+from gateway.edge.wire import LONGEST_REASON, JsonWire, MsgpackWire, Wire, message
+from schemas.codec import JSON, MSGPACK, ContentType
+
+PONG = 0xA
+CLOSE_PATIENCE = 5.0  # seconds for the closing handshake
+HANDSHAKE_PATIENCE = 10.0
+NOT_DECODED = 1007  # RFC 6455 7.4.1
+SessionMaker = Callable[[Wire, asyncio.Transport, Ending], Session]
+
+_WIRES: dict[str, type[JsonWire] | type[MsgpackWire]] = {kind.name: kind for kind in (JsonWire, MsgpackWire)}
+_decoders: dict[ContentType, Any] = {
+    JSON: msgspec.json.Decoder(ClientFrame),
+    MSGPACK: msgspec.msgpack.Decoder(ClientFrame),
+}
+
+
+def chosen_wire(request: web.BaseRequest) -> tuple[Wire, str | None]:
+    """How frames are written, by the first subprotocol offered that is known; DoorError where none is.
+
+    Who offers none gets JSON.
+    """
+    offered = ",".join(request.headers.getall(SEC_WEBSOCKET_PROTOCOL, ())).split(",")
+    names = [name.strip() for name in offered if name.strip()]
+    for name in names:
+        if name in _WIRES:
+            return _WIRES[name](), name
+    if names:
+        known = " or ".join(_WIRES)
+        also = ", also beside bearer.<token>" if any(name.startswith(SUBPROTOCOL) for name in names) else ""
+        raise DoorError(400, "unknown_subprotocol", f"offer {known}{also}")
+    return JsonWire(), None
+
+
+class WebSocketStream:
+    """One connection, from its handshake to its end."""
+
+    def __init__(
+        self, request: web.BaseRequest, make: SessionMaker, *, door: Door, max_frame: int, clock: Clock
+    ) -> None:
+        """`make` makes the session."""
+        self._request = request
+        self._make = make
+        self._door = door
+        self._clock = clock
+        self._wire, name = chosen_wire(request)
+        self._encoding: ContentType = MSGPACK if isinstance(self._wire, MsgpackWire) else JSON
+        self._socket = MaskingWebSocket(
+            protocols=() if name is None else (name,),
+            compress=False,
+            autoping=False,
+            max_msg_size=max_frame,
+            timeout=CLOSE_PATIENCE,
+        )
+        if not self._socket.can_prepare(request):
+            raise DoorError(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
+        self._closing: asyncio.Task[None] | None = None
+
+    async def serve(self, begin: Callable[[Session], None], leave: Callable[[Session], None]) -> web.StreamResponse:
+        """Serve it until it ends; `begin` and `leave` are told of the session."""
+        async with asyncio.timeout(HANDSHAKE_PATIENCE):
+            await self._socket.prepare(self._request)
+        session = self._make(self._wire, transport_of(self._request), self._end)
+        begin(session)
+        try:
+            session.greet()
+            await self._receive(session)
+        finally:
+            session.leave()
+            leave(session)
+            if self._closing is not None:
+                await asyncio.wait([self._closing], timeout=2 * CLOSE_PATIENCE)
+            if self._request.transport is not None:
+                self._request.transport.abort() if not self._socket.closed else self._request.transport.close()
+        return self._socket
+
+    def _end(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(code, reason), name="closing")
+
+    async def _close(self, code: int, reason: str) -> None:
+        text = reason.encode()
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await self._socket.close(code=code, message=text if len(text) <= LONGEST_REASON else b"")
+        except (TimeoutError, OSError, RuntimeError):
+            pass
+        finally:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+
+    async def _receive(self, session: Session) -> None:
+        while True:
+            received: WSMessage = await self._socket.receive()
+            session.heard_at = self._clock.monotonic()
+            match received.type:
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    await self._take(session, received)
+                case WSMsgType.PING:
+                    session.outlet.write(message(PONG, received.data))
+                case WSMsgType.PONG:
+                    pass
+                case _:
+                    return
+            await session.outlet.drained()  # who does not read is not listened to
+
+    async def _take(self, session: Session, received: WSMessage) -> None:
+        is_text = received.type is WSMsgType.TEXT
+        if is_text != (self._encoding == JSON):
+            kind = "text" if self._encoding == JSON else "binary"
+            session.write(ErrorFrame(code="malformed", message=f"frames of {self._wire.name} are {kind} messages"))
+            return
+        data: bytes = received.data.encode() if is_text else received.data
+        name: str | None = None
+        try:
+            self._door.spend(session.token)
+            frame: ClientFrame = _decoders[self._encoding].decode(data)
+            name = frame.id if not isinstance(frame, CommandFrame) else None
+            await self._act(session, frame)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            session.write(ErrorFrame(code="malformed", message=str(error)[:300]))
+        except DoorError as error:
+            session.write(
+                ErrorFrame(id=msgspec.UNSET if name is None else name, code=error.code, message=error.message)
+            )
+
+    async def _act(self, session: Session, frame: ClientFrame) -> None:
+        match frame:
+            case Subscribe():
+                session.subscribe(frame)
+            case Unsubscribe():
+                session.unsubscribe(frame.id)
+            case CommandFrame():
+                await session.command(frame, self._encoding)
