@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from schemas.events import Reason
-from schemas.headers import ERROR_FIELDS, ERROR_PREFIX, Headers
+from schemas.headers import CUT_FIELDS, ERROR_FIELDS, ERROR_PREFIX, Headers
 from schemas.timestamps import Timestamp
 
 # The command was right and something else was not: worth a person's look, and a redrive.
@@ -41,6 +41,7 @@ _DIALECTS = {
     "attempts": ("retry_topic-attempts",),
     "group": ("kafka_dlt-original-consumer-group",),
 }
+_NAMES = {field: (ERROR_PREFIX + field, *_DIALECTS.get(field, ())) for field in (*ERROR_FIELDS, *CUT_FIELDS)}
 
 
 class LetterErrors(Struct, frozen=True, kw_only=True):
@@ -64,7 +65,7 @@ class LetterErrors(Struct, frozen=True, kw_only=True):
 
         `timestamp_ms`: the record's own time, for dialects that say none.
         """
-        said = {name: value for name, value in headers if name.startswith((ERROR_PREFIX, *FOREIGN_PREFIXES))}
+        said = dict(headers)  # of several with one name the last counts, as everywhere
         return cls(
             topic=_text(said, "topic"),
             partition=_number(said, "partition"),
@@ -93,7 +94,7 @@ def read_integer(text: str | None) -> int | None:
 
 
 def _text(said: Mapping[str, bytes], field: str) -> str | None:
-    for name in (ERROR_PREFIX + field, *_DIALECTS.get(field, ())):
+    for name in _NAMES[field]:
         if name in said:
             return said[name].decode("utf-8", "replace")[:LONGEST_TEXT]
     return None

@@ -1,8 +1,8 @@
 """Dead letters seen, judged, sent again and put aside: the verbs of `leverage-gateway dead-letters`, as a library.
 
-`desk` has the verbs, and `letters` what a letter is and the filters. To see: `log` reads letters and their events,
-`dispositions` what was done with them, `groups` counts, `brakes` tells what was left out, `detail` all of one. To
-judge: `known` is what lanes have now and `health` whether their venues answer, `verdicts` what would become of a
+`desk` has the verbs, and `letters` what a letter is and the filters. To see: `log` reads letters, `codes` their venues'
+codes, `dispositions` what was done with them, `groups` counts, `brakes` tells what was left out, `detail` all of one.
+To judge: `known` is what lanes have now and `health` whether their venues answer, `verdicts` what would become of a
 letter, `plan` the file that pins them. To redrive: `redrive` applies a plan at a `pace` (`members` tells whether a
 gateway is there to answer), `writes` makes the records, and `publishing` is the transactions. To follow and mend:
 `batches`, `drafts`. `coverage` ends every answer.

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.client.dead_letters import batches as batch_log
 from gateway.client.dead_letters.brakes import brakes_now
+from gateway.client.dead_letters.codes import VenueCodes
 from gateway.client.dead_letters.coverage import Coverage, coverage
 from gateway.client.dead_letters.detail import LetterDetail, letter_detail
 from gateway.client.dead_letters.dispositions import LetterStates
@@ -27,7 +28,7 @@ from gateway.client.dead_letters.writes import Act, mended, new_command_id
 from gateway.client.ids import CommandIds
 from gateway.client.reading import Range, TopicReader, open_reader
 from gateway.clock import Clock, SystemClock
-from schemas import LeverageRejected, Timestamp
+from schemas import Timestamp
 from schemas.disposition import DeadLetterDisposition, DispositionState
 from schemas.topics import Topics
 
@@ -231,28 +232,28 @@ class DeadLetters:
     ) -> AsyncGenerator[_Found]:
         """Hand out the letters that match, in chunks for which their events are looked up together."""
         states = await LetterStates.open(self._log.reader, self._topics, ranges)
-        needs_events = with_codes or bool(filters.code)
+        codes = VenueCodes(self._log) if with_codes or filters.code else None
         size = CHUNK if most is None or filters.code else min(CHUNK, most)
         chunk: list[_Found] = []
         async for letter, reached in self._log.letters(ranges, oldest_first=oldest_first):
-            state = states.of(letter)
-            if matches(letter, state, filters):
-                row = LetterRow.of(letter, state=state, code=None)
+            row = LetterRow.of(letter, state=states.of(letter), code=None)
+            if matches(letter, row, filters):
                 chunk.append(_Found(letter, row, None if most is None else dict(reached)))
             if len(chunk) == size:
-                for found in await self._with_codes(chunk, filters) if needs_events else chunk:
+                for found in await self._with_codes(chunk, codes, filters):
                     yield found
                 chunk = []
-        for found in await self._with_codes(chunk, filters) if needs_events else chunk:
+        for found in await self._with_codes(chunk, codes, filters):
             yield found
 
-    async def _with_codes(self, chunk: Sequence[_Found], filters: Filters) -> list[_Found]:
+    async def _with_codes(self, chunk: Sequence[_Found], codes: VenueCodes | None, filters: Filters) -> list[_Found]:
         """These letters with their venues' codes, as far as they match by them too."""
-        events = await self._log.events_of([found.letter for found in chunk])
+        if codes is None:
+            return list(chunk)
+        said = await codes.of([found.letter for found in chunk])
         rows: list[_Found] = []
         for found in chunk:
-            event = events.get((found.letter.partition, found.letter.offset))
-            code = event.venue_code if isinstance(event, LeverageRejected) else None
+            code = said.get((found.letter.partition, found.letter.offset))
             if not filters.code or code in filters.code:
                 rows.append(found._replace(row=replace(found.row, code=code)))
         return rows

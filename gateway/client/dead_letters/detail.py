@@ -44,7 +44,7 @@ async def letter_detail(log: LetterLog, place: Place) -> LetterDetail | None:
     disposition = None
     async for where, one in all_dispositions(log.reader, log.topics, [place[0]]):
         disposition = one if where == place else disposition
-    event = (await log.events_of([letter])).get(place)
+    event = await log.event_of(letter)
     code = event.venue_code if isinstance(event, LeverageRejected) else None
     row: dict[str, Any] = msgspec.structs.asdict(
         LetterRow.of(letter, state="open" if disposition is None else disposition.state, code=code)

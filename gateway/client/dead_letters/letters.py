@@ -37,10 +37,11 @@ class Letter(Struct, frozen=True, kw_only=True):
     @classmethod
     def read(cls, record: Any, *, commands_topic: str) -> "Letter":
         """Read aiokafka's record; whatever it holds, it becomes a letter."""
-        headers = [(name, value) for name, value in record.headers if value is not None]
-        command, why = _command(record.value or b"", headers)
-        errors = LetterErrors.read(headers, timestamp_ms=record.timestamp)
-        batch = header(headers, REDRIVE_BATCH)
+        said = [(name, value) for name, value in record.headers if value is not None]
+        command, why = _command(record.value or b"", said)
+        errors = LetterErrors.read(said, timestamp_ms=record.timestamp)
+        ours = [(name, value) for name, value in said if name in _OURS]
+        batch = header(ours, REDRIVE_BATCH)
         return cls(
             partition=record.partition,
             offset=record.offset,
@@ -48,8 +49,8 @@ class Letter(Struct, frozen=True, kw_only=True):
             command=command,
             undecodable_because=why,
             errors=errors,
-            command_offset=_command_offset(record.partition, headers, errors, commands_topic),
-            redrives=read_integer(header(headers, REDRIVE_COUNT)) or 0,
+            command_offset=_command_offset(record.partition, ours, errors, commands_topic),
+            redrives=read_integer(header(ours, REDRIVE_COUNT)) or 0,
             batch=None if batch is None else batch[:_LONGEST_NAME],
         )
 
@@ -159,15 +160,14 @@ class LetterRow(Struct, frozen=True, kw_only=True, tag_field="type", tag="DeadLe
         )
 
 
-def matches(letter: Letter, state: DispositionState, filters: Filters) -> bool:
+def matches(letter: Letter, row: LetterRow, filters: Filters) -> bool:
     """Whether a letter is one of those that are meant, as far as it tells itself; its venue's code is in its event."""
-    if filters.state not in ("all", state):
+    if filters.state not in ("all", row.state):
         return False
     if filters.partition and letter.partition not in filters.partition:
         return False
     if filters.batch and letter.batch not in filters.batch:
         return False
-    row = LetterRow.of(letter, state=state, code=None)
     for field in ("venue", "account", "lane", "reason", "issuer", "command_id"):
         wanted: Sequence[str] = getattr(filters, field)
         if wanted and getattr(row, field) not in wanted:

@@ -1,4 +1,4 @@
-"""The topic of letters read: newest or oldest first, or by place; and the events that answered their commands.
+"""The topic of letters read: newest or oldest first, or by place; and the event that answered a letter's command.
 
 A letter and its event are written in one transaction, so the event is looked for among those written about when the
 letter was, and nothing else of the events is read.
@@ -72,35 +72,24 @@ class LetterLog:
         """The letters at these places with their bytes."""
         return await self.at(places, lambda record: LetterRecord(self.read(record), record))
 
-    async def events_of(self, letters: Sequence[Letter]) -> dict[Place, Event]:
-        """The events that answered these letters' commands, by the letter's place, as far as they are there."""
-        asked: dict[tuple[int, int | None], Letter] = {
-            (letter.partition, letter.command_offset): letter
-            for letter in letters
-            if letter.command is not None and letter.command_offset is not None
-        }
-        bursts: dict[int, list[list[int]]] = {}
-        for partition in {letter.partition for letter in asked.values()}:
-            times = sorted(letter.timestamp_ms for letter in asked.values() if letter.partition == partition)
-            bursts[partition] = _runs(times, EVENT_WITHIN_MS)
-        found: dict[Place, Event] = {}
-        while bursts:  # one burst of letters of each partition at a time
-            burst = {partition: waiting.pop() for partition, waiting in bursts.items()}
-            async for records in self.reader.forwards(self.topics.events, await self._about(burst)):
-                for record in records:
-                    letter = asked.get((record.partition, read_integer(header(record.headers, COMMAND_OFFSET))))
-                    event = None if letter is None else read_event(record)
-                    if letter is not None and event is not None:
-                        found[letter.partition, letter.offset] = event
-            bursts = {partition: waiting for partition, waiting in bursts.items() if waiting}
+    async def event_of(self, letter: Letter) -> Event | None:
+        """The event that answered a letter's command; None where there is none."""
+        if letter.command is None or letter.command_offset is None:
+            return None
+        spans = await self.events_about({letter.partition: (letter.timestamp_ms, letter.timestamp_ms)})
+        found: Event | None = None
+        async for records in self.reader.forwards(self.topics.events, spans):
+            for record in records:
+                if read_integer(header(record.headers, COMMAND_OFFSET)) == letter.command_offset:
+                    found = read_event(record) or found
         return found
 
-    async def _about(self, bursts: Mapping[int, Sequence[int]]) -> dict[int, Range]:
-        """The ranges of events that were written about these times."""
+    async def events_about(self, times_ms: Mapping[int, tuple[int, int]]) -> dict[int, Range]:
+        """The events of each partition that were written from about the first of its times to about the last."""
         events = self.topics.events
-        begins = await self.reader.at_time(events, {number: t[0] - EVENT_WITHIN_MS for number, t in bursts.items()})
-        later = await self.reader.at_time(events, {number: t[-1] + EVENT_WITHIN_MS for number, t in bursts.items()})
-        ends = await self.reader.ends(events, bursts)
+        begins = await self.reader.at_time(events, {number: t[0] - EVENT_WITHIN_MS for number, t in times_ms.items()})
+        later = await self.reader.at_time(events, {number: t[1] + EVENT_WITHIN_MS for number, t in times_ms.items()})
+        ends = await self.reader.ends(events, times_ms)
         spans: dict[int, Range] = {}
         for number, begin in begins.items():
             end = later.get(number)
