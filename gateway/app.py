@@ -39,7 +39,7 @@ from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts
+from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts, lane_policy
 from gateway.pipeline.rules import Deadline
 from gateway.policy.board import Board
 from gateway.policy.guard import Guard
@@ -321,6 +321,7 @@ class Gateway:
         settings, pipeline = self._settings, self._settings.pipeline
         by_venue: dict[VenueName, VenueSettings] = {name: self._venue_settings(name) for name in VENUES}
         session_timeout = settings.kafka.session_timeout_ms / 1000
+        jitter = random.Random()  # noqa: S311 - jitter, no secret
         static = settings.kafka.group_instance_id is not None
         return Parts(
             policy=PartitionPolicy(
@@ -352,10 +353,10 @@ class Gateway:
                 venue_wall=lambda venue: self.calls[venue].wall() if venue in self.calls else clock.wall(),
             ),
             calls=self.calls,
+            lanes={name: lane_policy(calls, jitter) for name, calls in self.calls.items()},
             accounts=self.accounts,
             brake=Brake({venue.name: by_venue[venue.name].dead_letters_per_minute for venue in VENUES.values()}),
             clock=clock,
-            jitter=random.Random(),  # noqa: S311 - jitter, no secret
             observer=telemetry,
         )
 

@@ -7,6 +7,35 @@ shared-memory packet switches", 1998). Before it, a permit; after it, the call.
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from typing import Literal
+
+
+class SlotPlace:
+    """A place in an account's line; that its slot is there is told once, in a turn of the loop of its own."""
+
+    __slots__ = ("_account", "_ready", "_slots", "state")
+
+    def __init__(self, slots: "Slots", account: str, ready: Callable[[], None]) -> None:
+        self._slots = slots
+        self._account = account
+        self._ready = ready
+        self.state: Literal["waits", "holds", "left"] = "waits"
+
+    def hold(self) -> None:
+        """The slot is there."""
+        self.state = "holds"
+        asyncio.get_running_loop().call_soon(self._tell)
+
+    def leave(self) -> None:
+        """Wait no more; a slot that is there is given back."""
+        held, self.state = self.state == "holds", "left"
+        if held:
+            self._slots.give_back(self._account)
+
+    def _tell(self) -> None:
+        if self.state == "holds":
+            self._ready()
 
 
 class Slots:
@@ -17,7 +46,7 @@ class Slots:
         self._open = count
         self._taken = 0
         self._held: Counter[str] = Counter()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[SlotPlace]] = OrderedDict()
 
     def narrow(self) -> None:
         """From now on one call at a time; those under way stay."""
@@ -29,19 +58,14 @@ class Slots:
             self._open = self._count
             self._serve_all()
 
-    async def take(self, account: str) -> None:
-        """Wait for a slot; cancelled, none is kept."""
+    def line_up(self, account: str, ready: Callable[[], None]) -> SlotPlace | None:
+        """Take a slot, and None; or a place in line, and `ready` is told when it holds one."""
         if account not in self._waiting and self._has_room(account):
             self._hold(account)
-            return
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(account, deque()).append(future)
-        try:
-            await future
-        except BaseException:
-            if future.done() and not future.cancelled():
-                self.give_back(account)
-            raise
+            return None
+        place = SlotPlace(self, account, ready)
+        self._waiting.setdefault(account, deque()).append(place)
+        return place
 
     def give_back(self, account: str) -> None:
         """The call is over, or was not made."""
@@ -58,11 +82,11 @@ class Slots:
     def _serve(self, account: str) -> None:
         line = self._waiting[account]
         served = False
-        while line and (line[0].done() or self._has_room(account)):
-            future = line.popleft()
-            if not future.done():
+        while line and (line[0].state == "left" or self._has_room(account)):
+            place = line.popleft()
+            if place.state == "waits":
                 self._hold(account)
-                future.set_result(None)
+                place.hold()
                 served = True
         if not line:
             del self._waiting[account]

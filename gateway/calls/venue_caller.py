@@ -1,10 +1,11 @@
-"""One venue's calls: a turn (breaker, permit, slot), then sign, send, classify, and what the answer teaches.
+"""One venue's calls: a turn (`turns`), then sign, send, classify, and what the answer teaches.
 
-`execute` decides which command is called and how often; here every call pays, and every answer feeds back.
+The lane decides which command is called and how often; here every call pays, and every answer feeds back.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from msgspec import structs
@@ -14,8 +15,9 @@ from gateway.calls.observer import Called, CallObserver
 from gateway.calls.pauses import LimitScope, Pauses
 from gateway.calls.redaction import without_secrets
 from gateway.calls.slots import Slots
+from gateway.calls.turns import CallPermit, Lines, Turn
 from gateway.clock import Clock
-from gateway.limits.permits import Grant, LimitFrozenError, Permits
+from gateway.limits.permits import LimitFrozenError, Permits
 from gateway.outcomes import Ambiguous, Applied, Outcome, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, HttpReply, HttpRequest
@@ -78,30 +80,38 @@ class PublicReply(NamedTuple):
     ended: float
 
 
-class StalledError(Exception):
-    """Too much waits already for a venue that does not answer."""
+class _AccountGate(NamedTuple):
+    """What holds an account's calls back: its breaker, and a crowd where the venue stalls."""
+
+    caller: "VenueCaller"
+    account: str
+    call: Call
+    may_wait: Callable[[], bool]
+
+    def opens_at(self, now: float) -> float:
+        return self.caller.breaker(self.account).probe_at(now)
+
+    def is_stalled(self) -> bool:
+        return self.caller.is_stalled(self.account, self.call) and not self.may_wait()
+
+    def lets_pass(self, now: float) -> bool:
+        return self.caller.breaker(self.account).allows(now)
 
 
-class CallPermit:
-    """The right to start one call now; it must be used or given back."""
+class _PublicGate:
+    """What holds back a call that no limit counts: the ban of our address."""
 
-    __slots__ = ("_account", "_slots", "permit")
+    def __init__(self) -> None:
+        self.banned_until = 0.0
 
-    def __init__(self, permit: Grant, slots: Slots, account: str) -> None:
-        self.permit = permit
-        self._account = account
-        self._slots: Slots | None = slots
+    def opens_at(self, now: float) -> float:
+        return max(now, self.banned_until)
 
-    def give_back(self) -> None:
-        """Give everything back: nothing was sent. Without effect once the turn is over."""
-        self.permit.give_back()
-        self.leave()
+    def is_stalled(self) -> bool:
+        return False
 
-    def leave(self) -> None:
-        """The call is over: its slot is free, its permit settled elsewhere."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots.give_back(self._account)
+    def lets_pass(self, now: float) -> bool:
+        return self.banned_until <= now
 
 
 class VenueCaller:
@@ -128,12 +138,13 @@ class VenueCaller:
         self._permits = permits
         self._clock = clock
         self._slots = Slots(max_in_flight)
+        self._lines = Lines(venue.name, permits, self._slots, clock, observer)
         self._slots.narrow()  # until it answers it may have banned us, and nobody knows what an earlier life has spent
         self._observer = observer
         self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
         self._breakers: dict[str, Breaker] = {}
         self._pauses = Pauses()
-        self._banned_until = 0.0
+        self._public = _PublicGate()
         self._failures = 0  # in a row, of all accounts
         self._in_flight = 0
 
@@ -190,26 +201,10 @@ class VenueCaller:
         is_open = self.breaker(account).is_open(self._clock.monotonic())
         return is_open or self._failures >= self.settings.breaker_failures
 
-    async def turn(self, account: str, call: Call, *, may_wait: Callable[[], bool] = lambda: True) -> CallPermit:
-        """Wait for the right to start one call; cancelled, nothing is lost.
-
-        Raises:
-            StalledError: the venue stalls, and `may_wait` said no.
-            LimitFrozenError: a long pause of a limit began.
-        """
-        begun = self._clock.monotonic()
-        breaker = self.breaker(account)
-        while True:
-            if self.is_stalled(account, call) and not may_wait():
-                raise StalledError
-            now = self._clock.monotonic()
-            await asyncio.sleep(breaker.probe_at(now) - now)
-            turn = await self._permitted(account, call)
-            stalls = self.is_stalled(account, call) and not may_wait()
-            if not (stalls or turn.permit.is_frozen()) and breaker.allows(self._clock.monotonic()):
-                self._observer.waited(self.venue.name, self._clock.monotonic() - begun)
-                return turn
-            turn.give_back()
+    def turn(self, account: str, call: Call, *, may_wait: Callable[[], bool] = lambda: True) -> Turn:
+        """The way to one call; StalledError at its end where the venue stalls and `may_wait` says no."""
+        gate = _AccountGate(self, account, call, may_wait)
+        return Turn(self._lines, gate, account=account, user=self._user(account), costs=call.costs)
 
     async def send(
         self,
@@ -272,15 +267,6 @@ class VenueCaller:
         answer = await self._ask(call, largest_answer_bytes)
         return answer.reply if answer else None
 
-    async def _permitted(self, account: str, call: Call) -> CallPermit:
-        permit = await self._permits.acquire(self.venue.name, self._user(account), call.costs)
-        try:
-            await self._slots.take(account)
-        except BaseException:
-            permit.give_back()
-            raise
-        return CallPermit(permit, self._slots, account)
-
     async def _ask(self, call: Call, largest_answer_bytes: int) -> PublicReply | None:
         turn = await self._public_turn(call)
         request = HttpRequest(
@@ -303,14 +289,8 @@ class VenueCaller:
 
     async def _public_turn(self, call: Call) -> CallPermit:
         while True:
-            await asyncio.sleep(self._banned_until - self._clock.monotonic())  # not every public call costs a limit
-            try:
-                turn = await self._permitted("", call)
-            except LimitFrozenError:
-                continue
-            if not turn.permit.is_frozen() and self._banned_until <= self._clock.monotonic():
-                return turn
-            turn.give_back()
+            with suppress(LimitFrozenError):
+                return await Turn(self._lines, self._public, account="", user=self._user(""), costs=call.costs).wait()
 
     def _pay(self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous) -> None:
         if isinstance(answer, HttpReply):
@@ -375,7 +355,7 @@ class VenueCaller:
         if throttled.banned or (told is not None and told < seconds):
             self._slots.narrow()  # one call finds out whether it is over
         if throttled.banned:
-            self._banned_until = max(self._banned_until, now + seconds)
+            self._public.banned_until = max(self._public.banned_until, now + seconds)
         self._permits.throttle(self.venue.name, user, throttled.limit, now + seconds)
 
     def _told(self, throttled: Throttled) -> float | None:

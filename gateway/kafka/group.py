@@ -7,7 +7,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -26,6 +26,7 @@ from gateway.kafka.membership import (
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
+from gateway.ownership.takeover import take_over
 from gateway.pipeline.partition import Partition, Parts
 from gateway.settings.tree import KafkaSettings
 
@@ -103,6 +104,11 @@ class Group(ConsumerRebalanceListener):
     def partitions(self) -> list[Partition]:
         """What is owned now."""
         return [owned.partition for owned in self._owned.values() if owned.partition is not None]
+
+    @property
+    def taking_over(self) -> int:
+        """Owned partitions that are not worked on yet."""
+        return sum(owned.partition is None for owned in self._owned.values())
 
     @property
     def lease_remaining(self) -> float:
@@ -237,21 +243,27 @@ class Group(ConsumerRebalanceListener):
 
     async def _work(self, tp: TopicPartition, owned: Assignment) -> None:
         """Run a partition; where Kafka fails while it is taken over, take it over again, for as long as it is ours."""
-
-        def restored(offset: int) -> None:
-            self._reader.start(tp, offset)
-            owned.paused = False
-            self._observer.restored(tp.partition, offset)
-
         while True:
-            if await self._has_ended(tp, owned, restored):
+            if await self._has_ended(tp, owned):
                 return
             await asyncio.sleep(self._settings.commit_interval)
 
-    async def _has_ended(self, tp: TopicPartition, owned: Assignment, restored: Callable[[int], None]) -> bool:
+    async def _run(self, tp: TopicPartition, owned: Assignment) -> None:
+        window = self._parts.policy.repeat_window
+        try:
+            inheritance = await take_over(owned.claim, owned.log, window, self._parts.observer)
+        except NotOwnerError:
+            return
+        owned.partition = Partition(self._parts, inheritance, ownership=owned.claim, log=owned.log, lease=self.lease)
+        self._reader.start(tp, owned.partition.position)
+        owned.paused = False
+        self._observer.restored(tp.partition, owned.partition.position)
+        await owned.partition.run()
+
+    async def _has_ended(self, tp: TopicPartition, owned: Assignment) -> bool:
         """Run a partition until it is lost; False where Kafka failed, or a cancellation came out of the library."""
-        owned.partition = Partition(self._parts, ownership=owned.claim, log=owned.log, lease=self.lease)
-        running = asyncio.ensure_future(owned.partition.run(restored))
+        owned.partition = None
+        running = asyncio.ensure_future(self._run(tp, owned))
         try:
             await asyncio.wait([running])
         except asyncio.CancelledError:

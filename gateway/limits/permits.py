@@ -1,11 +1,11 @@
-"""Permits to call a venue, awaited in line: the only place of the limits that waits.
+"""Permits to call a venue, and the line for them: the only place of the limits that waits.
 
-Before it, a command's turn comes; after it, the call is signed and sent, and its permit told how it ended. One timer
-wakes whoever is next; nothing polls.
+Before it, a command's turn comes; after it, the call is signed and sent, and its permit told how it ended. Who waits
+holds a place in line and no task; one timer wakes whoever is next; nothing polls.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from msgspec import Struct
@@ -54,12 +54,12 @@ class LimitFrozenError(Exception):
 class _VenueQueue:
     """One venue's budget and those who wait for it."""
 
-    __slots__ = ("budget", "due", "serving", "shared", "waiters")
+    __slots__ = ("budget", "due", "places", "serving", "shared")
 
     def __init__(self, budget: Budget, shared: SharedBuckets | None) -> None:
         self.budget = budget
         self.shared = shared
-        self.waiters: dict[PermitRequest, asyncio.Future[None]] = {}
+        self.places: dict[PermitRequest, Place] = {}
         self.due = inf
         self.serving = False
 
@@ -108,6 +108,44 @@ class Grant:
         return request
 
 
+PermitResult = Grant | LimitLoweredError | LimitFrozenError
+
+
+class Place:
+    """A place in line: its turn, or why there will be none, is told once, in a turn of the loop of its own."""
+
+    __slots__ = ("_permits", "_queue", "_ready", "_request", "_result")
+
+    def __init__(
+        self, permits: "Permits", queue: _VenueQueue, request: PermitRequest, ready: Callable[[PermitResult], None]
+    ) -> None:
+        self._permits = permits
+        self._queue = queue
+        self._request = request
+        self._ready: Callable[[PermitResult], None] | None = ready
+        self._result: PermitResult | None = None
+        queue.places[request] = self
+
+    def end(self, result: PermitResult) -> None:
+        """Its turn came, or none will."""
+        del self._queue.places[self._request]
+        self._result = result
+        asyncio.get_running_loop().call_soon(self._tell)
+
+    def leave(self) -> None:
+        """Wait no more, and keep nothing: whatever was granted is given back, if it was not used."""
+        self._ready = None
+        if self._result is None:
+            del self._queue.places[self._request]
+            self._permits.cancel(self._queue, self._request)
+        elif isinstance(self._result, Grant):
+            self._result.give_back()
+
+    def _tell(self) -> None:
+        if self._ready is not None and self._result is not None:
+            self._ready(self._result)
+
+
 class Permits:
     """All venues' permits. Venues share nothing, so none delays another.
 
@@ -148,21 +186,50 @@ class Permits:
         if shared:
             shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
 
-    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Grant:
-        """Wait in line for all of these costs at once; cancelled, it leaves the line and keeps nothing.
+    def line_up(
+        self, venue: VenueName, account: str, costs: Sequence[Cost], ready: Callable[[PermitResult], None]
+    ) -> Grant | Place:
+        """Ask for all of these costs at once: the grant, or a place in line whose end `ready` is told.
 
         Raises:
             ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
-            LimitLoweredError: the same, but the limit was lowered during the wait.
-            LimitFrozenError: a long freeze of one of the limits began during the wait.
         """
         desk = self._desks[venue]
         request = desk.budget.request(account, costs)
         if not request.granted and desk.budget.is_head(request):
             self._serve(desk)
-        if not request.granted:
-            await self._wait(desk, request)
-        return Grant(self, desk, request)
+        return Grant(self, desk, request) if request.granted else Place(self, desk, request, ready)
+
+    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Grant:
+        """Wait in line; cancelled, it leaves the line and keeps nothing.
+
+        Raises:
+            ValueError: as `line_up`.
+            LimitLoweredError: no window can hold it any more, as the limit was lowered during the wait.
+            LimitFrozenError: a long freeze of one of the limits began during the wait.
+        """
+        future: asyncio.Future[PermitResult] = asyncio.get_running_loop().create_future()
+
+        def tell(result: PermitResult) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        place = self.line_up(venue, account, costs, tell)
+        if isinstance(place, Grant):
+            return place
+        try:
+            result = await future
+        except asyncio.CancelledError:
+            place.leave()
+            raise
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def cancel(self, desk: _VenueQueue, request: PermitRequest) -> None:
+        """Take a request out of its line."""
+        desk.budget.cancel(request)
+        self.serve_soon(desk)
 
     def throttle(self, venue: VenueName, account: str, limit_name: str | None, until: float) -> None:
         """Grant nothing of this limit, or of all of the account's and the address's, before `until` (monotonic)."""
@@ -202,9 +269,7 @@ class Permits:
         """The venue publishes another capacity; calls it could never hold stop waiting with `LimitLoweredError`."""
         desk = self._desks[venue]
         for request in desk.budget.resize(limit_name, capacity):
-            future = desk.waiters[request]
-            if not future.done():
-                future.set_exception(LimitLoweredError(f"{limit_name} of {venue} holds only {capacity} now"))
+            desk.places[request].end(LimitLoweredError(f"{limit_name} of {venue} holds only {capacity} now"))
         self.serve_soon(desk)
 
     def estimate(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
@@ -234,42 +299,24 @@ class Permits:
         """Serve those in line once the caller is done: a freeze that it adds then still counts."""
         if desk.shared:
             desk.shared.wake()
-        if desk.waiters and not desk.serving:
+        if desk.places and not desk.serving:
             desk.serving = True
             asyncio.get_running_loop().call_soon(self._serve, desk)
 
     def _send_away(self, desk: _VenueQueue, frozen: set[ScopedBucket]) -> None:
         """Let those in line for these buckets think again, in the order in which they came."""
-        for request, future in desk.waiters.items():
-            if not future.done() and any(scope in frozen for scope, _ in request.needs):
-                future.set_exception(LimitFrozenError)
-
-    async def _wait(self, desk: _VenueQueue, request: PermitRequest) -> None:
-        future = asyncio.get_running_loop().create_future()
-        desk.waiters[request] = future
-        try:
-            await future
-        except LimitLoweredError:
-            raise
-        except BaseException:
-            self._abandon(desk, request, future)
-            raise
-        finally:
-            del desk.waiters[request]
-
-    def _abandon(self, desk: _VenueQueue, request: PermitRequest, future: asyncio.Future[None]) -> None:
-        lowered = future.done() and not future.cancelled() and isinstance(future.exception(), LimitLoweredError)
-        if not lowered:
-            desk.budget.cancel(request)
-        self.serve_soon(desk)
+        for request, place in tuple(desk.places.items()):
+            if any(scope in frozen for scope, _ in request.needs):
+                desk.budget.cancel(request)
+                place.end(LimitFrozenError())
 
     def _serve(self, desk: _VenueQueue) -> None:
         desk.serving = False
         granted, desk.due = desk.budget.grant(self.now())
         for request in granted:
-            future = desk.waiters.get(request)
-            if future and not future.done():
-                future.set_result(None)
+            place = desk.places.get(request)
+            if place:
+                place.end(Grant(self, desk, request))
         if desk.shared and desk.budget.lacking:
             desk.shared.wake()
         self._set_timer()

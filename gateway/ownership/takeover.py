@@ -6,13 +6,79 @@ is written between its fence and its reading.
 """
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership, Tail
 from gateway.ownership.repeats import RepeatWindow
 
 T = TypeVar("T")
+
+
+class Inheritance(Struct, frozen=True, kw_only=True):
+    """What the new owner of a partition knows of it.
+
+    Attributes:
+        checkpoint: where to go on.
+        tail: what is answered beyond it, and lately.
+        end: of the commands topic; what came before it a predecessor may have read.
+    """
+
+    checkpoint: Checkpoint
+    tail: Tail
+    end: int
+
+    @property
+    def sent_below(self) -> int:
+        """Offset below which a predecessor may have sent what is not answered; 0 where it left in order."""
+        return 0 if self.checkpoint.clean else self.end
+
+    @property
+    def untold_below(self) -> int:
+        """Offset below which commands may have been answered by events that are deleted; 0 where none are."""
+        return 0 if self.tail.is_complete else self.end
+
+    def was_quiet_since(self, wall: float) -> bool:
+        """Whether the predecessor left in order and had answered nobody since, as far as its answers tell."""
+        return self.end == 0 or (self.checkpoint.clean and all(answer.at < wall for answer in self.tail.recent))
+
+
+class TakeoverObserver(Protocol):
+    """Is told what a takeover finds out of order."""
+
+    def began_anew(self, committed: int, end: int) -> None:
+        """A partition's committed offset is beyond its end: its topic was deleted and made again."""
+        ...
+
+    def lost_answers(self, committed: int, end: int) -> None:
+        """Events were deleted that may answer commands from the committed offset to the end: those are not sent."""
+        ...
+
+
+async def take_over(
+    ownership: Ownership, log: AnswerLog, window: RepeatWindow, observer: TakeoverObserver
+) -> Inheritance:
+    """Learn what a predecessor answered; each step asks first whether the partition is still ours.
+
+    Raises:
+        NotOwnerError: as `learn`.
+    """
+    checkpoint = await while_ours(ownership, ownership.committed())
+    opened = checkpoint._replace(clean=False)
+    tail = await learn(ownership, log, opened, checkpoint.mark, window)
+    end = await while_ours(ownership, ownership.end())
+    known = max(tail.answered, default=-1) + 1
+    if max(checkpoint.offset, known) > end:
+        # A topic made anew: a broker forgets the offsets committed for one that is deleted, and the events remember it.
+        observer.began_anew(checkpoint.offset, end)
+        beginning = await while_ours(ownership, ownership.beginning())
+        checkpoint = Checkpoint(beginning, tail.end, clean=False)
+        tail = Tail(frozenset(), tail.recent, tail.end)
+    if not tail.is_complete:
+        observer.lost_answers(checkpoint.offset, end)
+    return Inheritance(checkpoint=checkpoint, tail=tail, end=end)
 
 
 async def learn(

@@ -1,8 +1,8 @@
 """From a command record to its one answer, in the order of the way through it.
 
-`command` (what comes in), `intake` (decode and check, by the `rules`), `lanes` (order, latest wins), `execute` (the
-attempts at the venue), `doubt` (what became of a call that nobody answered), `answers` (what is said), `brake` (on dead
-letters), `settle` (one transaction); `partition` puts them together for one owned input partition, `observer` says what
-is told.
+`command` (what comes in), `intake` (decode and check, by the `rules`), `lane` (a pure machine: order, latest wins,
+doubt, deadlines), `steps` (what it may want), `again` (whether a call is repeated), `serve` (does the steps), `fence`
+(who may call), `alarms` (what waits for a time), `verdicts` and `answers` (what is said), `brake` (on dead letters),
+`settle` (one transaction); `partition` puts them together for one owned input partition, `observer` says what is told.
 It calls venues by `gateway.calls` and knows Kafka only by the ports of `gateway.ownership`.
 """

@@ -1,6 +1,6 @@
 """What is said of a command: its event, its state record, its dead letter, as records to write in one transaction.
 
-Pure. `intake` and `execute` make answers, `settle` writes them.
+Pure. `intake` and `verdicts` make answers, `settle` writes them.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """The one answer to one record: an event, a dead letter, or both."""
 
     record: CommandRecord
-    incoming: Command | None = None
+    command: Command | None = None
     event: Event | None = None
     dead_letter: DeadLetter | None = None
 
@@ -48,31 +48,43 @@ def event_id(topic: str, record: CommandRecord) -> str:
     return f"{topic}/{record.partition}/{record.offset}"
 
 
-def changed(incoming: Command, applied: Applied, *, topic: str, now: float) -> Answer:
+def changed(command: Command, applied: Applied, *, topic: str, now: float, attempts: int) -> Answer:
     """The venue has it."""
     event = LeverageChanged(
-        **_common(incoming, topic, now),
-        leverage=incoming.leverage if applied.leverage is None else applied.leverage,
-        requested_leverage=incoming.leverage,
+        **_common(command, topic, now, attempts),
+        leverage=command.leverage if applied.leverage is None else applied.leverage,
+        requested_leverage=command.leverage,
         certainty=applied.certainty,
         max_notional=applied.max_notional,
     )
-    return Answer(record=incoming.record, incoming=incoming, event=event)
+    return Answer(record=command.record, command=command, event=event)
 
 
-def refused(incoming: Command, refusal: Refusal, *, topic: str, now: float) -> Answer:
+def refused(command: Command, refusal: Refusal, *, topic: str, now: float, attempts: int = 0) -> Answer:
     """The gateway says no, without or after calls."""
-    return _rejected(incoming, refusal, None, topic=topic, now=now)
+    return _rejected(command, refusal, None, topic=topic, now=now, attempts=attempts)
 
 
-def rejected(incoming: Command, outcome: NotApplied, *, topic: str, now: float, free_at: float | None = None) -> Answer:
-    """The venue's last word, or the lack of one; `free_at`: when limits and breaker let the next call go."""
-    reason: Reason = "outcome_unknown" if incoming.doubtful else reason_of(outcome)
+def rejected(
+    command: Command,
+    outcome: NotApplied,
+    *,
+    topic: str,
+    now: float,
+    attempts: int = 1,
+    is_doubtful: bool = False,
+    free_at: float | None = None,
+) -> Answer:
+    """The venue's last word, or the lack of one.
+
+    `is_doubtful`: an earlier call may have been applied; `free_at`: when limits and breaker let the next call go.
+    """
+    reason: Reason = "outcome_unknown" if is_doubtful else reason_of(outcome)
     retry_at = _retry_at(outcome, now)
     if retry_at is None and isinstance(outcome, Throttled | Unavailable) and free_at is not None and free_at > now:
         retry_at = free_at
     refusal = Refusal(reason=reason, message=message_of(outcome), retry_at=retry_at)
-    return _rejected(incoming, refusal, outcome, topic=topic, now=now)
+    return _rejected(command, refusal, outcome, topic=topic, now=now, attempts=attempts)
 
 
 def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
@@ -109,10 +121,10 @@ def out_records(answer: Answer, *, topic: str, group: str, is_cut: bool = False)
     record = answer.record
     place = [(COMMAND_PARTITION, b"%d" % record.partition), (COMMAND_OFFSET, b"%d" % record.offset)]
     records: list[OutRecord] = []
-    if answer.event is not None and answer.incoming is not None:
-        incoming = answer.incoming
-        headers = [(CONTENT_TYPE, incoming.content_type.encode()), *place, *incoming.trace_headers]
-        value = encode(answer.event, incoming.content_type)
+    if answer.event is not None and answer.command is not None:
+        command = answer.command
+        headers = [(CONTENT_TYPE, command.content_type.encode()), *place, *command.trace_headers]
+        value = encode(answer.event, command.content_type)
         records.append(OutRecord("events", answer.event.key.encode(), value, headers))
         if isinstance(answer.event, LeverageChanged):
             records.append(OutRecord("state", answer.event.state_key.encode(), value, headers))
@@ -133,15 +145,17 @@ def without_dead_letter(answer: Answer) -> Answer:
     return msgspec.structs.replace(answer, event=event, dead_letter=None)
 
 
-def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, *, topic: str, now: float) -> Answer:
+def _rejected(
+    command: Command, refusal: Refusal, outcome: NotApplied | None, *, topic: str, now: float, attempts: int
+) -> Answer:
     dead_letter = refusal.reason in DEAD_LETTERED
     event = LeverageRejected(
-        **_common(incoming, topic, now),
-        leverage=_sayable(incoming.leverage),
+        **_common(command, topic, now, attempts),
+        leverage=_sayable(command.leverage),
         reason=refusal.reason,
         message=_short(refusal.message),
-        venue_code=answered.code if answered else None,
-        http_status=answered.http_status if answered else None,
+        venue_code=outcome.code if outcome else None,
+        http_status=outcome.http_status if outcome else None,
         dead_lettered=dead_letter,
         superseded_by=refusal.superseded_by,
         retry_at=None if refusal.retry_at is None else _instant(refusal.retry_at),
@@ -149,27 +163,27 @@ def _rejected(incoming: Command, refusal: Refusal, answered: NotApplied | None, 
         policy_rules=refusal.policy_rules or UNSET,
     )
     letter = DeadLetter(
-        stage="intake" if incoming.attempts == 0 and refusal.reason == "unknown_account" else "execute",
+        stage="intake" if attempts == 0 and refusal.reason == "unknown_account" else "execute",
         reason=refusal.reason,
         message=_short(refusal.message),
-        attempts=incoming.attempts,
+        attempts=attempts,
         failed_at=now,
     )
-    return Answer(record=incoming.record, incoming=incoming, event=event, dead_letter=letter if dead_letter else None)
+    return Answer(record=command.record, command=command, event=event, dead_letter=letter if dead_letter else None)
 
 
-def _common(incoming: Command, topic: str, now: float) -> dict[str, Any]:
-    command = incoming.command
+def _common(command: Command, topic: str, now: float, attempts: int) -> dict[str, Any]:
+    message = command.command
     return {
-        "event_id": event_id(topic, incoming.record),
-        "command_id": command.command_id,
-        "account": command.account,
-        "target": command.target,
-        "lane": command.target.lane,
-        "issuer": command.issuer,
-        "redrive_of": command.redrive_of,
-        "attempts": incoming.attempts,
-        "issued_at": command.issued_at,
+        "event_id": event_id(topic, command.record),
+        "command_id": message.command_id,
+        "account": message.account,
+        "target": message.target,
+        "lane": message.target.lane,
+        "issuer": message.issuer,
+        "redrive_of": message.redrive_of,
+        "attempts": attempts,
+        "issued_at": message.issued_at,
         "occurred_at": Timestamp.from_epoch(now),
     }
 

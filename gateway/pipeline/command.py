@@ -9,6 +9,13 @@ from schemas import SetLeverage
 from schemas.codec import ContentType
 from schemas.targets import VenueName, venue_of
 
+LaneKey = tuple[VenueName, str, str]
+
+
+def lane_key(command: SetLeverage) -> LaneKey:
+    """The lane that a message belongs to."""
+    return venue_of(command.target), command.account, command.target.lane
+
 
 class CommandRecord(Struct, frozen=True):
     """One record of the commands topic, byte for byte; `timestamp_ms` is the broker's or the producer's.
@@ -25,51 +32,26 @@ class CommandRecord(Struct, frozen=True):
     unreadable: str | None = None
 
 
-class Command:
-    """A decoded command on its way to an answer: the message, where it stands, and what was tried so far.
+class Command(Struct, frozen=True, kw_only=True, eq=False):
+    """A decoded command on its way to an answer; what becomes of it is its lane's business.
 
     Attributes:
+        record: where it stands in the commands topic, byte for byte.
+        command: the message.
+        lane: venue, account and lane: the unit of order.
+        content_type: how it is encoded, and its answer will be.
+        received_at: monotonic seconds when it was read.
         deadline: monotonic seconds after which no call may start.
-        attempts: calls made to the venue's leverage endpoint.
-        is_unserved: the last call was not carried out, or nobody knows.
-        doubtful: a call for it may have been applied, ours or a predecessor's, and nothing since has cleared it.
-        asked: the venue was asked, and did not tell.
+        trace_headers: the W3C trace context that its answer carries on.
     """
 
-    __slots__ = (
-        "asked",
-        "attempts",
-        "command",
-        "content_type",
-        "deadline",
-        "doubtful",
-        "is_unserved",
-        "received_at",
-        "record",
-        "trace_headers",
-        "venue",
-    )
-
-    def __init__(
-        self,
-        record: CommandRecord,
-        command: SetLeverage,
-        *,
-        content_type: ContentType,
-        received_at: float,
-        deadline: float,
-    ) -> None:
-        self.record = record
-        self.command = command
-        self.content_type: ContentType = content_type
-        self.trace_headers: Sequence[tuple[str, bytes]] = ()
-        self.received_at = received_at
-        self.deadline = deadline
-        self.venue: VenueName = venue_of(command.target)
-        self.attempts = 0
-        self.is_unserved = False
-        self.doubtful = False
-        self.asked = False
+    record: CommandRecord
+    command: SetLeverage
+    lane: LaneKey
+    content_type: ContentType
+    received_at: float
+    deadline: float
+    trace_headers: Sequence[tuple[str, bytes]] = ()
 
     @property
     def offset(self) -> int:
@@ -77,9 +59,9 @@ class Command:
         return self.record.offset
 
     @property
-    def lane(self) -> tuple[VenueName, str, str]:
-        """Venue, account and lane: the unit of order."""
-        return self.venue, self.command.account, self.command.target.lane
+    def venue(self) -> VenueName:
+        """Where it is carried out."""
+        return self.lane[0]
 
     @property
     def leverage(self) -> Decimal:

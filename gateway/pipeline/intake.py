@@ -9,7 +9,7 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.pipeline.answers import Answer, refused, undecodable
-from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.command import Command, CommandRecord, lane_key
 from gateway.pipeline.rules import CommandRules, Deadline
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
@@ -90,11 +90,15 @@ class Intake:
             raise DecodeError("the record has no value; a command is a SetLeverage in JSON or MessagePack")
         command = decode_command(record.value, encoding)
         now = self._clock.monotonic()
-        incoming = Command(
-            record, command, content_type=encoding, received_at=now, deadline=now + self._seconds_left(record, command)
+        return Command(
+            record=record,
+            command=command,
+            lane=lane_key(command),
+            content_type=encoding,
+            received_at=now,
+            deadline=now + self._seconds_left(record, command),
+            trace_headers=trace_headers(record.headers),
         )
-        incoming.trace_headers = trace_headers(record.headers)
-        return incoming
 
     def _seconds_left(self, record: CommandRecord, command: SetLeverage) -> float:
         now = self._venue_wall(venue_of(command.target))

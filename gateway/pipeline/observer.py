@@ -3,15 +3,16 @@
 from typing import Protocol
 
 from gateway.calls.observer import CallObserver
-from gateway.outcomes import Outcome
+from gateway.ownership.takeover import TakeoverObserver
 from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.steps import Retry
 from schemas import Event, VenueName
 
 
-class Observer(CallObserver, Protocol):
+class Observer(CallObserver, TakeoverObserver, Protocol):
     """One method a thing that happens to a command, beside those of its calls; none may raise or block."""
 
-    def answered(self, incoming: Command, event: Event, seconds: float) -> None:
+    def answered(self, command: Command, event: Event, seconds: float) -> None:
         """A command's answer is committed, `seconds` after the command was read."""
         ...
 
@@ -23,12 +24,12 @@ class Observer(CallObserver, Protocol):
         """A dead letter was left out because too many were written lately."""
         ...
 
-    def repeated(self, incoming: Command) -> None:
+    def repeated(self, command: Command) -> None:
         """A command id came again and was skipped."""
         ...
 
-    def retried(self, incoming: Command, outcome: Outcome, seconds: float) -> None:
-        """A call is to be repeated after a back-off of `seconds`."""
+    def retried(self, command: Command, retry: Retry) -> None:
+        """A call is to be repeated after a back-off."""
         ...
 
     def transacted(self, partition: int, count: int, seconds: float) -> None:
@@ -39,18 +40,10 @@ class Observer(CallObserver, Protocol):
         """A transaction's outcome was unknown, and the partition's answers are being read to learn it."""
         ...
 
-    def began_anew(self, committed: int, end: int) -> None:
-        """A partition's committed offset is beyond its end: its topic was deleted and made again."""
-        ...
-
-    def lost_answers(self, committed: int, end: int) -> None:
-        """Events were deleted that may answer commands from the committed offset to the end: those are not sent."""
-        ...
-
     def refused(self, partition: int, why: str, times: int) -> None:
         """The broker refused an answer for the `times`th time in a row; the partition waits until it takes it."""
         ...
 
-    def failed(self, incoming: Command, error: BaseException) -> None:
+    def failed(self, command: Command, error: BaseException) -> None:
         """A bug: the command is answered `outcome_unknown` and the gateway goes on."""
         ...

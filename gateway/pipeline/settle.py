@@ -5,7 +5,7 @@ what is not there is written again. One that the broker refuses, or that takes t
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
@@ -18,7 +18,6 @@ from gateway.pipeline.observer import Observer
 
 MAX_ANSWERS = 500  # a transaction; keeps it well below the broker's request size
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 2.0  # seconds between two tries
-Gathered = tuple[Answer, asyncio.Future[None]]
 
 
 class Settlement:
@@ -39,10 +38,23 @@ class Settlement:
         clock: Clock,
         collect: float,
         patience: float,
-        committed: Callable[[Answer], None],
+        committed: Callable[[Sequence[Answer]], None],
         observer: Observer,
     ) -> None:
-        """`collect`: seconds to gather; `patience`: seconds for one transaction; `committed` is told each answer."""
+        """Take the parts.
+
+        Args:
+            topic: the commands'.
+            group: whose dead letters these are.
+            ledger: which commands are answered.
+            log: the answer topics.
+            ownership: of the partition.
+            clock: the time.
+            collect: seconds to gather answers.
+            patience: seconds for one transaction.
+            committed: is told what is in the log, in order.
+            observer: is told of transactions.
+        """
         self._topic = topic
         self._group = group
         self._ledger = ledger
@@ -53,7 +65,7 @@ class Settlement:
         self._patience = patience
         self._committed = committed
         self._observer = observer
-        self._gathered: list[Gathered] = []
+        self._gathered: list[Answer] = []
         self._size = MAX_ANSWERS
         self._cut: set[int] = set()
         self.failures = 0
@@ -66,13 +78,11 @@ class Settlement:
         """The next offset to fetch."""
         return self._ledger.position
 
-    def add(self, answer: Answer) -> asyncio.Future[None]:
-        """Take an answer on, bounded by the incomplete commands; the future is done when it is committed."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._gathered.append((answer, done))
+    def add(self, answer: Answer) -> None:
+        """Take an answer on, bounded by the incomplete commands."""
+        self._gathered.append(answer)
         self._arrived.set()
         self._idle.clear()
-        return done
 
     async def idle(self) -> None:
         """Wait until every answer taken on is committed."""
@@ -93,23 +103,20 @@ class Settlement:
             if not self._gathered:
                 self._idle.set()
 
-    async def _commit(self, batch: list[Gathered]) -> list[Gathered]:
+    async def _commit(self, batch: list[Answer]) -> list[Answer]:
         """Write a batch in one transaction; those that are not in the log after it are returned."""
         begun = self._clock.monotonic()
-        written, mark = await self._write([answer for answer, _ in batch])
-        committed = [one for one in batch if one[0].record.offset in written]
-        for answer, done in committed:
+        written, mark = await self._write(batch)
+        committed = [answer for answer in batch if answer.record.offset in written]
+        for answer in committed:
             self._ledger.answer(answer.record.offset)
             self._cut.discard(answer.record.offset)
-            self._committed(answer)
-            if not done.done():
-                done.set_result(None)
         self._ledger.advance(mark)
         if committed:
             self.failures = 0
-            partition = batch[0][0].record.partition
-            self._observer.transacted(partition, len(committed), self._clock.monotonic() - begun)
-        return [one for one in batch if one[0].record.offset not in written]
+            self._committed(committed)
+            self._observer.transacted(batch[0].record.partition, len(committed), self._clock.monotonic() - begun)
+        return [answer for answer in batch if answer.record.offset not in written]
 
     async def _write(self, batch: list[Answer]) -> tuple[set[int], LogPosition]:
         """The offsets whose answers are in the log after one transaction, and where the log ends."""

@@ -30,7 +30,7 @@ class GatewayHealth:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Joined, everything owned is restored and leased, and not draining; owning nothing is standing by."""
         partitions = self._group.partitions
-        restoring = sum(partition.state != "running" for partition in partitions)
+        restoring = self._group.taking_over + sum(partition.state != "running" for partition in partitions)
         refused = sum(partition.is_refused for partition in partitions)
         lease = self._group.lease.remaining(self._clock.monotonic())
         why = {

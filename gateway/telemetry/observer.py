@@ -5,6 +5,7 @@ import structlog
 from gateway.calls.observer import Called
 from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
 from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.steps import Retry
 from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
 from schemas import Event, LeverageChanged, VenueName
@@ -18,13 +19,13 @@ class Telemetry:
         self._metrics = metrics
         self._log = structlog.get_logger("gateway")
 
-    def answered(self, incoming: Command, event: Event, seconds: float) -> None:
+    def answered(self, command: Command, event: Event, seconds: float) -> None:
         """Count the answer by its outcome; log it with the command's id, venue and account."""
         outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
-        self._metrics.commands_total.labels(incoming.venue, outcome).inc()
-        self._metrics.command_duration_seconds.labels(incoming.venue).observe(seconds)
-        log = command_log(incoming.command)
-        where = {"offset": incoming.offset, "attempts": event.attempts, "seconds": round(seconds, 4)}
+        self._metrics.commands_total.labels(command.venue, outcome).inc()
+        self._metrics.command_duration_seconds.labels(command.venue).observe(seconds)
+        log = command_log(command.command)
+        where = {"offset": command.offset, "attempts": event.attempts, "seconds": round(seconds, 4)}
         if isinstance(event, LeverageChanged):
             log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty, **where)
         else:
@@ -41,10 +42,10 @@ class Telemetry:
         """Count a dead letter left out."""
         self._metrics.dead_letters_braked_total.labels(venue).inc()
 
-    def repeated(self, incoming: Command) -> None:
+    def repeated(self, command: Command) -> None:
         """Count and log a repeat."""
-        self._metrics.repeats_total.labels(venue_of(incoming.command.target)).inc()
-        command_log(incoming.command).info("skipped_repeat", offset=incoming.offset)
+        self._metrics.repeats_total.labels(venue_of(command.command.target)).inc()
+        command_log(command.command).info("skipped_repeat", offset=command.offset)
 
     def called(self, fact: Called) -> None:
         """Count the request by endpoint and status; a ban and a refused key are loud."""
@@ -61,16 +62,16 @@ class Telemetry:
         elif isinstance(outcome, Unauthorised):
             self._log.error("refused_keys", **where, code=outcome.code, message=outcome.message)
 
-    def retried(self, incoming: Command, outcome: Outcome, seconds: float) -> None:
+    def retried(self, command: Command, retry: Retry) -> None:
         """Count and log a call that will be made again."""
-        kind = _retry_kind(outcome)
-        self._metrics.retries_total.labels(incoming.venue, kind).inc()
-        command_log(incoming.command).info(
+        kind = _retry_kind(retry.outcome)
+        self._metrics.retries_total.labels(command.venue, kind).inc()
+        command_log(command.command).info(
             "retrying_call",
             outcome=kind,
-            attempts=incoming.attempts,
-            back_off=round(seconds, 4),
-            message=_text(outcome),
+            attempts=retry.attempts,
+            back_off=round(retry.seconds, 4),
+            message=_text(retry.outcome),
         )
 
     def waited(self, venue: VenueName, seconds: float) -> None:
@@ -136,9 +137,9 @@ class Telemetry:
         self._metrics.transactions_total.labels("refused").inc()
         self._log.error("refused_answer", partition=partition, why=why, times=times)
 
-    def failed(self, incoming: Command, error: BaseException) -> None:
+    def failed(self, command: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""
-        command_log(incoming.command).error("failed_command", exc_info=error)
+        command_log(command.command).error("failed_command", exc_info=error)
 
     def lost_shared_store(self, reason: str) -> None:
         """Say that shared limits are held by our share of them."""

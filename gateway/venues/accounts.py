@@ -1,6 +1,6 @@
 """Whose keys sign: the credentials of every account, re-read when their files change, and who is stopped.
 
-`pipeline.intake` asks whether an account is known, `pipeline.execute` for its keys, `calls.venue_caller` tells what the
+`pipeline.intake` asks whether an account is known, `pipeline.serve` for its keys, `calls.venue_caller` tells what the
 venue thinks of them; `app` runs the watch. An account whose keys are refused:
 
 ```

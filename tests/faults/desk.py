@@ -20,6 +20,7 @@ from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import OutRecord, Tail
 from gateway.ownership.repeats import RepeatWindow
+from gateway.ownership.takeover import Inheritance
 from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.partition import Partition
 from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
@@ -143,7 +144,9 @@ class Desk:
         self.log = MemoryLog()
         lease = Lease(FOREVER)
         lease.renew(clock.monotonic())
-        self.partition = Partition(gateway.parts, ownership=MemoryOwnership(), log=self.log, lease=lease)
+        nothing = LogPosition(0, 0)
+        first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=Tail(frozenset(), (), nothing), end=0)
+        self.partition = Partition(gateway.parts, first, ownership=MemoryOwnership(), log=self.log, lease=lease)
         self._commands = 0
         self._offset = 0
 
@@ -240,10 +243,7 @@ async def open_desk(
         gateway = Gateway(settings, base_dir=folder, clock=ours or clock)
         await gateway.connect(stack)
         desk = Desk(simulator, gateway, clock, folder, requests)
-        restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        running = asyncio.create_task(desk.partition.run(restored.set_result))
-        stack.push_async_callback(_end, running)
-        await restored
+        stack.push_async_callback(_end, asyncio.create_task(desk.partition.run()))
         await asyncio.sleep(warm)
         yield desk
 

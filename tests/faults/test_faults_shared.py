@@ -57,9 +57,8 @@ async def gateway(stack: AsyncExitStack, simulator: Simulator, redis: Server, fo
     stack.push_async_callback(end, shared)
     await one.connect(stack)
     desk = Desk(simulator, one, SystemClock(), folder, Counter())
-    restored: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    stack.push_async_callback(end, asyncio.create_task(desk.partition.run(restored.set_result)))
-    await restored
+    stack.push_async_callback(end, asyncio.create_task(desk.partition.run()))
+    await asyncio.sleep(0)
     return desk
 
 

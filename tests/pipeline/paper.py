@@ -11,9 +11,12 @@ from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from gateway.pipeline.answers import Answer
-from gateway.pipeline.command import Command, CommandRecord
-from gateway.pipeline.execute import Executor
-from gateway.pipeline.lanes import Lane, Lanes
+from gateway.pipeline.command import Command, CommandRecord, lane_key
+from gateway.pipeline.lane import Lane
+from gateway.pipeline.partition import lane_policy
+from gateway.pipeline.serve import LaneServer
+from gateway.pipeline.steps import Tell
+from gateway.pipeline.verdicts import Verdicts
 from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
@@ -52,7 +55,14 @@ def record(asked: SetLeverage, offset: int = 0, *, encoding: ContentType = JSON,
 def incoming(number: int = 1, *, deadline: float = 1e9, offset: int | None = None, **more: Any) -> Command:
     asked = command(number, **more)
     place = number if offset is None else offset
-    return Command(record(asked, place), asked, content_type=JSON, received_at=0.0, deadline=deadline)
+    return Command(
+        record=record(asked, place),
+        command=asked,
+        lane=lane_key(asked),
+        content_type=JSON,
+        received_at=0.0,
+        deadline=deadline,
+    )
 
 
 class LoopClock:
@@ -107,7 +117,7 @@ def on_virtual_time(main: Callable[[World], Coroutine[Any, Any, None]], *, until
 
 
 class Bench:
-    """An executor with one lane's worth of everything around it; what it settles is in `answers`."""
+    """Lanes with everything around them; what they tell is in `answers`, committed `commit_delay` later, or by `commit`."""
 
     def __init__(
         self,
@@ -145,36 +155,69 @@ class Bench:
             max_in_flight=slots,
             observer=Quiet(self.failures),
         )
-        self.executor = Executor(
-            topic="t",
-            calls={"binance_usdm": self.calls},
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.commit_delay: float | None = 0.0
+        self.changed = asyncio.Event()
+        self.uncommitted: list[Command] = []
+        self.verdicts = Verdicts(topic="t", callers={"binance_usdm": self.calls}, clock=self.clock)
+        self.lanes = LaneServer(
+            policies={"binance_usdm": lane_policy(self.calls, Random(0))},
+            callers={"binance_usdm": self.calls},
             accounts=self,
             clock=self.clock,
-            jitter=Random(0),
-            may_set=lambda _: self.leased,
-            may_read=lambda _: self.leased,
+            fence=self,
             is_crowded=lambda _: self.crowded,
-            settle=self.settle,
+            is_expired=self.verdicts.is_expired,
+            tell=self.tell,
+            spawn=self.spawn,
             observer=Quiet(self.failures),
         )
-        self.lanes = Lanes()
 
-    def settle(self, answer: Answer) -> "asyncio.Future[None]":
-        self.answers.append(answer)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+    def may_set(self, _call_timeout: float) -> bool:
+        return self.leased
 
-    def admit(self, *commands: Command) -> Lane:
+    may_read = may_set
+
+    def spawn(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(call)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def tell(self, tell: Tell) -> None:
+        self.answers.append(self.verdicts.answer(tell))
+        self.uncommitted.append(tell.command)
+        if self.commit_delay is not None:
+            asyncio.get_running_loop().call_later(self.commit_delay, self.commit, 1)
+
+    def commit(self, count: int | None = None) -> None:
+        """What was told first, or everything by now, is in the log."""
+        committed, self.uncommitted = self.uncommitted[:count], self.uncommitted[len(self.uncommitted[:count]) :]
+        for one in committed:
+            lane = self.lanes.committed(one.lane, one.offset)
+            if lane is not None:
+                self.lanes.advance(lane)
+        self.changed.set()
+
+    def admit(self, *commands: Command, is_inherited: bool = False) -> Lane:
+        """Let commands come, all at once, as a fetch brings them; the last one's lane."""
+        lanes: list[Lane] = []
         for one in commands:
-            lane, _ = self.lanes.admit(one)
-            self.executor.supersede(lane)
-        return lane
+            lanes.append(self.lanes.lane(one.lane))
+            lanes[-1].admit(one, is_inherited=is_inherited)
+        for lane in lanes:
+            self.lanes.advance(lane)
+        return lanes[-1]
 
     async def answer(self, *commands: Command) -> Event:
-        lane = self.admit(*commands)
-        await self.executor.answer_next(lane)
+        self.admit(*commands)
+        await self.all_told()
         return self.event
+
+    async def all_told(self) -> None:
+        """Wait until no lane has anything left to do."""
+        while any(not lane.is_idle for lane in self.lanes):
+            self.changed.clear()
+            await self.changed.wait()
 
     @property
     def event(self) -> Event:

@@ -3,13 +3,14 @@
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.pipeline import answers
 from gateway.pipeline.answers import out_records
-from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.command import CommandRecord
 from schemas import LeverageRejected, decode_event
-from schemas.codec import JSON, MSGPACK
+from schemas.codec import MSGPACK
 from tests.clocks import NOON
 from tests.pipeline.paper import command, incoming, record
 
@@ -21,10 +22,9 @@ def written(answer):
 
 
 def test_a_change_is_an_event_and_the_lanes_state_with_the_same_bytes_and_headers():
-    one = incoming(7)
-    one.trace_headers = [("traceparent", b"00-trace-01")]
-    one.attempts = 2
-    event, state = written(answers.changed(one, Applied(max_notional=Decimal(50)), topic=TOPIC, now=NOON))
+    one = structs.replace(incoming(7), trace_headers=[("traceparent", b"00-trace-01")])
+    applied = Applied(max_notional=Decimal(50))
+    event, state = written(answers.changed(one, applied, topic=TOPIC, now=NOON, attempts=2))
     assert (event.topic, event.key) == ("events", b"binance_usdm:a")
     assert (state.topic, state.key) == ("state", b"binance_usdm:a:BTCUSDT")
     assert event.value == state.value
@@ -42,15 +42,15 @@ def test_a_change_is_an_event_and_the_lanes_state_with_the_same_bytes_and_header
 
 def test_the_answer_comes_in_the_commands_encoding():
     asked = command(1)
-    one = Command(record(asked, encoding=MSGPACK), asked, content_type=MSGPACK, received_at=0.0, deadline=1.0)
-    event, _ = written(answers.changed(one, Applied(), topic=TOPIC, now=NOON))
+    one = structs.replace(incoming(1), record=record(asked, encoding=MSGPACK), content_type=MSGPACK)
+    event, _ = written(answers.changed(one, Applied(), topic=TOPIC, now=NOON, attempts=1))
     assert dict(event.headers)["content-type"] == b"application/msgpack"
     assert decode_event(event.value, MSGPACK).command_id == "c1"
 
 
 def test_the_same_answer_twice_has_the_same_event_id():
     one = incoming(3)
-    first, again = (answers.changed(one, Applied(), topic=TOPIC, now=NOON + number) for number in range(2))
+    first, again = (answers.changed(one, Applied(), topic=TOPIC, now=NOON + number, attempts=1) for number in range(2))
     assert first.event.event_id == again.event.event_id
 
 
@@ -59,9 +59,8 @@ def test_a_dead_letter_is_the_commands_bytes_with_what_went_wrong():
     base = record(asked, 42)
     own = [("x", b"1"), ("__gateway.errors.reason", b"old"), ("gateway-command-offset", b"9"), ("x", b"2")]
     one = CommandRecord(0, 42, 1_795_262_400_123, base.key, base.value, own)
-    carried = Command(one, asked, content_type=JSON, received_at=0.0, deadline=1.0)
-    carried.attempts = 3
-    event, letter = written(answers.rejected(carried, Unavailable(message="down"), topic=TOPIC, now=NOON))
+    carried = structs.replace(incoming(1), record=one)
+    event, letter = written(answers.rejected(carried, Unavailable(message="down"), topic=TOPIC, now=NOON, attempts=3))
     assert decode_event(event.value).dead_lettered
     assert (letter.topic, letter.key, letter.value) == ("dead_letters", base.key, base.value)
     assert list(letter.headers) == [
@@ -112,9 +111,8 @@ def test_each_outcome_has_its_reason_and_is_dead_lettered_where_a_redrive_may_he
 
 
 def test_a_doubtful_command_is_unknown_whatever_came_last():
-    one = incoming(1)
-    one.doubtful = True
-    assert answers.rejected(one, Rejected(message="no"), topic=TOPIC, now=NOON).event.reason == "outcome_unknown"
+    answer = answers.rejected(incoming(1), Rejected(message="no"), topic=TOPIC, now=NOON, is_doubtful=True)
+    assert answer.event.reason == "outcome_unknown"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Desk:
     """A settlement with all it needs."""
 
     def __init__(self, world, log, ownership=None):
-        self.world, self.log, self.told = world, log, []
+        self.world, self.log, self.told, self.futures = world, log, [], {}
         self.ledger = Ledger(Checkpoint(0, LogPosition(0, 0), clean=True), LogPosition(0, 0))
         self.settlement = Settlement(
             topic="t",
@@ -81,19 +81,28 @@ class Desk:
             clock=LoopClock(world),
             collect=0.005,
             patience=2.0,
-            committed=lambda answer: self.told.append(answer.record.offset),
+            committed=self.committed,
             observer=Quiet([]),
         )
         self.running = asyncio.get_running_loop().create_task(self.settlement.run())
 
+    def committed(self, committed):
+        for answer in committed:
+            self.told.append(answer.record.offset)
+            self.futures[answer.record.offset].set_result(None)
+
+    def put(self, answer):
+        self.settlement.add(answer)
+        future = self.futures[answer.record.offset] = asyncio.get_running_loop().create_future()
+        return future
+
     def add(self, *offsets):
-        futures = []
         for offset in offsets:
             self.ledger.fetch(offset)
-            futures.append(
-                self.settlement.add(answers.changed(incoming(offset, leverage=5), Applied(), topic="t", now=NOON))
-            )
-        return futures
+        return [
+            self.put(answers.changed(incoming(offset, leverage=5), Applied(), topic="t", now=NOON, attempts=1))
+            for offset in offsets
+        ]
 
     async def end(self):
         self.running.cancel()
@@ -239,7 +248,7 @@ def test_what_is_too_large_together_is_written_in_smaller_parts():
     async def scenario(desk):
         for offset in range(4):
             desk.ledger.fetch(offset)
-        await asyncio.gather(*(desk.settlement.add(undecodable(offset, 10)) for offset in range(4)))
+        await asyncio.gather(*(desk.put(undecodable(offset, 10)) for offset in range(4)))
         assert desk.log.letters == [b"x" * 10] * 4
         assert desk.told == [0, 1, 2, 3]
         assert [done for done in desk.log.did if done.startswith("refuse")] == ["refuse 4", "refuse 2"]
@@ -250,10 +259,10 @@ def test_what_is_too_large_together_is_written_in_smaller_parts():
 def test_a_letter_too_large_for_its_topic_is_cut_to_its_first_kilobyte():
     async def scenario(desk):
         desk.ledger.fetch(0)
-        await desk.settlement.add(undecodable(0, 5000))
+        await desk.put(undecodable(0, 5000))
         assert desk.log.letters == [b"x" * 1024]
         desk.ledger.fetch(1)
-        await desk.settlement.add(undecodable(1, 1500))
+        await desk.put(undecodable(1, 1500))
         assert desk.log.letters[1] == b"x" * 1500
 
     settling(scenario, RefusingLog())
@@ -264,7 +273,7 @@ def test_what_cannot_be_made_smaller_waits_with_growing_pauses_until_it_is_taken
         log = desk.log
         log.largest = 0
         desk.ledger.fetch(0)
-        settled = desk.settlement.add(undecodable(0, 10))
+        settled = desk.put(undecodable(0, 10))
         await asyncio.sleep(60.0)
         assert not settled.done()
         assert desk.settlement.failures > 5

@@ -63,6 +63,7 @@ class SimulatedConsumer:
         self._coordinator = Identity(broker)
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._taken_over: set[TopicPartition] = set()
         self._arrived = asyncio.Event()
         self._rejoin = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,6 +118,7 @@ class SimulatedConsumer:
         return set(self._paused)
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
+        self._taken_over.add(tp)
         if tp in self._positions:
             self._positions[tp] = offset
 
@@ -143,6 +145,9 @@ class SimulatedConsumer:
             records = log[position : position + max_records]
             batches[tp] = [Fetched(r.partition, r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
             self._positions[tp] = position + len(records)
+            if tp not in self._taken_over:
+                process = running_process()
+                process.world.errors.append(f"{process.name} was handed {len(records)} records while it took over")
         return batches
 
     async def _coordinate(self) -> None:
@@ -159,6 +164,7 @@ class SimulatedConsumer:
             self._coordinator.member_id, self._coordinator.generation = joined.member_id, joined.generation
             assigned = {TopicPartition(self._topic, partition) for partition in joined.partitions}
             self._paused -= assigned
+            self._taken_over -= assigned
             committed = self.broker.group.offsets
             self._positions = {tp: committed.get(tp.partition, (0, ""))[0] for tp in assigned}
             self._arrived.set()

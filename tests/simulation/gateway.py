@@ -1,7 +1,7 @@
 """One simulated gateway process: the real group, partitions, pipeline and permits over simulated Kafka and venues."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from random import Random
 from typing import Any
@@ -15,9 +15,9 @@ from gateway.limits.permits import Permits
 from gateway.ownership.lease import quarantine
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.command import Command, CommandRecord
+from gateway.pipeline.command import Command
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import Partition, PartitionPolicy, Parts
+from gateway.pipeline.partition import PartitionPolicy, Parts, lane_policy
 from gateway.pipeline.rules import Deadline
 from gateway.settings.tree import KafkaSettings, VenueSettings
 from gateway.venues.credentials import Credentials
@@ -25,7 +25,7 @@ from schemas import VenueName
 from tests.clocks import NOON
 from tests.simulation.broker import Broker
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
-from tests.simulation.loop import Process, World, running_process
+from tests.simulation.loop import Process, World
 from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
 
 KAFKA = KafkaSettings(
@@ -35,7 +35,6 @@ KAFKA = KafkaSettings(
     request_timeout_ms=1_000,
     commit_interval=0.5,
 )
-FEED = Partition.feed
 VENUE = VenueSettings(
     call_timeout=RECEIVE_WINDOW,
     settles_within=0.0,
@@ -182,6 +181,7 @@ class Gateway:
 
     def _parts(self, permits: Permits, observer: Silent, clock: Clock) -> Parts:
         calls = {name: self._calls(name, permits, observer) for name in self._venues}
+        jitter = Random(self.process.world.random.random())
         return Parts(
             policy=PartitionPolicy(
                 topic=KAFKA.topics.commands,
@@ -207,10 +207,10 @@ class Gateway:
                 clock=clock,
             ),
             calls=calls,
+            lanes={name: lane_policy(caller, jitter) for name, caller in calls.items()},
             accounts=self._accounts,
             brake=Brake(dict.fromkeys(self._venues, VENUE.dead_letters_per_minute)),
             clock=clock,
-            jitter=Random(self.process.world.random.random()),
             observer=observer,
         )
 
@@ -236,16 +236,7 @@ def on_simulated_kafka() -> AbstractContextManager[ExitStack]:
     stack.enter_context(patch.object(group_module, "AIOKafkaConsumer", _consumer))
     stack.enter_context(patch.object(group_module, "KafkaAnswerLog", _make_answer_log))
     stack.enter_context(patch.object(group_module, "FETCH_MS", 1_000))
-    stack.enter_context(patch.object(Partition, "feed", _feed))
     return stack
-
-
-def _feed(partition: Partition, records: Sequence[CommandRecord]) -> None:
-    """Take it as a broken promise if records are handed out while their partition is taken over."""
-    if partition.state == "restoring":
-        process = running_process()
-        process.world.errors.append(f"{process.name} was handed {len(records)} records while it took over")
-    FEED(partition, records)
 
 
 def _consumer(*, broker: Broker, **options: Any) -> SimulatedConsumer:

@@ -1,21 +1,23 @@
 """The guards that keep the promises, each as something that can be taken out: what is left when nobody holds it."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import Tail
 from gateway.ownership.repeats import Repeats
-from gateway.pipeline import execute, partition, settle
-from gateway.pipeline.command import Command
+from gateway.pipeline import partition, settle
 from gateway.pipeline.intake import Intake
-from gateway.pipeline.lanes import Lane, Lanes
+from gateway.pipeline.lane import Lane
+from gateway.pipeline.serve import LaneServer
+from gateway.pipeline.verdicts import Verdicts
 from tests.simulation import gateway as simulated
 from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
 from tests.simulation.loop import running_process
@@ -66,42 +68,21 @@ def the_restore():
 @contextmanager
 def the_wait_for_the_commit():
     """A lane goes on as soon as an answer is known."""
-    answer = partition.Partition._settle
+    wanted = Lane.next
 
-    def at_once(self, told):
-        answer(self, told)
-        done = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
+    def at_once(self, now, *, may_call):
+        self._unwritten.clear()
+        return wanted(self, now, may_call=may_call)
 
-    with patch.object(partition.Partition, "_settle", at_once):
-        yield
-
-
-@contextmanager
-def the_wait_for_older_answers():
-    """A command is sent while the answers of those that it superseded are on their way."""
-
-    async def at_once(*_, **_more):
-        await asyncio.sleep(0.001)  # time goes on for who waits in a loop
-
-    with patch.object(execute, "_older_answered", at_once):
+    with patch.object(Lane, "next", at_once):
         yield
 
 
 @contextmanager
 def the_lanes_order():
     """Every command has a lane of its own."""
-
-    def admit(self: Lanes, command: Command):
-        venue, account, name = command.lane
-        lane = self._lanes[venue, account, f"{name}#{command.offset}"] = Lane(
-            (venue, account, f"{name}#{command.offset}")
-        )
-        lane.waiting.append(command)
-        return lane, True
-
-    with patch.object(Lanes, "admit", admit):
+    lane, numbers = LaneServer.lane, count()
+    with patch.object(LaneServer, "lane", lambda self, key: lane(self, (*key[:2], f"{key[2]}#{next(numbers)}"))):
         yield
 
 
@@ -150,17 +131,8 @@ def asking_after_the_fence():
 @contextmanager
 def doubt_of_what_a_predecessor_sent():
     """A new owner takes it that nothing was sent."""
-    admit = partition.Partition._admit
-
-    def trusting(self, incoming):
-        below, self._quarantined_below = self._quarantined_below, 0
-        lane = admit(self, incoming)
-        self._quarantined_below = below
-        if lane is not None and incoming.offset < below:
-            lane.not_before = max(lane.not_before, self._quarantine_ends)
-        return lane
-
-    with patch.object(partition.Partition, "_admit", trusting):
+    admit = Lane.admit
+    with patch.object(Lane, "admit", lambda self, command, **_: admit(self, command)):
         yield
 
 
@@ -168,25 +140,20 @@ def doubt_of_what_a_predecessor_sent():
 def the_wait_after_an_unknown_call():
     """What was cut off is held to be over."""
     unset = property(lambda _: float("-inf"), lambda *_: None)
-    with patch.object(execute, "Ambiguous", _Never), patch.object(Lane, "not_before", unset):
+    with patch.object(Lane, "quiet_at", unset):
         yield
-
-
-class _Never:
-    """Nothing is an instance of it."""
 
 
 @contextmanager
 def reading_back():
     """An unknown outcome is reported as if nothing had been applied."""
-    use = execute.Executor._use
+    sent = Lane.sent
 
-    async def careless(self, *arguments):
-        result = await use(self, *arguments)
-        arguments[2].doubtful = False
-        return result
+    def careless(self, outcome, **facts):
+        told = Unavailable(message="cut off", http_status=503) if isinstance(outcome, Ambiguous) else outcome
+        return sent(self, told, **facts)
 
-    with patch.object(execute.Executor, "_use", careless):
+    with patch.object(Lane, "sent", careless):
         yield
 
 
@@ -215,7 +182,7 @@ def the_deadlines():
 
     with (
         patch.object(VenueCaller, "send", whenever),
-        patch.object(execute.Executor, "_is_expired", lambda *_: False),
+        patch.object(Verdicts, "is_expired", lambda *_: False),
         patch.object(Intake, "_seconds_left", lambda *_: 20.0),
     ):
         yield

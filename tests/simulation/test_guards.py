@@ -12,7 +12,6 @@ CAUGHT = [
     (guards.the_quarantine, {"overlap", "calls backwards"}),
     (guards.the_restore, {"answered twice"}),
     (guards.the_wait_for_the_commit, {"calls backwards"}),
-    (guards.the_wait_for_older_answers, {"calls backwards", "final value"}),
     (guards.the_lanes_order, {"overlap"}),
     (guards.fencing, {"answered twice"}),
     (guards.reading_after_an_unknown_commit, {"answered twice"}),

@@ -8,6 +8,20 @@ import pytest
 from gateway.calls.slots import Slots
 
 
+async def take(slots: Slots, account: str) -> None:
+    """Wait for a slot; cancelled, none is kept."""
+    held = asyncio.Event()
+    place = slots.line_up(account, held.set)
+    try:
+        await (held.wait() if place else asyncio.sleep(0))
+    except asyncio.CancelledError:
+        if place:
+            place.leave()
+        else:
+            slots.give_back(account)
+        raise
+
+
 async def settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -15,10 +29,10 @@ async def settled() -> None:
 
 async def test_an_account_alone_gets_half_and_the_next_still_finds_room():
     slots = Slots(8)
-    hogs = [asyncio.create_task(slots.take("hog")) for _ in range(20)]
+    hogs = [asyncio.create_task(take(slots, "hog")) for _ in range(20)]
     await settled()
     assert sum(hog.done() for hog in hogs) == 4
-    others = [asyncio.create_task(slots.take(f"other-{n}")) for n in range(3)]
+    others = [asyncio.create_task(take(slots, f"other-{n}")) for n in range(3)]
     await settled()
     assert all(other.done() for other in others)
     for hog in hogs:
@@ -30,7 +44,7 @@ async def test_one_slot_is_enough_for_all_to_take_turns():
     slots, order = Slots(1), list[str]()
 
     async def call(account: str) -> None:
-        await slots.take(account)
+        await take(slots, account)
         order.append(account)
         await asyncio.sleep(0)
         slots.give_back(account)
@@ -42,8 +56,8 @@ async def test_one_slot_is_enough_for_all_to_take_turns():
 
 async def test_who_stops_waiting_takes_none_along():
     slots = Slots(1)
-    await slots.take("a")
-    waiting = [asyncio.create_task(slots.take("a")) for _ in range(3)]
+    await take(slots, "a")
+    waiting = [asyncio.create_task(take(slots, "a")) for _ in range(3)]
     await settled()
     waiting[0].cancel()
     slots.give_back("a")
@@ -59,7 +73,7 @@ async def test_none_is_lost_and_none_is_made_whatever_happens(seed: int):
 
     async def call(account: str) -> None:
         nonlocal held
-        await slots.take(account)
+        await take(slots, account)
         held += 1
         most.append(held)
         try:
@@ -77,6 +91,6 @@ async def test_none_is_lost_and_none_is_made_whatever_happens(seed: int):
         await asyncio.sleep(0)
     await asyncio.gather(*tasks, return_exceptions=True)
     assert max(most) <= count
-    taken = [asyncio.create_task(slots.take(f"new-{n}")) for n in range(count)]
+    taken = [asyncio.create_task(take(slots, f"new-{n}")) for n in range(count)]
     await settled()
     assert all(task.done() for task in taken)

@@ -24,11 +24,8 @@ def after_takeover(*script, latest_wins=True, **more):
     async def main(world):
         bench = Bench(world, Script(*script), latest_wins=latest_wins, **more)
         benches.append(bench)
-        first = incoming(1)
-        first.doubtful = True
-        lane = bench.admit(first, incoming(2))
-        await bench.executor.answer_next(lane)
-        await bench.executor.answer_next(lane)
+        bench.admit(incoming(1), incoming(2), is_inherited=True)
+        await bench.all_told()
 
     on_virtual_time(main)
     return benches[0]
@@ -61,36 +58,34 @@ def test_where_the_venue_does_not_tell_it_is_sent_again_after_one_look():
     assert requests(bench) == [LOOK, SET + "1", SET + "2"]
 
 
+OTHER = BinanceUsdm(symbol="ETHUSDT")
+
+
 async def slot_taken(bench):
     """Somebody else has the venue's only slot, for a second."""
-    other = bench.admit(incoming(9, target=BinanceUsdm(symbol="ETHUSDT")))
-    busy = asyncio.create_task(bench.executor.answer_next(other))
+    bench.admit(incoming(9, target=OTHER))
     await asyncio.sleep(0.1)
-    return busy
 
 
-async def held_turn(bench):
-    """A command whose turn comes with the slot, while an older one's answer is on its way: its lane, that, and tasks."""
-    busy = await slot_taken(bench)
-    lane = bench.admit(incoming(1))
-    waiting = asyncio.create_task(bench.executor.answer_next(lane))
+async def with_a_permit(bench):
+    """A command that is permitted while the answer of the one that it took the place of is on its way to the log."""
+    await slot_taken(bench)
+    bench.commit_delay = None
+    bench.admit(incoming(1))
     await asyncio.sleep(0.1)
-    lane.answered = asyncio.get_running_loop().create_future()
-    return lane, lane.answered, busy, waiting
+    bench.admit(incoming(2))
+    await asyncio.sleep(0.9)
+    assert bench.told == [("c1", "superseded"), ("c9", "changed")]
 
 
 def test_what_is_overtaken_while_it_waits_for_its_turn_gives_the_turn_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9"), (200, "7")), slots=1)
-        first = incoming(1)
-        first.doubtful = True
-        busy = await slot_taken(bench)
-        lane = bench.admit(first)
-        waiting = asyncio.create_task(bench.executor.answer_next(lane))
+        await slot_taken(bench)
+        bench.admit(incoming(1), is_inherited=True)
         await asyncio.sleep(0.1)
         bench.admit(incoming(2))
-        await asyncio.gather(busy, waiting)
-        await bench.executor.answer_next(lane)
+        await bench.all_told()
         assert bench.told == [("c9", "changed"), ("c1", "superseded"), ("c2", "changed")]
         assert requests(bench)[1:] == [LOOK, SET + "2"]
 
@@ -100,42 +95,30 @@ def test_what_is_overtaken_while_it_waits_for_its_turn_gives_the_turn_back():
 def test_a_command_is_not_sent_before_older_ones_of_its_lane_have_their_committed_answers():
     async def main(world):
         bench = Bench(world, Script())
-        committed = asyncio.get_running_loop().create_future()
-        lane = bench.admit(incoming(1))
-        lane.answered = committed
-        answering = asyncio.create_task(bench.executor.answer_next(lane))
+        bench.commit_delay = None
+        bench.admit(incoming(1), incoming(2))
         await asyncio.sleep(5.0)
         assert requests(bench) == []
-        committed.set_result(None)
-        await answering
-        assert requests(bench) == [SET + "1"]
+        bench.commit()
+        await asyncio.sleep(0.1)
+        assert requests(bench) == [SET + "2"]
 
     on_virtual_time(main)
 
 
 def test_one_whose_turn_came_still_gives_way_until_older_answers_are_committed_but_not_for_ever():
     async def main(world):
-        bench, loop = Bench(world, Script()), asyncio.get_running_loop()
-
-        def commit_in_ten_milliseconds(answer):
-            bench.settle(answer)
-            committed = loop.create_future()
-            loop.call_later(0.01, committed.set_result, None)
-            return committed
-
-        bench.executor._settle = commit_in_ten_milliseconds
-        bench.admit(incoming(1))
-        lane = bench.admit(incoming(2))
-        serving = asyncio.create_task(bench.executor.answer_next(lane))
+        bench = Bench(world, Script())
+        bench.commit_delay = 0.01
+        bench.admit(incoming(1), incoming(2))
         await asyncio.sleep(0.005)
         bench.admit(incoming(3))
-        await serving
+        await asyncio.sleep(0.1)
         assert requests(bench) == [SET + "3"]
         for number in range(4, 504):
             bench.admit(incoming(number))
-            serving = asyncio.create_task(bench.executor.answer_next(lane)) if serving.done() else serving
             await asyncio.sleep(0.004)
-        await serving
+        await bench.all_told()
         assert 20 <= len(requests(bench)) <= 40, "in two seconds"
 
     on_virtual_time(main)
@@ -144,43 +127,51 @@ def test_one_whose_turn_came_still_gives_way_until_older_answers_are_committed_b
 def test_one_that_waits_long_for_an_older_ones_answer_gives_way_to_a_newer_one():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        lane, committed, busy, waiting = await held_turn(bench)
+        await with_a_permit(bench)
         await asyncio.sleep(2.0)
-        bench.admit(incoming(2))
-        lane.answered = committed
+        bench.admit(incoming(3))
         await asyncio.sleep(2.0)
-        committed.set_result(None)
-        await asyncio.gather(busy, waiting)
-        assert bench.told == [("c9", "changed"), ("c1", "superseded"), ("c2", "changed")]
-        assert requests(bench)[1:] == [SET + "2"]
+        assert bench.told == [("c1", "superseded"), ("c9", "changed"), ("c2", "superseded")]
+        bench.commit()
+        await asyncio.sleep(1.0)
+        assert requests(bench)[1:] == [SET + "3"]
+
+    on_virtual_time(main)
+
+
+@pytest.mark.parametrize("after", [0.01, 0.5, 3.0])
+def test_what_is_held_when_its_partition_is_lost_is_given_back(after):
+    async def main(world):
+        bench = Bench(world, Script(1.0, (200, "9")), slots=1)
+        await with_a_permit(bench)
+        await asyncio.sleep(after)
+        bench.lanes.close()
+        await bench.calls.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
 
     on_virtual_time(main)
 
 
 @pytest.mark.parametrize("after", [0.01, 0.5])
-def test_a_turn_that_is_held_when_its_partition_is_lost_is_given_back(after):
+def test_a_place_in_line_is_given_back_when_its_partition_is_lost(after):
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        _, _, busy, waiting = await held_turn(bench)
-        await busy
+        await slot_taken(bench)
+        bench.admit(incoming(1))
         await asyncio.sleep(after)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        other = bench.admit(incoming(8, target=BinanceUsdm(symbol="ETHUSDT")))
-        await bench.executor.answer_next(other)
-        assert bench.told == [("c9", "changed"), ("c8", "changed")]
+        bench.lanes.close()
+        await bench.calls.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
+        assert len(requests(bench)) == 1
 
     on_virtual_time(main)
 
 
-def test_a_turn_whose_scope_froze_while_an_older_answer_was_on_its_way_is_given_back():
+def test_a_permit_whose_scope_froze_while_an_older_answer_was_on_its_way_is_given_back():
     async def main(world):
         bench = Bench(world, Script(1.0, (200, "9")), slots=1)
-        _, committed, busy, waiting = await held_turn(bench)
-        await asyncio.sleep(1.0)
+        await with_a_permit(bench)
         bench.permits.throttle("binance_usdm", "a", None, bench.clock.monotonic() + 30.0)
-        committed.set_result(None)
-        await asyncio.gather(busy, waiting)
+        bench.commit()
+        await asyncio.sleep(60.0)
         assert bench.script.sent[1][0] >= 30.0
 
     on_virtual_time(main)
@@ -208,9 +199,8 @@ def test_after_an_error_in_the_middle_of_a_call_the_lane_waits_until_it_can_no_l
             return await send(request)
 
         bench.script.send = broken
-        lane = bench.admit(incoming(1), incoming(2))
-        await bench.executor.answer_next(lane)
-        await bench.executor.answer_next(lane)
+        bench.admit(incoming(1), incoming(2))
+        await bench.all_told()
         assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
         assert times[1] >= times[0] + 1.0
 
