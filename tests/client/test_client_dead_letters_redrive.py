@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from msgspec.structs import replace
 
 from gateway.client.dead_letters import Filters, RedriveOptions, StoppedError, open_dead_letters
+from gateway.client.dead_letters.known import Known
 from gateway.client.reading import TopicFollower, open_reader
 from schemas import LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
 from tests.client.letters import answer, command, letter_headers, records_of
@@ -189,3 +190,16 @@ async def test_a_newer_command_that_waits_for_its_answer_makes_a_letter_obsolete
     (row,) = fresh.letters
     assert (row.letter, row.verdict) == ("0:1", "obsolete")
     assert "waits for its answer: c9" in row.why
+
+
+async def test_letters_that_are_not_to_be_sent_take_no_step_each(desk, planned, monkeypatch):
+    plan, looks, read_on = await planned(300), [], Known.read_on
+
+    async def counted(known):
+        looks.append(1)
+        await read_on(known)
+
+    assert await verdicts(desk, plan) == ["apply"] * 300
+    monkeypatch.setattr(Known, "read_on", counted)
+    assert await verdicts(desk, plan) == ["done"] * 300
+    assert len(looks) <= 3

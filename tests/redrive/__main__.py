@@ -64,6 +64,7 @@ async def size(estate: Estate, arguments: argparse.Namespace) -> bool:
             ("groups", "--by", "reason", "--by", "account"),
             ("groups", "--by", "code"),
             ("redrive", "--lane", "L7"),
+            ("redrive",),
             ("show", "0:5"),
         ):
             code, seconds, peak = await fresh.run(*command, "--json")
@@ -78,7 +79,7 @@ def main() -> int:
     parser.add_argument("--letters", type=int, default=None)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--longest", type=float, default=8.0, help="seconds until a kill, at most")
+    parser.add_argument("--longest", type=float, default=12.0, help="seconds until a kill, at most")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     arguments = parser.parse_args()
     arguments.letters = arguments.letters or {"kills": 5_000, "size": 100_000}[arguments.proof]

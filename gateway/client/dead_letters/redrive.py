@@ -26,6 +26,7 @@ from gateway.clock import Clock
 from schemas import Timestamp
 
 LOOK_AGAIN = 0.1  # seconds between two looks for answers
+LARGEST_LOOK = 1_000  # letters judged in one step
 
 
 class RedriveOptions(Struct, frozen=True, kw_only=True):
@@ -76,6 +77,18 @@ class _Queue(NamedTuple):
     account: Account | None
 
 
+class _Step:
+    """Letters of one partition that were judged together, and of them those to be sent in one transaction."""
+
+    def __init__(self) -> None:
+        self.at = Timestamp.from_epoch(0.0)
+        self.partition: int | None = None
+        self.rows: list[LetterVerdict] = []
+        self.letters: list[Letter] = []
+        self.forced: dict[str, str | None] = {}
+        self.probes: set[Account] = set()
+
+
 class Redrive:
     """One application of one plan."""
 
@@ -88,7 +101,6 @@ class Redrive:
         policy = PacePolicy(rate=options.rate, stop_at=options.stop_at, down_after=options.down_after)
         self._pace = Pace(policy, is_answered=around.is_answered)
         self._queues: dict[_Queue, deque[Letter]] = {}
-        self._probes: set[Account] = set()  # of the present step
         self._newest: dict[LaneKey, Letter] = {}
 
     async def run(self) -> AsyncGenerator[LetterVerdict]:
@@ -112,12 +124,12 @@ class Redrive:
             self._newest = newest_of_lanes([one for one in letters.values() if states.of(one) == "open"])
             known = await Known.open(self._log.reader, self._log.topics, list(letters.values()))
             while self._queues:
-                step = await self._next_step(known)
-                rows, writes = self._judge(step, await self._log.records_at(map(_place, step)), states, known)
+                step = await self._next_step(known, states)
+                writes = self._writes(step, await self._log.records_at(map(_place, step.letters)), known)
                 if writes:
-                    await publishers[step[0].partition].publish(writes)
-                    self._pace.sent(_accounts(step, writes), self._now(), probes=self._probes)
-                for row in rows:
+                    await publishers[step.letters[0].partition].publish(writes)
+                    self._pace.sent(_accounts(step, writes), self._now(), probes=step.probes)
+                for row in sorted(step.rows, key=lambda one: parse_place(one.letter)):
                     yield row
             if self._options.stop_at is not None:
                 await self._wait(known, lambda: self._pace.why_wait(self._now()))
@@ -134,14 +146,12 @@ class Redrive:
             account = None if key is None else (key.venue, key.account)
             self._queues.setdefault(_Queue(letter.partition, account), deque()).append(letter)
 
-    async def _next_step(self, known: Known) -> list[Letter]:
-        step: list[Letter] = []
+    async def _next_step(self, known: Known, states: LetterStates) -> _Step:
+        step = _Step()
 
         def why_not() -> str | None:
             why = self._pace.why_wait(self._now())
-            if why is None:
-                why = self._fill(step, known)
-            return why
+            return why or self._fill(step, known, states)
 
         await self._wait(known, why_not)
         return step
@@ -159,27 +169,39 @@ class Redrive:
             self._around.tell(why)
             await self._around.sleep(LOOK_AGAIN)
 
-    def _fill(self, step: list[Letter], known: Known) -> str | None:
+    def _fill(self, step: _Step, known: Known, states: LetterStates) -> str | None:
         """Take the letters of one step, all of one partition, from accounts that need not wait; else say why not."""
         why: str | None = None
-        self._probes.clear()
+        step.at = Timestamp.from_epoch(self._around.clock.wall())
         for queue, letters in list(self._queues.items()):
-            room = self._pace.size - len(step)
-            if room <= 0 or (step and step[0].partition != queue.partition):
+            if step.partition not in (None, queue.partition) or len(step.letters) >= self._pace.size:
                 continue
             held = self._why_hold(queue, known)
             if held is not None:
                 why = held
                 continue
-            if queue.account is not None and self._pace.is_probe(known.accounts[queue.account]):
-                room = 1
-                self._probes.add(queue.account)
-            step += [letters.popleft() for _ in range(min(room, len(letters)))]
+            step.partition = queue.partition
+            self._take(step, queue, known, states)
             if not letters:
                 del self._queues[queue]
-        return None if step else why
+        return why if step.partition is None else None
 
-    def _why_hold(self, queue: "_Queue", known: Known) -> str | None:
+    def _take(self, step: _Step, queue: _Queue, known: Known, states: LetterStates) -> None:
+        """Judge letters of one account now, until the step is full; what is not to be sent takes no room in it."""
+        letters, room = self._queues[queue], self._pace.size - len(step.letters)
+        if queue.account is not None and self._pace.is_probe(known.accounts[queue.account]):
+            room = 1
+            step.probes.add(queue.account)
+        while letters and room and len(step.rows) < LARGEST_LOOK:
+            letter = letters.popleft()
+            judgement, forced = decide(self._against(letter, states, known, step.at), self._options.force)
+            if judgement.verdict == "apply":
+                step.letters.append(letter)
+                step.forced[letter.place] = forced
+                room -= 1
+            step.rows.append(LetterVerdict.of(letter.place, judgement))
+
+    def _why_hold(self, queue: _Queue, known: Known) -> str | None:
         if queue.account is None:
             return None
         return self._pace.why_hold(
@@ -190,33 +212,27 @@ class Redrive:
             wall=self._around.clock.wall(),
         )
 
-    def _judge(
-        self, step: Sequence[Letter], records: Mapping[Place, LetterRecord], states: LetterStates, known: Known
-    ) -> tuple[list[LetterVerdict], list[Write]]:
-        rows: list[LetterVerdict] = []
-        writes: list[Write] = []
-        now = self._around.clock.wall()
+    def _writes(self, step: _Step, records: Mapping[Place, LetterRecord], known: Known) -> list[Write]:
+        """What a step publishes; letters that retention took by now are said to be gone."""
         act = Act(
             topic=self._log.topics.dead_letters,
             batch=self._plan.batch,
             operator=self._options.operator,
             note=self._options.note,
-            at=Timestamp.from_epoch(now),
+            at=step.at,
         )
         life = self._options.expires_in
-        expires_at = None if life is None else Timestamp.from_epoch(now + life)
-        for letter in step:
-            found = records.get(_place(letter))
-            if found is None:
-                rows.append(LetterVerdict.of(letter.place, GONE))
-                continue
-            judgement, forced = decide(self._against(letter, states, known, act.at), self._options.force)
-            rows.append(LetterVerdict.of(letter.place, judgement))
-            if judgement.verdict == "apply":
-                write = redriven(found, act, expires_at=expires_at, forced=forced)
+        expires_at = None if life is None else Timestamp.from_epoch(step.at.timestamp() + life)
+        gone = {letter.place for letter in step.letters if _place(letter) not in records}
+        step.rows = [LetterVerdict.of(row.letter, GONE) if row.letter in gone else row for row in step.rows]
+        writes: list[Write] = []
+        for letter in step.letters:
+            if letter.place not in gone:
+                found = records[_place(letter)]
+                write = redriven(found, act, expires_at=expires_at, forced=step.forced[letter.place])
                 known.wait_for(write[1].command_id or "")
                 writes.append(write)
-        return rows, writes
+        return writes
 
     def _against(self, letter: Letter, states: LetterStates, known: Known, now: Timestamp) -> list[Judgement]:
         newest = letter if letter.lane_key is None else self._newest.get(letter.lane_key, letter)
@@ -234,9 +250,9 @@ def _place(letter: Letter) -> Place:
     return letter.partition, letter.offset
 
 
-def _accounts(step: Sequence[Letter], writes: Sequence[Write]) -> dict[str, Account]:
+def _accounts(step: _Step, writes: Sequence[Write]) -> dict[str, Account]:
     """The accounts of the commands of a step, by the command's id."""
-    keys = {letter.place: letter.lane_key for letter in step}
+    keys = {letter.place: letter.lane_key for letter in step.letters}
     accounts: dict[str, Account] = {}
     for _, disposition in writes:
         key = keys[disposition.letter]
