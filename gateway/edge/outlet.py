@@ -5,12 +5,14 @@ the newest only is written to no more than it must, so it need not be.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from gateway.clock import Clock
 from gateway.edge.wire import Wire
 
 MUCH = 64 * 1024  # unread bytes from which on a reader is behind
+KERNEL_BYTES = 128 * 1024  # of what is unread the kernel holds no more than that, or twice that; else megabytes
 LOOK_AGAIN = 0.02
 
 
@@ -34,6 +36,9 @@ class Outlet:
         """`give_up` is called where too much is unread; nothing is written any more then."""
         self._wire = wire
         self.may_lag = True
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
         self._transport = transport
         self._clock = clock
         self._max_bytes = max_unread_bytes

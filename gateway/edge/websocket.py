@@ -1,6 +1,7 @@
 """A stream over a WebSocket: frames in, frames out, pings, and an end with a code that says whether to come back."""
 
 import asyncio
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,13 @@ from gateway.clock import Clock
 from gateway.edge.door import SUBPROTOCOL, Door, DoorError
 from gateway.edge.frames import ClientFrame, CommandFrame, ErrorFrame, Subscribe, Unsubscribe
 from gateway.edge.masking import MaskingWebSocket, transport_of
-from gateway.edge.session import Ending, Session
-from gateway.edge.wire import LONGEST_REASON, JsonWire, MsgpackWire, Wire, message
+from gateway.edge.session import SLOW_READER, Ending, Session
+from gateway.edge.wire import CLOSE, LONGEST_REASON, JsonWire, MsgpackWire, Wire, message
 from schemas.codec import JSON, MSGPACK, ContentType
 
 PONG = 0xA
 CLOSE_PATIENCE = 5.0  # seconds for the closing handshake
+SLOW_CLOSE_PATIENCE = 30.0  # the same, where the reader has much to read before it
 HANDSHAKE_PATIENCE = 10.0
 NOT_DECODED = 1007  # RFC 6455 7.4.1
 SessionMaker = Callable[[Wire, asyncio.Transport, Ending], Session]
@@ -63,45 +65,31 @@ class WebSocketStream:
             protocols=() if name is None else (name,),
             compress=False,
             autoping=False,
+            autoclose=False,
             max_msg_size=max_frame,
             timeout=CLOSE_PATIENCE,
         )
         if not self._socket.can_prepare(request):
             raise DoorError(426, "upgrade_required", "this is a WebSocket", headers={"Upgrade": "websocket"})
-        self._closing: asyncio.Task[None] | None = None
 
     async def serve(self, begin: Callable[[Session], None], leave: Callable[[Session], None]) -> web.StreamResponse:
         """Serve it until it ends; `begin` and `leave` are told of the session."""
         async with asyncio.timeout(HANDSHAKE_PATIENCE):
             await self._socket.prepare(self._request)
-        session = self._make(self._wire, transport_of(self._request), self._end)
+        transport = transport_of(self._request)
+        session = self._make(self._wire, transport, lambda code, reason: _end(transport, code, reason))
         begin(session)
         try:
             session.greet()
             await self._receive(session)
+            if session.ended_with is None:
+                await self._socket.close(drain=False)  # the answer to the client's own close
         finally:
             session.leave()
             leave(session)
-            if self._closing is not None:
-                await asyncio.wait([self._closing], timeout=2 * CLOSE_PATIENCE)
-            if self._request.transport is not None:
-                self._request.transport.abort() if not self._socket.closed else self._request.transport.close()
+            transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_PATIENCE, transport.abort)
         return self._socket
-
-    def _end(self, code: int, reason: str) -> None:
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._close(code, reason), name="closing")
-
-    async def _close(self, code: int, reason: str) -> None:
-        text = reason.encode()
-        try:
-            async with asyncio.timeout(CLOSE_PATIENCE):
-                await self._socket.close(code=code, message=text if len(text) <= LONGEST_REASON else b"")
-        except (TimeoutError, OSError, RuntimeError):
-            pass
-        finally:
-            if self._request.transport is not None:
-                self._request.transport.abort()
 
     async def _receive(self, session: Session) -> None:
         while True:
@@ -119,6 +107,8 @@ class WebSocketStream:
             await session.outlet.drained()  # who does not read is not listened to
 
     async def _take(self, session: Session, received: WSMessage) -> None:
+        if session.ended_with is not None:
+            return
         is_text = received.type is WSMsgType.TEXT
         if is_text != (self._encoding == JSON):
             kind = "text" if self._encoding == JSON else "binary"
@@ -146,3 +136,12 @@ class WebSocketStream:
                 session.unsubscribe(frame.id)
             case CommandFrame():
                 await session.command(frame, self._encoding)
+
+
+def _end(transport: asyncio.Transport, code: int, reason: str) -> None:
+    """Write the close frame after all that was written; the client's own comes when it has read so far."""
+    text = reason.encode()
+    if not transport.is_closing():
+        transport.write(message(CLOSE, struct.pack("!H", code) + (text if len(text) <= LONGEST_REASON else b"")))
+    patience = SLOW_CLOSE_PATIENCE if code == SLOW_READER else CLOSE_PATIENCE
+    asyncio.get_running_loop().call_later(patience, transport.abort)

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from aiohttp import ClientSession
+from aiokafka import AIOKafkaProducer
 
 from gateway.edge.app import Edge
 from gateway.settings.tree import EdgeSettings, EdgeTokenSettings, KafkaSettings, Settings
+from schemas import BinanceUsdm, LeverageChanged, Timestamp, encode
 from schemas.topics import Topics
 from tests.client.test_client_over_kafka import Echo
 
@@ -71,6 +75,41 @@ def command(leverage: str = "20", *, account: str = "desk-1", symbol: str = "BTC
     target = {"venue": "binance_usdm", "symbol": symbol}
     about = {"type": "SetLeverage", "command_id": uuid4().hex, "account": account, "leverage": leverage}
     return about | {"target": target} | fields
+
+
+async def write_events(bootstrap: str, topics: Topics, count: int, *, accounts: int = 1) -> list[dict[str, Any]]:
+    """Events of nobody's commands, straight to their topic; as JSON."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        written: list[dict[str, Any]] = []
+        for number in range(count):
+            event = changed(number, account=f"desk-{number % accounts + 1}")
+            written.append(msgspec.json.decode(encode(event)))
+            await producer.send(topics.events, encode(event), key=event.key.encode())
+        await producer.flush()
+        return written
+    finally:
+        await producer.stop()
+
+
+def changed(number: int, *, account: str = "desk-1") -> LeverageChanged:
+    """An event of its own."""
+    return LeverageChanged(
+        event_id=f"made/{uuid4().hex}",
+        command_id=f"made-{number}",
+        account=account,
+        target=BinanceUsdm(symbol="BTCUSDT"),
+        lane="BTCUSDT",
+        issuer=None,
+        redrive_of=None,
+        attempts=1,
+        issued_at=None,
+        occurred_at=Timestamp.parse("2026-11-26T12:00:00Z"),
+        leverage=Decimal(number % 20 + 1),
+        requested_leverage=Decimal(number % 20 + 1),
+        certainty="confirmed",
+    )
 
 
 async def until(is_so: Any, patience: float = PATIENCE) -> None:
