@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.hdrs import SEC_WEBSOCKET_PROTOCOL
 
 from gateway.clock import Clock
@@ -21,7 +21,7 @@ PONG = 0xA
 CLOSE_PATIENCE = 5.0  # seconds for the closing handshake
 SLOW_CLOSE_PATIENCE = 30.0  # the same, where the reader has much to read before it
 HANDSHAKE_PATIENCE = 10.0
-NOT_DECODED = 1007  # RFC 6455 7.4.1
+NEVER_SENT = frozenset({1004, 1005, 1006, 1015})  # codes that no frame may have (RFC 6455 7.4.1)
 SessionMaker = Callable[[Wire, asyncio.Transport, Ending], Session]
 
 _WIRES: dict[str, type[JsonWire] | type[MsgpackWire]] = {kind.name: kind for kind in (JsonWire, MsgpackWire)}
@@ -81,9 +81,10 @@ class WebSocketStream:
         begin(session)
         try:
             session.greet()
-            await self._receive(session)
-            if session.ended_with is None:
-                await self._socket.close(drain=False)  # the answer to the client's own close
+            said = await self._receive(session)
+            if session.ended_with is None:  # the answer to the client's own close
+                code = WSCloseCode.PROTOCOL_ERROR if said in NEVER_SENT else WSCloseCode.OK
+                await self._socket.close(code=code, drain=False)
         finally:
             session.leave()
             leave(session)
@@ -91,7 +92,8 @@ class WebSocketStream:
             asyncio.get_running_loop().call_later(CLOSE_PATIENCE, transport.abort)
         return self._socket
 
-    async def _receive(self, session: Session) -> None:
+    async def _receive(self, session: Session) -> object:
+        """Take what comes until the end, and return the code of the client's close where there was one."""
         while True:
             received: WSMessage = await self._socket.receive()
             session.heard_at = self._clock.monotonic()
@@ -103,7 +105,7 @@ class WebSocketStream:
                 case WSMsgType.PONG:
                     pass
                 case _:
-                    return
+                    return received.data
             await session.outlet.drained()  # who does not read is not listened to
 
     async def _take(self, session: Session, received: WSMessage) -> None:
