@@ -29,6 +29,7 @@ from gateway.kafka.connection import UnreachableError, client_options, sends_pas
 from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
 from gateway.kafka.inflation import bound_inflation
+from gateway.kafka.past import PastReader
 from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.topics import NOT_SEEN, check_topics
 from gateway.limits.connection import StoreAddress, shared_buckets
@@ -155,6 +156,7 @@ class Gateway:
             parts=self.parts,
             options=self._options,
             consumer_options=dict(consumer_options or {}),
+            past=PastReader(settings.kafka, self._options, consumer_options or {}),
             drain_timeout=settings.pipeline.drain_timeout,
             clock=clock,
             observer=telemetry,
@@ -237,16 +239,10 @@ class Gateway:
 
     async def _learn_policy(self) -> None:
         """Wait until the policy is known; UnreachableError where it is not in time, unless that freezes everything."""
+        patience = self._settings.kafka.request_timeout_ms / 1000
         try:
-            async with asyncio.timeout(self._settings.kafka.request_timeout_ms / 1000):
-                await self.policy.current()
-        except TimeoutError:
-            if self._settings.policy.unreadable_at_start == "freeze":
-                self.policy.begin_blind()
-                return
-            topic, why = self._settings.kafka.topics.policy, self.policy.trouble
-            remedy = 'policy.unreadable_at_start = "freeze" starts with everything frozen'
-            error = KafkaError(f"the policy topic {topic} cannot be read: {why}; {remedy}")
+            await self.policy.learn(patience, or_freeze=self._settings.policy.unreadable_at_start == "freeze")
+        except KafkaError as error:
             raise unreachable(self._settings.kafka, error) from None
 
     async def connect(self, stack: AsyncExitStack) -> None:
@@ -358,6 +354,7 @@ class Gateway:
             brake=Brake({venue.name: by_venue[venue.name].dead_letters_per_minute for venue in VENUES.values()}),
             clock=clock,
             observer=telemetry,
+            guard=self.guard,
         )
 
     def _partition_of(self, key: bytes) -> int:

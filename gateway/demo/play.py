@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from gateway.client import LeverageClient, SentCommand
+from gateway.demo.policy_act import set_policy
 from gateway.demo.report import SampleResult
-from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, PUT_ASIDE, SLOW, TROUBLE, Sample
+from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, PUT_ASIDE, RULED, SLOW, TROUBLE, Sample
 from gateway.demo.second_act import RedrivenLetter, redrive_letter
 from gateway.demo.stage import Stage, staged
 from gateway.simulator import Fault
-from schemas import Event
+from schemas import Event, Timestamp
 
 _PATIENCE = 30.0
 
@@ -83,6 +84,8 @@ async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> tuple
     await _struck(stage, SLOW)
     newer = await _send(NEWER, stage, client)
     answered += await answers.wait([*trouble, *newer])
+    await set_policy(stage, Timestamp.of(datetime.now(UTC)))
+    answered += await answers.wait(await _send(RULED, stage, client))
     (put_aside,) = await answers.wait(await _send([PUT_ASIDE], stage, client))
     command_id = put_aside.sent.command.command_id
     redriven = await redrive_letter(stage.bootstrap_servers, command_id, answers.of_redrive)

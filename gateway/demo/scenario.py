@@ -43,8 +43,9 @@ def outcome(event: Event) -> Literal["changed"] | Reason:
 
 
 BTC, ETH, SOL = "BTCUSDT", "ETHUSDT", "SOLUSDT"
+DOGE = "DOGEUSDT"
 MAX_ATTEMPTS = 3
-BTC_SWAP, ETH_SWAP = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
+BTC_SWAP, ETH_SWAP, SOL_SWAP = "BTC-USDT-SWAP", "ETH-USDT-SWAP", "SOL-USDT-SWAP"
 BUSY = Fault(kind="service_unavailable_503", venue="binance_portfolio", lane=ETH, calls=1)
 TOO_MANY = Fault(kind="too_many", venue="okx", lane=f"cross.contract.{ETH_SWAP}", calls=1)
 DOWN = Fault(kind="service_unavailable_503", venue="binance_portfolio", lane=SOL, calls=MAX_ATTEMPTS)
@@ -81,6 +82,16 @@ TROUBLE = (
 NEWER = (
     Sample(shows="superseded while waiting", target=Ztdx(symbol=ETH), leverage=Decimal(15), expected="superseded"),
     Sample(shows="the newer one", target=Ztdx(symbol=ETH), leverage=Decimal(20)),
+)
+RULED = (
+    Sample(shows="over a cap", target=BinanceUsdm(symbol=DOGE), leverage=Decimal(20), expected="policy"),
+    Sample(shows="a rule in shadow only counts", target=BinanceUsdm(symbol=SOL), leverage=Decimal(8)),
+    Sample(
+        shows="frozen by an operator",
+        target=Okx(margin_mode="cross", instrument=SOL_SWAP),
+        leverage=Decimal(5),
+        expected="policy",
+    ),
 )
 PUT_ASIDE = Sample(
     shows="the venue is down: a dead letter",

@@ -8,6 +8,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -23,6 +24,7 @@ from gateway.kafka.membership import (
     PartitionOwnership,
     ended_task,
 )
+from gateway.kafka.past import PastReader
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -76,6 +78,7 @@ class Group(ConsumerRebalanceListener):
         parts: Parts,
         options: dict[str, Any],
         consumer_options: dict[str, Any],
+        past: PastReader | None = None,
         drain_timeout: float,
         clock: Clock,
         observer: GroupObserver,
@@ -84,6 +87,7 @@ class Group(ConsumerRebalanceListener):
         self._parts = parts
         self._options = options
         self._consumer_options = consumer_options
+        self._past = past
         self._drain_timeout = drain_timeout
         self._clock = clock
         self._observer = observer
@@ -254,7 +258,10 @@ class Group(ConsumerRebalanceListener):
             inheritance = await take_over(owned.claim, owned.log, window, self._parts.observer)
         except NotOwnerError:
             return
-        owned.partition = Partition(self._parts, inheritance, ownership=owned.claim, log=owned.log, lease=self.lease)
+        past = None if self._past is None else partial(self._past.read, tp.partition)
+        owned.partition = Partition(
+            self._parts, inheritance, ownership=owned.claim, log=owned.log, lease=self.lease, past=past
+        )
         self._reader.start(tp, owned.partition.position)
         owned.paused = False
         self._observer.restored(tp.partition, owned.partition.position)

@@ -13,9 +13,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.kafka.stopping import stop_client
+from gateway.settings.tree import KafkaSettings
 from schemas import DecodeError, Event, decode_event
 from schemas.headers import content_type
-from schemas.topics import Topics
 
 SLICE = 200  # records between two turns of the loop
 
@@ -23,11 +23,12 @@ SLICE = 200  # records between two turns of the loop
 class PastReader:
     """Reads the past of any partition."""
 
-    def __init__(self, topics: Topics, options: Mapping[str, Any], *, patience: float) -> None:
-        """`options`: aiokafka's for consumers; `patience`: seconds without progress."""
-        self._topics = topics
+    def __init__(self, kafka: KafkaSettings, options: Mapping[str, Any], consumer_options: Mapping[str, Any]) -> None:
+        """`options`: how to connect, read anew each time; `consumer_options`: aiokafka's further ones."""
+        self._topics = kafka.topics
         self._options = options
-        self._patience = patience
+        self._consumer_options = consumer_options
+        self._patience = kafka.request_timeout_ms / 1000
 
     async def read(self, partition: int, since: float, told: Callable[[Event, bool], None]) -> None:
         """Tell each event from `since` on, in wall seconds, oldest first; then, with True, the last of each lane.
@@ -72,6 +73,7 @@ class PastReader:
     async def _consumer(self, *partitions: TopicPartition) -> AsyncGenerator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             **self._options,
+            **self._consumer_options,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

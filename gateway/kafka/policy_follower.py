@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from gateway.clock import Clock
 from gateway.kafka.policy_topic import FETCH_WAIT_MS, policy_consumer, take_entry
@@ -95,12 +96,21 @@ class PolicyFollower:
         """Wait until all is known that the topic held when it was asked."""
         await self._is_current.wait()
 
-    def begin_blind(self) -> None:
-        """Go on without having read anything: everything is frozen until it can be read."""
-        self._guard.is_lost = self._was_blind = True
-        self._observer.lost_policy(self.trouble, 0.0)
-        self._observer.froze_blind()
-        self._guard.tell()
+    async def learn(self, patience: float, *, or_freeze: bool) -> None:
+        """Wait for `current` at most so many seconds; then go on with everything frozen, or KafkaError with why."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.current()
+        except TimeoutError:
+            if not or_freeze:
+                remedy = 'policy.unreadable_at_start = "freeze" starts with everything frozen'
+                raise KafkaError(
+                    f"the policy topic {self._tp.topic} cannot be read: {self.trouble}; {remedy}"
+                ) from None
+            self._guard.is_lost = self._was_blind = True
+            self._observer.lost_policy(self.trouble, 0.0)
+            self._observer.froze_blind()
+            self._guard.tell()
 
     async def run(self) -> None:
         """Follow for ever."""

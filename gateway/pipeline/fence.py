@@ -1,4 +1,6 @@
-"""Whether this instance may call for a partition now: the promise that one which has lost it starts no further call."""
+"""Whether this instance may call for a partition now: it still owns it, and what it knows of the policy is current."""
+
+from collections.abc import Callable
 
 from gateway.clock import Clock
 from gateway.ownership.lease import Lease
@@ -12,15 +14,19 @@ class Fence:
         is_draining: nothing new is started; what was begun is still read back.
     """
 
-    def __init__(self, ownership: Ownership, lease: Lease, clock: Clock) -> None:
+    def __init__(
+        self, ownership: Ownership, lease: Lease, clock: Clock, *, may_begin: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`may_begin`: whether the policy lets anything begin now."""
         self._ownership = ownership
         self._lease = lease
         self._clock = clock
+        self._may_begin = may_begin
         self.is_draining = False
 
     def may_set(self, call_timeout: float) -> bool:
         """Whether a call that sets a value, and may take so many seconds, can start now."""
-        return not self.is_draining and self.may_read(call_timeout)
+        return not self.is_draining and self._may_begin() and self.may_read(call_timeout)
 
     def may_read(self, call_timeout: float) -> bool:
         """The same of one that finishes what was begun."""

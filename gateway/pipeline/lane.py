@@ -16,6 +16,7 @@ the oldest may have been sent.
 """
 
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -171,6 +172,25 @@ class Lane:
         """Who would go next may not go at all."""
         self._end_call().verdict = refusal
 
+    def asked(self) -> None:
+        """The venue was asked what the lane has, before a call; the head waits for its turn again."""
+        self._end_call()
+
+    def forbid(self, judge: Callable[[Command, bool], Refusal | None]) -> None:
+        """Something else is allowed from now on: who waits and is not, by `judge`, is told so.
+
+        What may have been applied stays: it is looked at first. `judge` is told whether a command goes next.
+        """
+        for place, one in enumerate(list(self._line)):
+            is_first = place == 0
+            if (is_first and self._doing) or one.is_doubtful or one.verdict is not None:
+                continue
+            refusal = judge(one.command, is_first)
+            if refusal is not None:
+                self._line.remove(one)
+                self._unwritten.add(one.command.offset)
+                self._receipts.append(Tell(one.command, refusal, one.attempts, is_unserved=one.is_unserved))
+
     def sent(self, outcome: Outcome | None, *, begun: float, now: float, is_expired: bool) -> Retry | None:
         """What the call came to, None where it was not made any more; whether it is made again.
 
@@ -222,11 +242,12 @@ class Lane:
         return step
 
     def _next(self, now: float, *, may_call: bool) -> Step:
-        if self._doing:
-            return Rest(inf, "a call")  # one thing at a time                                       promise 2
-        self._supersede(now)
+        if not self._doing:
+            self._supersede(now)
         if self._receipts:
             return self._receipts.popleft()  # latest wins, and who does not is told                promise 3
+        if self._doing:
+            return Rest(inf, "a call")  # one thing at a time                                       promise 2
         step = self._wanted(now, may_call=may_call)
         if self._place != "none" and not self._keeps_place(step, now):
             return GiveUp()  # what is not used is somebody else's                                  promise 5

@@ -44,6 +44,10 @@ class Observer(CallObserver, TakeoverObserver, Protocol):
         """The broker refused an answer for the `times`th time in a row; the partition waits until it takes it."""
         ...
 
+    def missed_past(self, error: BaseException) -> None:
+        """What lanes had could not be read, which the policy asks; no call begins until it can."""
+        ...
+
     def failed(self, command: Command, error: BaseException) -> None:
         """A bug: the command is answered `outcome_unknown` and the gateway goes on."""
         ...

@@ -28,12 +28,14 @@ from gateway.pipeline.command import Command, CommandRecord, LaneKey
 from gateway.pipeline.fence import Fence
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane, LanePolicy
+from gateway.pipeline.obey import obey
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.serve import Accounts, LaneServer
 from gateway.pipeline.settle import Settlement
 from gateway.pipeline.steps import Tell
 from gateway.pipeline.verdicts import Verdicts
-from schemas import VenueName
+from gateway.policy.guard import Guard, ReadPast
+from schemas import LeverageChanged, VenueName
 
 UNTOLD = "the events that would tell whether it was carried out are deleted; read the venue's value, and redrive it"
 QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together
@@ -77,16 +79,27 @@ class Parts(Struct, frozen=True, kw_only=True):
     brake: Brake
     clock: Clock
     observer: Observer
+    guard: Guard | None = None
 
 
 class Partition:
     """One partition while this instance owns it."""
 
     def __init__(
-        self, parts: Parts, inheritance: Inheritance, *, ownership: Ownership, log: AnswerLog, lease: Lease
+        self,
+        parts: Parts,
+        inheritance: Inheritance,
+        *,
+        ownership: Ownership,
+        log: AnswerLog,
+        lease: Lease,
+        past: ReadPast | None = None,
     ) -> None:
+        """`past` tells what lanes had, where the policy asks."""
         policy, tail, now = parts.policy, inheritance.tail, parts.clock.monotonic()
         self._parts = parts
+        self._past = past
+        self._rails = None if parts.guard is None else parts.guard.past()
         self._quarantined_below = inheritance.sent_below
         self._quarantine_ends = now + policy.quarantine if not inheritance.checkpoint.clean else float("-inf")
         self._untold_below = inheritance.untold_below
@@ -112,7 +125,7 @@ class Partition:
             committed=self._committed,
             observer=parts.observer,
         )
-        self._fence = Fence(ownership, lease, parts.clock)
+        self._fence = Fence(ownership, lease, parts.clock, may_begin=self._may_begin)
         self._verdicts = Verdicts(topic=parts.policy.topic, callers=parts.calls, clock=parts.clock)
         self._lanes = LaneServer(
             policies=parts.lanes,
@@ -125,6 +138,7 @@ class Partition:
             tell=self._tell,
             spawn=self._tasks.create_task,
             observer=parts.observer,
+            rails=self._rails,
         )
 
     @property
@@ -167,7 +181,8 @@ class Partition:
     async def run(self) -> None:
         """Work until cancelled or lost."""
         try:
-            async with self._tasks:
+            async with self._tasks as tasks:
+                self._follow_policy(tasks)
                 try:
                     await self._settlement.run()
                 finally:
@@ -175,6 +190,15 @@ class Partition:
                     self._lanes.close()
         except* NotOwnerError:
             pass
+
+    def _follow_policy(self, tasks: asyncio.TaskGroup) -> None:
+        guard, rails = self._parts.guard, self._rails
+        if guard is not None and rails is not None:
+            observer = self._parts.observer
+            tasks.create_task(obey(guard, rails, self._past, forbid=self._lanes.forbid, observer=observer))
+
+    def _may_begin(self) -> bool:
+        return self._rails is None or self._rails.may_call
 
     def feed(self, records: Sequence[CommandRecord]) -> None:
         """Take records in, in order of offset."""
@@ -230,12 +254,20 @@ class Partition:
             lane.answered(command.offset)
         elif record.offset < self._untold_below:
             self._leave_untold(command, lane)
+        elif (refusal := self._forbidden(command, lane)) is not None:
+            self._refuse(command, lane, refusal)
         elif not self._latest_wins(command.venue) and lane.length >= self._parts.policy.max_lane_queue:
             message = f"{lane.length} commands wait in lane {lane.key[2]} already"
             self._refuse(command, lane, Refusal(reason="rate_limited", message=message))
         else:
             self._admit(command, lane)
         return lane
+
+    def _forbidden(self, command: Command, lane: Lane) -> Refusal | None:
+        """What the policy says at once; not of what a predecessor may have sent, which is looked at first."""
+        if self._rails is None or command.offset < self._quarantined_below:
+            return None
+        return self._rails.admit(command.command, is_first=lane.is_idle)
 
     def _refuse(self, command: Command, lane: Lane, refusal: Refusal) -> None:
         now = self._parts.clock.wall()
@@ -309,6 +341,8 @@ class Partition:
             self._held[command.venue] -= 1
         if command is not None and event is not None:
             self._repeats.answered(event.key, event.command_id, event.occurred_at.timestamp())
+            if self._rails is not None and isinstance(event, LeverageChanged):
+                self._rails.learn(command.lane, event.leverage, event.occurred_at.timestamp())
             observer.answered(command, event, self._parts.clock.monotonic() - command.received_at)
         if answer.dead_letter is not None:
             letter = answer.dead_letter

@@ -20,6 +20,7 @@ from gateway.pipeline.fence import Fence
 from gateway.pipeline.lane import Lane, LanePolicy
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.steps import GiveUp, Look, Obtain, Rest, Send, Tell
+from gateway.policy.guard import PartitionGuard, Untold
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import VenueName
@@ -51,6 +52,7 @@ class LaneServer:
         tell: Callable[[Tell], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         observer: Observer,
+        rails: PartitionGuard | None = None,
     ) -> None:
         """Take the parts.
 
@@ -65,6 +67,7 @@ class LaneServer:
             tell: takes what is to be answered; `committed` is called once that is in the log.
             spawn: runs a call to its end, or until the partition is lost.
             observer: is told of retries and bugs.
+            rails: what the policy says of a command before its call; None: nothing.
         """
         self._policies = policies
         self._callers = callers
@@ -76,6 +79,7 @@ class LaneServer:
         self._tell = tell
         self._spawn = spawn
         self._observer = observer
+        self._rails = rails
         self._lanes: dict[LaneKey, Lane] = {}
         self._turns: dict[LaneKey, Turn] = {}
         self._permits: dict[LaneKey, CallPermit] = {}
@@ -120,6 +124,15 @@ class LaneServer:
                 case Rest():
                     self._rest(lane, step)
                     return
+
+    def forbid(self) -> None:
+        """The policy changed: tell who waits and may not go any more."""
+        rails = self._rails
+        if rails is None:
+            return
+        for lane in list(self._lanes.values()):
+            lane.forbid(lambda command, is_first: rails.again(command.command, is_first=is_first))
+            self.advance(lane)
 
     def committed(self, key: LaneKey, offset: int) -> Lane | None:
         """An answer of this lane is in the log; the lane to `advance`."""
@@ -224,15 +237,36 @@ class LaneServer:
         """Start the call, if nothing speaks against it now."""
         permit = self._permits.pop(lane.key)
         credentials = self._accounts.credentials(command.venue, command.command.account)
+        verdict = None if self._rails is None else self._rails.verdict(command.command)
         if self._is_expired(command):
             lane.has_no_chance()
         elif isinstance(credentials, Refusal):
             lane.refused(credentials)
+        elif isinstance(verdict, Refusal):
+            lane.refused(verdict)
+        elif verdict is not None:
+            permit.give_back()
+            self._spawn(self._ask(lane, command, caller, verdict))
+            return True
         else:
             self._spawn(self._send(lane, command, caller, permit, credentials))
             return True
         permit.give_back()
         return False
+
+    async def _ask(self, lane: Lane, command: Command, caller: VenueCaller, untold: Untold) -> None:
+        """Ask the venue what the lane has, as the policy hangs on it; who cannot be told refuses."""
+        value = await self._value(command, caller)
+        if value is None or value.leverage is None:
+            lane.refused(untold.refuse())
+        else:
+            untold.told(value.leverage)
+            lane.asked()
+        self.advance(lane)
+
+    def _is_allowed(self, command: Command) -> bool:
+        """Whether the policy, which may have changed while connecting, still lets a call begin."""
+        return self._rails is None or self._rails.allows(command.command)
 
     async def _send(
         self, lane: Lane, command: Command, caller: VenueCaller, permit: CallPermit, credentials: Credentials
@@ -261,7 +295,7 @@ class LaneServer:
             caller.venue.set_leverage(message),
             credentials,
             lambda reply: caller.venue.classify(message, reply),
-            may_send=lambda: self._fence.may_set(call_timeout),
+            may_send=lambda: self._fence.may_set(call_timeout) and self._is_allowed(command),
             expires_at=None if message.expires_at is None else message.expires_at.timestamp(),
         )
         if isinstance(outcome, ClockSkewed):
@@ -269,15 +303,17 @@ class LaneServer:
         return outcome
 
     async def _look(self, lane: Lane, command: Command, caller: VenueCaller) -> None:
-        value = None
+        lane.found(await self._value(command, caller))
+        self.advance(lane)
+
+    async def _value(self, command: Command, caller: VenueCaller) -> Applied | None:
         try:
-            value = await self._read(command, caller)
+            return await self._read(command, caller)
         except (TimeoutError, LimitLoweredError):
-            pass  # it does not tell
+            return None  # it does not tell
         except Exception as error:  # noqa: BLE001 - as above
             self._observer.failed(command, error)
-        lane.found(value)
-        self.advance(lane)
+            return None
 
     async def _read(self, command: Command, caller: VenueCaller) -> Applied | None:
         message, call_timeout = command.command, caller.settings.call_timeout

@@ -35,7 +35,7 @@ class GiveUp(NamedTuple):
 
 
 class Send(NamedTuple):
-    """Call the venue. Facts: `sent`, `refused`, `has_no_chance`, `broke`."""
+    """Call the venue. Facts: `sent`, `refused`, `has_no_chance`, `asked`, `broke`."""
 
     command: Command
 

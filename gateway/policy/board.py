@@ -43,10 +43,18 @@ class Ruling(Struct, frozen=True, kw_only=True):
     since: float | None = None
 
     @property
-    def needs_value(self) -> bool:
-        """Whether commands may have to be judged by what their lanes have."""
-        books = [book for book in (self.policy, self.candidate) if book is not None]
-        return any(book.needs_value for book in books) or any(not stop.is_frozen for stop in self.stops)
+    def asks_past(self) -> bool:
+        """Whether commands may have to be judged by what their lanes have or had, or by how many came."""
+        return any(book.asks_past for book in self._books) or any(not stop.is_frozen for stop in self.stops)
+
+    @property
+    def horizon(self) -> float:
+        """How far back rules ask, in seconds."""
+        return max((book.horizon for book in self._books), default=0.0)
+
+    @property
+    def _books(self) -> tuple[RuleIndex, ...]:
+        return tuple(book for book in (self.policy, self.candidate) if book is not None)
 
 
 class Board:

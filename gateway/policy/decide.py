@@ -12,9 +12,8 @@ from msgspec import Struct
 
 from gateway.policy.history import CommandTimes, LaneHistory, LaneKey
 from gateway.policy.index import Met
-from gateway.policy.rules import ClosedHours, Rule
+from gateway.policy.rules import HOUR, ClosedHours, Rule
 
-HOUR = 3600.0
 DAYS_A_WEEK = 7
 
 
@@ -52,7 +51,8 @@ def breaches(met: Met, asked: Question, past: LaneHistory, times: CommandTimes) 
         return found, False
     present = past.present(asked.lane)
     if present is not None and asked.leverage > present:
-        found += [breach for rule in met.raising for breach in _raising(rule, asked, present, past)]
+        for rule in met.raising:
+            found += _raising(rule, asked, present, past)
     return found, present is None
 
 
@@ -92,10 +92,9 @@ def _raising(rule: Rule, asked: Question, present: Decimal, past: LaneHistory) -
         yield Breach(f"{rule.name}.step_up", message)
     if rule.step_up_in_window is not None and rule.window is not None:
         yield from _window(rule, asked, present, past)
-    changed_at = past.changed_at(asked.lane)
-    if rule.cool_down is not None and changed_at is not None and asked.now < changed_at + rule.cool_down:
+    if rule.cool_down is not None and asked.now < (until := past.changed_at(asked.lane) + rule.cool_down):
         message = f"it changed less than {rule.cool_down:g} s ago, and may not be raised yet"
-        yield Breach(f"{rule.name}.cool_down", message, changed_at + rule.cool_down)
+        yield Breach(f"{rule.name}.cool_down", message, until)
     if rule.closed and any(span.opens_at(asked.now) is not None for span in rule.closed):
         yield Breach(f"{rule.name}.closed", "nothing may be raised in these hours", _opens_at(rule.closed, asked.now))
 

@@ -6,9 +6,10 @@ call before it has looked. Where the topic is lost, the follower says so after `
 by what is known, for `freeze_after` seconds, and then none begins.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from math import inf
-from typing import Literal, Protocol
+from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
@@ -17,13 +18,15 @@ from gateway.policy.decide import Breach, Question, breaches, count, retry_at
 from gateway.policy.freezes import Stop, breach_of, is_within
 from gateway.policy.history import CommandTimes, LaneHistory, LaneKey
 from gateway.policy.index import RuleIndex
-from schemas import Scope, SetLeverage
+from schemas import Event, LeverageChanged, Scope, SetLeverage
 from schemas.targets import venue_of
 
 FRESH_FOR = 0.7  # seconds; with what a look takes, a freeze holds within a second
 LOST_AFTER = 3.0  # seconds of failed looks
-UNTOLD: Literal["untold"] = "untold"
-"""The answer where only the lane's present value can tell, and nobody has told it."""
+UNCOUNTED = frozenset({"policy", "invalid", "unknown_account"})  # reasons of commands that no rule let through
+Judgement = tuple[list[Breach], bool]
+ReadPast = Callable[[float, Callable[[Event, bool], None]], Awaitable[None]]
+"""Tells each event since a moment, in wall seconds, oldest first; then, with True, the last of each lane."""
 _BLIND = Stop(
     name="freeze:policy-unreadable",
     scope=Scope(),
@@ -110,85 +113,125 @@ class Guard:
         return PartitionGuard(self, self._clock, self._observer)
 
 
-class PartitionGuard:
-    """Judges one partition's commands.
+class Untold:
+    """The answer where only the lane's present value can tell, and nobody has told it: the venue should be asked."""
 
-    Attributes:
-        history: what its lanes have had; whoever restores the partition fills it.
-        is_told: the history is complete, as far as the topics tell.
-    """
+    def __init__(self, told: Callable[[Decimal], None], refuse: Callable[[], Refusal]) -> None:
+        self.told = told
+        self.refuse = refuse
+
+
+class PartitionGuard:
+    """Judges one partition's commands, by what its lanes have had."""
 
     def __init__(self, guard: Guard, clock: Clock, observer: GuardObserver) -> None:
         self._guard = guard
         self._clock = clock
         self._observer = observer
-        self._times = CommandTimes()
-        self._shadow_times = CommandTimes()
-        self.history = LaneHistory()
-        self.is_told = False
+        self._past = Past()
+        self._learning: Past | None = None
+        self._told_from = inf
 
     @property
     def may_call(self) -> bool:
-        """Whether a call may begin by what is known of the policy."""
-        return self._guard.may_call
+        """Whether a call may begin: the policy is known to be current, and all of the past that it asks about."""
+        return self._guard.may_call and self._learning is None and not self.needs_past
+
+    @property
+    def needs_past(self) -> bool:
+        """Whether the policy asks about more of the past than was learned."""
+        return self._guard.ruling.asks_past and self._told_from > self._clock.wall() - self._guard.ruling.horizon
+
+    def begin_learning(self) -> float:
+        """Have the past told anew, by `replay`; from when on, in wall seconds."""
+        self._learning = Past()
+        return self._clock.wall() - self._guard.ruling.horizon
+
+    def replay(self, event: Event, is_last: bool) -> None:  # noqa: FBT001 - as `ReadPast` tells it
+        """Take an event of the past, oldest first; `is_last`: as the state topic has it."""
+        if self._learning is not None:
+            self._learning.replay(event, self._guard.ruling, is_last=is_last)
+
+    def end_learning(self, since: float) -> None:
+        """All was told from `since` on; what was learned meanwhile comes after it."""
+        learned, self._learning = self._learning, None
+        if learned is not None:
+            learned.go_on_from(self._past)
+            self._past, self._told_from = learned, since
+
+    def learn(self, lane: LaneKey, value: Decimal, at: float) -> None:
+        """A lane has a value since `at`, in wall seconds: its answer is committed."""
+        self._past.history.learn(lane, value, at)
 
     def admit(self, command: SetLeverage, *, is_first: bool) -> Refusal | None:
         """Why a command that was read just now is refused at once.
 
         `is_first`: nothing of its lane is under way, so that what the lane has is what it is judged by; else that
-        is left to `refusal`, before its call.
+        is left to `verdict`, before its call.
         """
-        ruling = self._guard.ruling
-        if ruling.candidate is not None:
-            self._try(ruling.candidate, command, is_first=is_first)
-        verdict = self._judge(command, is_new=True, is_first=is_first)
-        if isinstance(verdict, Refusal):
-            self._observer.denied(command, verdict)
-            return verdict
-        self._observer.allowed(command)
-        return None
+        candidate = self._guard.ruling.candidate
+        if candidate is not None:
+            self._try(candidate, command, is_first=is_first)
+        refusal = self._refusal_of(self._judge(command, is_new=True, is_first=is_first), command)
+        if refusal is None:
+            self._observer.allowed(command)
+        return refusal
 
-    def refusal(self, command: SetLeverage) -> Refusal | Literal["untold"] | None:
-        """Why no call may begin for a command; "untold" where the venue should be asked what the lane has."""
-        return self._judge(command, is_new=False, is_first=True)
+    def again(self, command: SetLeverage, *, is_first: bool) -> Refusal | None:
+        """Why a command that waits is refused now that something else holds."""
+        return self._refusal_of(self._judge(command, is_new=False, is_first=is_first), command)
 
-    def refused(self, command: SetLeverage) -> Refusal | None:
-        """The same where the venue cannot tell: who needs to know the value and does not, refuses."""
-        verdict = self.refusal(command)
-        if verdict == UNTOLD:
-            message = "what the lane has is not known, and only lowering may be allowed"
-            verdict = self._refusal([*self._held_up(command, is_first=True)[0], Breach("lane-value", message)])
-        if verdict is not None:
-            self._observer.denied(command, verdict)
-        return verdict
+    def verdict(self, command: SetLeverage) -> Refusal | Untold | None:
+        """Why no call may begin for a command that goes next."""
+        found, is_untold = self._judge(command, is_new=False, is_first=True)
+        if found or not is_untold:
+            return self._refusal_of((found, is_untold), command)
+        lane = lane_of(command)
+        message = "what the lane has is not known, nor does the venue tell; it may only be lowered, or in steps"
+        return Untold(
+            told=lambda value: self._past.history.observe(lane, value, self._clock.wall()),
+            refuse=lambda: self._denied(command, self._refusal([Breach("lane-value", message)])),
+        )
+
+    def allows(self, command: SetLeverage) -> bool:
+        """Whether a call that is about to go on the wire still may: the same as `verdict`, without counting it."""
+        found, is_untold = self._judge(command, is_new=False, is_first=True)
+        return not found and not is_untold
+
+    def _refusal_of(self, judged: Judgement, command: SetLeverage) -> Refusal | None:
+        return self._denied(command, self._refusal(judged[0])) if judged[0] else None
+
+    def _denied(self, command: SetLeverage, refusal: Refusal) -> Refusal:
+        self._observer.denied(command, refusal)
+        return refusal
 
     def _try(self, candidate: RuleIndex, command: SetLeverage, *, is_first: bool) -> None:
         met = candidate.met(command)
         asked = Question(lane_of(command), command.leverage, self._clock.wall(), is_first=is_first)
-        found, _ = breaches(met, asked, self.history, self._shadow_times)
+        found, _ = breaches(met, asked, self._past.history, self._past.shadow_times)
         if found:
             self._observer.shadow_denied(command, self._refusal(found, candidate.book.version))
         else:
-            count(met, asked, self._shadow_times)
+            count(met, asked, self._past.shadow_times)
 
-    def _judge(self, command: SetLeverage, *, is_new: bool, is_first: bool) -> Refusal | Literal["untold"] | None:
+    def _judge(self, command: SetLeverage, *, is_new: bool, is_first: bool) -> Judgement:
+        """What a command breaks, and whether something cannot be told."""
         guard = self._guard
         is_stopped = guard.is_lost or guard.ruling.stops
         found, is_untold = self._held_up(command, is_first=is_first) if is_stopped else ([], False)
         policy = guard.ruling.policy
         met = None if policy is None else policy.met(command)
-        if met is not None and met.rules and not (met.is_bounds_only and met.allows(command.leverage)):
-            asked = Question(lane_of(command), command.leverage, self._clock.wall(), is_new, is_first)
-            broken, untold = breaches(met, asked, self.history, self._times)
-            found += broken
-            is_untold = is_untold or untold
-            if is_new and not found:
-                count(met, asked, self._times)
-        if found:
-            return self._refusal(found)
-        return UNTOLD if is_untold else None
+        if met is None or not met.rules or (met.is_bounds_only and met.allows(command.leverage)):
+            return found, is_untold
+        past = self._past
+        asked = Question(lane_of(command), command.leverage, self._clock.wall(), is_new, is_first)
+        broken, untold = breaches(met, asked, past.history, past.times)
+        found += broken
+        if is_new and not found:
+            count(met, asked, past.times)
+        return found, is_untold or untold
 
-    def _held_up(self, command: SetLeverage, *, is_first: bool) -> tuple[list[Breach], bool]:
+    def _held_up(self, command: SetLeverage, *, is_first: bool) -> Judgement:
         """The stops that hold a command up, and whether one cannot tell."""
         found: list[Breach] = []
         is_untold = False
@@ -198,7 +241,7 @@ class PartitionGuard:
             if stop.is_frozen:
                 found.append(breach_of(stop))
             elif is_first:
-                present = self.history.present(lane_of(command))
+                present = self._past.history.present(lane_of(command))
                 if present is None:
                     is_untold = True
                 elif command.leverage > present:
@@ -215,6 +258,45 @@ class PartitionGuard:
             policy_version=version or ruling,
             policy_rules=tuple(breach.rule for breach in found),
         )
+
+
+class Past:
+    """What the lanes of a partition have had, and when their commands came."""
+
+    def __init__(self) -> None:
+        self.history = LaneHistory()
+        self.times = CommandTimes()
+        self.shadow_times = CommandTimes()
+
+    def replay(self, event: Event, ruling: Ruling, *, is_last: bool) -> None:
+        """Take one event in as it happened."""
+        at = event.occurred_at.timestamp()
+        lane = (venue_of(event.target), event.account, event.lane)
+        if not is_last and getattr(event, "reason", None) not in UNCOUNTED:
+            self._count(event, ruling, lane, at)
+        if not isinstance(event, LeverageChanged):
+            return
+        if not is_last and self.history.present(lane) is None:
+            self.history.learn(lane, Decimal(0), -inf)  # what it had before that is not told; the window will forget it
+        self.history.learn(lane, event.leverage, at)
+
+    def go_on_from(self, other: "Past") -> None:
+        """Take over what another learned later."""
+        for lane, value, at in other.history.last():
+            self.history.learn(lane, value, at)
+
+    def _count(self, event: Event, ruling: Ruling, lane: LaneKey, at: float) -> None:
+        leverage = event.requested_leverage if isinstance(event, LeverageChanged) else event.leverage
+        command = SetLeverage(
+            command_id=event.command_id,
+            account=event.account,
+            leverage=leverage,
+            target=event.target,
+            issuer=event.issuer,
+        )
+        for book, times in ((ruling.policy, self.times), (ruling.candidate, self.shadow_times)):
+            if book is not None:
+                count(book.met(command), Question(lane, leverage, at), times)
 
 
 def lane_of(command: SetLeverage) -> LaneKey:

@@ -5,6 +5,7 @@ after them, which is all a window's lowest can be made of.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from decimal import Decimal
 from math import inf
 from typing import NamedTuple
@@ -58,15 +59,19 @@ class LaneHistory:
         """The venue was asked and has this value: since when is not known where nobody had told any."""
         self.learn(lane, value, now if lane in self._lanes else -inf)
 
+    def last(self) -> Iterator[tuple[LaneKey, Decimal, float]]:
+        """What each lane has, and since when."""
+        for lane, past in self._lanes.items():
+            yield lane, past.held[-1].value, past.changed_at
+
     def present(self, lane: LaneKey) -> Decimal | None:
         """What the lane has now; None where nobody told."""
         past = self._lanes.get(lane)
         return None if past is None else past.held[-1].value
 
-    def changed_at(self, lane: LaneKey) -> float | None:
-        """When it got that, in wall seconds."""
-        past = self._lanes.get(lane)
-        return None if past is None else past.changed_at
+    def changed_at(self, lane: LaneKey) -> float:
+        """When a lane whose present value is known got that, in wall seconds."""
+        return self._lanes[lane].changed_at
 
     def lowest_since(self, lane: LaneKey, since: float) -> Decimal:
         """The lowest value in force at any moment after `since`, of a lane whose present value is known."""

@@ -47,21 +47,24 @@ class Met:
 
 
 class RuleIndex:
-    """The rules of one rulebook."""
+    """The rules of one rulebook.
+
+    Attributes:
+        asks_past: a rule asks what lanes have or had, or how many commands came.
+        horizon: how far back, in seconds.
+    """
 
     def __init__(self, book: Rulebook) -> None:
         self.book = book
+        self.asks_past = any(rule.needs_value or rule.commands_per_hour is not None for rule in book.rules)
+        self.horizon = max((rule.horizon for rule in book.rules), default=0.0)
+        self._places = {rule.name: place for place, rule in enumerate(book.rules)}
         self._by_account: defaultdict[str, _SymbolTable] = defaultdict(_SymbolTable)
         for rule in book.rules:
             self._by_account[rule.account].add(rule)
         self._patterns = [account for account in self._by_account if "*" in account and account != ANY]
         self._groups: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[tuple[str, ...], str | None, Target], Met] = {}
-
-    @property
-    def needs_value(self) -> bool:
-        """Whether any rule asks what lanes have."""
-        return any(rule.needs_value for rule in self.book.rules)
 
     def met(self, command: SetLeverage) -> Met:
         """What a command meets."""
@@ -70,7 +73,9 @@ class RuleIndex:
         if found is None:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
-            found = self._found[kind] = Met(tuple(self._find(kind[0], command)))
+            found = self._found[kind] = Met(
+                tuple(sorted(self._find(kind[0], command), key=lambda rule: self._places[rule.name]))
+            )
         return found
 
     def _group(self, account: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from schemas import SetLeverage
 from schemas.targets import Okx, Target
 
 ANY = "*"
+HOUR = 3600.0
 MINUTES_A_DAY = 1440
 MINUTES_A_WEEK = 7 * MINUTES_A_DAY
 _MONDAY = 3 * MINUTES_A_DAY  # 1970-01-01 was a Thursday
@@ -67,6 +68,12 @@ class Rule(Struct, frozen=True, kw_only=True):
         return bool(self.closed) or any(
             limit is not None for limit in (self.step_up, self.step_up_in_window, self.cool_down)
         )
+
+    @property
+    def horizon(self) -> float:
+        """How far back it asks, in seconds."""
+        hour = 0.0 if self.commands_per_hour is None else HOUR
+        return max(self.window or 0.0, self.cool_down or 0.0, hour)
 
     def meets(self, command: SetLeverage, venue: str) -> bool:
         """Whether it is for this command; one without an issuer is met by no rule that names one."""

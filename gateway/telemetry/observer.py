@@ -137,6 +137,10 @@ class Telemetry:
         self._metrics.transactions_total.labels("refused").inc()
         self._log.error("refused_answer", partition=partition, why=why, times=times)
 
+    def missed_past(self, error: BaseException) -> None:
+        """Log that the topics do not tell what lanes had."""
+        self._log.warning("missed_kafka", doing="read what lanes had, for the policy", error=repr(error))
+
     def failed(self, command: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""
         command_log(command.command).error("failed_command", exc_info=error)

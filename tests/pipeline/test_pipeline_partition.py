@@ -77,6 +77,8 @@ class Owner:
         quarantine=1.0,
         max_incomplete=4,
         window=RepeatWindow(100, 600.0),  # noqa: B008 - frozen
+        guard=None,
+        past=None,
         **settings,
     ):
         self.bench = Bench(world, Script(*script), capacity=None, **settings)
@@ -108,7 +110,9 @@ class Owner:
             brake=Brake({"binance_usdm": 10}),
             clock=self.bench.clock,
             observer=Quiet(self.bench.failures),
+            guard=None if guard is None else guard(self.bench.clock),
         )
+        self.past = past
         self.parts, self.partition = parts, None
         self.task = asyncio.get_running_loop().create_task(self.own())
 
@@ -116,7 +120,9 @@ class Owner:
         """As the group does it: take over, and work."""
         topics, observer = self.topics, self.parts.observer
         inheritance = await take_over(topics, topics, self.parts.policy.repeat_window, observer)
-        self.partition = Partition(self.parts, inheritance, ownership=topics, log=topics, lease=self.lease)
+        self.partition = Partition(
+            self.parts, inheritance, ownership=topics, log=topics, lease=self.lease, past=self.past
+        )
         self.restored.append(self.partition.position)
         await self.partition.run()
 

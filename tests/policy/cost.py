@@ -56,12 +56,12 @@ def measure(rule_count: int, accounts: int, *, with_step: bool) -> float:
         for number in range(min(accounts, ROUNDS))
     ]
     for command in commands:
-        past.history.learn(("binance_usdm", command.account, "BTCUSDT"), Decimal(10), 0.0)
+        past.learn(("binance_usdm", command.account, "BTCUSDT"), Decimal(10), 0.0)
     begun = time.process_time()
     done = 0
     while done < ROUNDS:
         for command in commands:
-            past.refusal(command)
+            past.verdict(command)
         done += len(commands)
     return (time.process_time() - begun) / done * 1e6
 

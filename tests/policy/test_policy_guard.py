@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 
 from gateway.policy.board import Board
-from gateway.policy.guard import FRESH_FOR, UNTOLD, Guard
-from schemas import BinanceUsdm, Okx, Scope, SetLeverage
-from tests.clocks import FakeClock
+from gateway.policy.guard import FRESH_FOR, Guard, Untold
+from schemas import BinanceUsdm, LeverageChanged, Okx, Scope, SetLeverage, Timestamp
+from tests.clocks import NOON, FakeClock
 from tests.policy.desk import after, applied, freeze, put
 
 LANE = ("binance_usdm", "desk-1", "BTCUSDT")
@@ -88,7 +88,7 @@ def test_all_freezes_and_rules_that_hold_are_named_with_the_version(desk):
 
 
 def test_lower_only_lets_lower_and_refuses_to_raise(desk):
-    desk.past.history.learn(LANE, Decimal(5), 0.0)
+    desk.past.learn(LANE, Decimal(5), 0.0)
     desk.write(freeze("lower_only"))
     assert desk.admit(ask(6)) == ("freeze:everything",)
     assert desk.admit(ask(5)) is None
@@ -98,25 +98,28 @@ def test_lower_only_lets_lower_and_refuses_to_raise(desk):
 def test_lower_only_asks_the_venue_where_nobody_told_the_value_and_refuses_where_it_cannot_tell(desk):
     desk.write(freeze("lower_only"))
     assert desk.admit(ask(4)) is None
-    assert desk.past.refusal(ask(4)) == UNTOLD
-    assert desk.past.refused(ask(4)).policy_rules == ("lane-value",)
-    desk.past.history.observe(LANE, Decimal(5), 0.0)
-    assert desk.past.refusal(ask(4)) is None
-    assert desk.past.refusal(ask(6)).policy_rules == ("freeze:everything",)
+    untold = desk.past.verdict(ask(4))
+    assert isinstance(untold, Untold)
+    assert untold.refuse().policy_rules == ("lane-value",)
+    assert not desk.past.allows(ask(4))
+    untold.told(Decimal(5))
+    assert desk.past.verdict(ask(4)) is None
+    assert desk.past.allows(ask(4))
+    assert desk.past.verdict(ask(6)).policy_rules == ("freeze:everything",)
 
 
 def test_behind_a_call_under_way_only_what_does_not_hang_on_the_value_is_judged(desk):
-    desk.past.history.learn(LANE, Decimal(5), 0.0)
+    desk.past.learn(LANE, Decimal(5), 0.0)
     desk.write(applied("[rules.a]\nstep_up = 1\n[rules.b]\nmaximum = 50\n"))
     assert desk.admit(ask(20), is_first=False) is None
     assert desk.admit(ask(60), is_first=False) == ("b.maximum",)
-    assert desk.past.refusal(ask(20)).policy_rules == ("a.step_up",)
+    assert desk.past.verdict(ask(20)).policy_rules == ("a.step_up",)
 
 
 def test_a_command_is_counted_once_an_hour_and_not_again_before_its_call(desk):
     desk.write(applied("[rules.a]\ncommands_per_hour = 2\n"))
     assert [desk.admit(ask()) for _ in range(3)] == [None, None, ("a.commands_per_hour",)]
-    assert desk.past.refusal(ask()) is None
+    assert desk.past.verdict(ask()) is None
     assert desk.admit(ask(account="desk-2")) is None
     desk.clock.advance(3600)
     assert desk.admit(ask()) is None
@@ -163,6 +166,85 @@ def test_whoever_watches_is_told_of_every_ruling_until_it_stops(desk):
     stop()
     desk.write(freeze())
     assert told == [1, 0]
+
+
+def changed(number, value, symbol="BTCUSDT", issuer=None):
+    return LeverageChanged(
+        event_id=f"t/0/{number}",
+        command_id=f"c{number}",
+        account="desk-1",
+        target=BinanceUsdm(symbol=symbol),
+        lane=symbol,
+        issuer=issuer,
+        redrive_of=None,
+        attempts=1,
+        issued_at=None,
+        occurred_at=Timestamp.from_epoch(NOON + number),
+        leverage=Decimal(value),
+        requested_leverage=Decimal(value),
+        certainty="confirmed",
+    )
+
+
+def learn(desk, events, last=()):
+    since = desk.past.begin_learning()
+    for event in events:
+        desk.past.replay(event, False)
+    for event in last:
+        desk.past.replay(event, True)
+    desk.past.end_learning(since)
+
+
+def test_no_call_begins_before_the_past_is_told_that_the_policy_asks_about(desk):
+    desk.guard.confirmed(desk.clock.monotonic())
+    assert desk.past.may_call
+    desk.write(freeze("lower_only"))
+    assert not desk.past.may_call
+    learn(desk, [], last=[changed(-90_000, 7)])
+    assert desk.past.may_call
+    assert desk.admit(ask(8)) == ("freeze:everything",)
+    assert desk.admit(ask(6)) is None
+    desk.write(applied("[rules.a]\ncool_down = 60\n"))
+    assert not desk.past.may_call  # it asks about more than was told
+    learn(desk, [], last=[changed(-90_000, 7)])
+    assert desk.past.may_call
+
+
+def test_who_takes_over_judges_by_the_events_as_who_was_there(desk):
+    desk.write(applied("[rules.a]\ncool_down = 60\n[rules.b]\ncommands_per_hour = 2\n[rules.c]\nstep_up = 3\n"))
+    learn(desk, [changed(-50, 4), changed(-30, 5)], last=[changed(-30, 5)])
+    refusal = desk.past.admit(ask(9), is_first=True)
+    assert set(refusal.policy_rules) == {"a.cool_down", "b.commands_per_hour", "c.step_up"}
+    desk.clock.advance(3600)
+    assert desk.admit(ask(8)) is None
+
+
+def test_what_a_lane_had_before_the_window_counts_as_nothing_until_the_window_has_passed(desk):
+    desk.write(applied("[rules.a]\nstep_up_in_window = 5\nwindow = 100\n"))
+    learn(desk, [changed(-30, 10)], last=[changed(-30, 10), changed(-90_000, 10, symbol="ETHUSDT")])
+    refusal = desk.past.admit(ask(12), is_first=True)
+    assert refusal.policy_rules == ("a.step_up_in_window",)
+    assert refusal.retry_at == NOON + 70
+    assert desk.admit(ask(12, symbol="ETHUSDT")) is None
+
+
+def test_what_was_learned_while_the_past_was_told_is_not_forgotten(desk):
+    desk.write(freeze("lower_only"))
+    since = desk.past.begin_learning()
+    desk.past.replay(changed(-30, 10), True)
+    desk.past.learn(LANE, Decimal(3), NOON)
+    desk.past.end_learning(since)
+    assert desk.admit(ask(4)) == ("freeze:everything",)
+
+
+def test_who_waits_is_judged_again_when_something_else_holds(desk):
+    desk.past.learn(LANE, Decimal(5), 0.0)
+    assert desk.past.again(ask(7), is_first=True) is None
+    desk.write(freeze("lower_only"))
+    assert desk.past.again(ask(7), is_first=False) is None  # what it will be judged by is not there yet
+    assert desk.past.again(ask(7), is_first=True).policy_rules == ("freeze:everything",)
+    desk.write(freeze())
+    assert desk.past.again(ask(7), is_first=False).policy_rules == ("freeze:everything",)
 
 
 def test_two_contracts_that_share_a_lane_cannot_go_around_a_rule_of_their_underlying(desk):
