@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError, Permits
 from gateway.outcomes import Ambiguous, Applied, Outcome, Rejected, Throttled, Unauthorised, Unavailable
 from gateway.settings.tree import VenueSettings
-from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, HttpReply, HttpRequest
+from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, WITHDRAWN, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from gateway.venues.reply import LONGEST_WAIT, banned_until, retry_after
 from gateway.venues.venue import Call, Venue
@@ -219,9 +219,9 @@ class VenueCaller:
     ) -> Outcome | None:
         """Sign, send once and say what became of it; None where it may not be sent any more, and nothing was.
 
-        `may_send` is asked after the signature: a process that is stopped between the two sends, once it wakes up, what
-        the venue refuses for its old timestamp. Nothing goes on the wire past `expires_at`, wall seconds of the venue's
-        clock: a connection that is not there by then is given up.
+        `may_send` is asked after the signature, and again when connected: a process that is stopped after that sends,
+        once it wakes up, what the venue refuses for its old timestamp. Nothing goes on the wire past `expires_at`, wall
+        seconds of the venue's clock: a connection that is not there by then is given up.
         """
         begun = self._clock.monotonic()
         try:
@@ -229,20 +229,15 @@ class VenueCaller:
         except BaseException:
             turn.give_back()
             raise
-        if expires_at is not None:
-            request = structs.replace(request, connect_within=expires_at - self.wall())
-        if not may_send() or (request.connect_within is not None and request.connect_within <= 0):
+        within = None if expires_at is None else expires_at - self.wall()
+        request = structs.replace(request, connect_within=within, may_send=may_send)
+        if not may_send() or (within is not None and within <= 0):
             turn.give_back()
             return None
-        self._in_flight += 1
-        try:
-            answer = await self._sender.send(request)
-        except BaseException:
-            turn.permit.spent()
-            raise
-        finally:
-            self._in_flight -= 1
-            turn.leave()
+        answer = await self._exchange(turn, request)
+        if answer is WITHDRAWN:
+            turn.give_back()
+            return None
         if isinstance(answer, HttpReply):
             answer = without_secrets(answer, request, credentials)
         self._pay(turn, answer)
@@ -253,6 +248,17 @@ class VenueCaller:
         self._learn_of_keys(account, call, credentials, outcome)
         self._say(account, call, answer, outcome, begun)
         return outcome
+
+    async def _exchange(self, turn: CallPermit, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
+        self._in_flight += 1
+        try:
+            return await self._sender.send(request)
+        except BaseException:
+            turn.permit.spent()
+            raise
+        finally:
+            self._in_flight -= 1
+            turn.leave()
 
     async def measure_clock(self) -> bool:
         """Learn the venue's clock again, paid for like any call; False where that took too long or told nothing."""

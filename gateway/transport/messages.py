@@ -1,8 +1,10 @@
 """One HTTP request and its answer, as values: exact bytes out, exact bytes in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
+
+from gateway.outcomes import Unavailable
 
 LARGEST_ANSWER_BYTES = 1024 * 1024
 OK, CLIENT_ERROR, UNAUTHORIZED, FORBIDDEN, SERVER_ERROR, SERVICE_UNAVAILABLE = 200, 400, 401, 403, 500, 503
@@ -16,6 +18,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         largest_answer_bytes: of the answer's body no more than this is read.
         connect_within: seconds; a connection that takes longer is given up, nothing sent; None: the session's own.
+        may_send: asked when the connection stands; where it says no, nothing is sent.
     """
 
     method: str
@@ -24,6 +27,7 @@ class HttpRequest(Struct, frozen=True, kw_only=True):
     body: bytes = b""
     largest_answer_bytes: int = LARGEST_ANSWER_BYTES
     connect_within: float | None = None
+    may_send: Callable[[], bool] | None = None
 
 
 class HttpReply(Struct, frozen=True, kw_only=True):
@@ -32,3 +36,7 @@ class HttpReply(Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+WITHDRAWN = Unavailable(message="not sent any more")
+"""In place of an answer, where a request's `may_send` said no."""

@@ -1,6 +1,7 @@
 """One venue's HTTP session: exact bytes out, an answer or an outcome back, never an exception of the network.
 
 ```
+may not be sent any more       as whoever asks says when it is connected    -> WITHDRAWN
 before a byte could be sent    DNS, refused, TLS, connecting took too long   -> Unavailable
 after that                     timeout, reset, EOF, an answer cut short      -> Ambiguous
 418 or 429 as its status       whatever becomes of the body                  -> the answer, with what came of it
@@ -10,14 +11,17 @@ signed request.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
+from gateway.transport.messages import LIMITED, WITHDRAWN, HttpReply, HttpRequest
 
 NEVER_ROUNDED = float("inf")  # seconds; above it aiohttp rounds a time-out up to whole seconds
 KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
@@ -39,6 +43,25 @@ PERHAPS_SENT = (aiohttp.ClientError, HttpProcessingError, EOFError, OSError)
 BODY_PATIENCE = 1.0  # seconds for the body of an answer whose status and headers say all
 
 
+class _WithdrawnError(Exception):
+    """Raised where nothing may be sent on a connection that stands by now."""
+
+
+_may_send: ContextVar[Callable[[], bool] | None] = ContextVar("may_send", default=None)  # of this task's request
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Asks once more before a connection is used: making one may have taken a while."""
+
+    async def connect(self, req: Any, traces: list[Any], timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
+        connection = await super().connect(req, traces, timeout)
+        may_send = _may_send.get()
+        if may_send is not None and not may_send():
+            connection.release()
+            raise _WithdrawnError
+        return connection
+
+
 class VenueSession:
     """The connections to one venue, kept warm."""
 
@@ -51,7 +74,7 @@ class VenueSession:
     async def start(self) -> None:
         """Make the session; connections are made when they are needed."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+            connector=_Connector(limit=0, keepalive_timeout=KEEP_ALIVE),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
             skip_auto_headers=NOT_ADDED,
@@ -68,9 +91,12 @@ class VenueSession:
 
     async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         """Send once; nothing is retried here."""
+        _may_send.set(request.may_send)
         try:
             async with asyncio.timeout(self._call_timeout) as patience:
                 return await self._exchange(request, patience)
+        except _WithdrawnError:
+            return WITHDRAWN
         except NEVER_SENT as error:
             return Unavailable(message=f"not reached: {_kind(error)}")
         except TimeoutError:

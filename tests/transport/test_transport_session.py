@@ -19,7 +19,7 @@ from msgspec import structs
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import LARGEST_ANSWER_BYTES, HttpReply, HttpRequest
+from gateway.transport.messages import LARGEST_ANSWER_BYTES, WITHDRAWN, HttpReply, HttpRequest
 from gateway.transport.session import VenueSession
 from tests.transport.servers import answering, babbling, http, never_ending, resetting, serving, silent
 
@@ -340,3 +340,15 @@ async def test_a_session_that_was_not_started_is_a_bug():
 def _headers(request: bytes) -> dict[str, str]:
     lines = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
     return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+async def test_a_call_that_may_not_be_sent_any_more_when_it_is_connected_is_not_sent():
+    asked = []
+    async with serving(answering(http(), http())) as server, session_to(server.url) as session:
+        withdrawn = await session.send(structs.replace(POST, may_send=lambda: bool(asked.append("no"))))
+        assert withdrawn is WITHDRAWN
+        assert asked == ["no"]
+        assert server.requests == []
+        sent = await session.send(structs.replace(POST, may_send=lambda: True))
+        assert isinstance(sent, HttpReply)
+        assert isinstance(await session.send(POST), HttpReply)
