@@ -49,5 +49,5 @@ async def _learn(rails: PartitionGuard, past: ReadPast | None, observer: Observe
             observer.missed_past(error)
             await asyncio.sleep(PAST_PAUSE)
         else:
-            rails.end_learning(since)
+            rails.end_learning()
             return

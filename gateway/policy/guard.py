@@ -130,7 +130,8 @@ class PartitionGuard:
         self._observer = observer
         self._past = Past()
         self._learning: Past | None = None
-        self._told_from = inf
+        self._learning_horizon = 0.0
+        self._told_horizon = -1.0
 
     @property
     def may_call(self) -> bool:
@@ -140,24 +141,25 @@ class PartitionGuard:
     @property
     def needs_past(self) -> bool:
         """Whether the policy asks about more of the past than was learned."""
-        return self._guard.ruling.asks_past and self._told_from > self._clock.wall() - self._guard.ruling.horizon
+        return self._guard.ruling.asks_past and self._told_horizon < self._guard.ruling.horizon
 
     def begin_learning(self) -> float:
         """Have the past told anew, by `replay`; from when on, in wall seconds."""
         self._learning = Past()
-        return self._clock.wall() - self._guard.ruling.horizon
+        self._learning_horizon = self._guard.ruling.horizon
+        return self._clock.wall() - self._learning_horizon
 
     def replay(self, event: Event, is_last: bool) -> None:  # noqa: FBT001 - as `ReadPast` tells it
         """Take an event of the past, oldest first; `is_last`: as the state topic has it."""
         if self._learning is not None:
             self._learning.replay(event, self._guard.ruling, is_last=is_last)
 
-    def end_learning(self, since: float) -> None:
-        """All was told from `since` on; what was learned meanwhile comes after it."""
+    def end_learning(self) -> None:
+        """All was told; what was learned meanwhile comes after it."""
         learned, self._learning = self._learning, None
         if learned is not None:
             learned.go_on_from(self._past)
-            self._past, self._told_from = learned, since
+            self._past, self._told_horizon = learned, self._learning_horizon
 
     def learn(self, lane: LaneKey, value: Decimal, at: float) -> None:
         """A lane has a value since `at`, in wall seconds: its answer is committed."""

@@ -39,15 +39,18 @@ class LaneHistory:
         return len(self._lanes)
 
     def learn(self, lane: LaneKey, value: Decimal, at: float) -> None:
-        """The lane has this value since `at`, in wall seconds; the same value again is no change."""
+        """The lane has this value since `at`, in wall seconds; the same value again is no change.
+
+        What is told later came later, whatever the clock said: it may have been set back.
+        """
         past = self._lanes.get(lane)
         if past is None:
             self._lanes[lane] = _LanePast(value, at)
             return
         now_held = past.held[-1].value
-        if value == now_held or at < past.changed_at:
+        if value == now_held:
             return
-        past.changed_at = at
+        past.changed_at = at = max(at, past.changed_at)
         past.held[-1] = _Held(now_held, at)
         while past.held and past.held[-1].value >= value:
             past.held.pop()

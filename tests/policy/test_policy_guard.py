@@ -187,12 +187,12 @@ def changed(number, value, symbol="BTCUSDT", issuer=None):
 
 
 def learn(desk, events, last=()):
-    since = desk.past.begin_learning()
+    desk.past.begin_learning()
     for event in events:
         desk.past.replay(event, False)
     for event in last:
         desk.past.replay(event, True)
-    desk.past.end_learning(since)
+    desk.past.end_learning()
 
 
 def test_no_call_begins_before_the_past_is_told_that_the_policy_asks_about(desk):
@@ -230,11 +230,23 @@ def test_what_a_lane_had_before_the_window_counts_as_nothing_until_the_window_ha
 
 def test_what_was_learned_while_the_past_was_told_is_not_forgotten(desk):
     desk.write(freeze("lower_only"))
-    since = desk.past.begin_learning()
+    desk.past.begin_learning()
     desk.past.replay(changed(-30, 10), True)
     desk.past.learn(LANE, Decimal(3), NOON)
-    desk.past.end_learning(since)
+    desk.past.end_learning()
     assert desk.admit(ask(4)) == ("freeze:everything",)
+
+
+def test_a_clock_that_is_set_back_holds_nobody_up_and_hides_no_change(desk):
+    desk.guard.confirmed(desk.clock.monotonic())
+    desk.write(applied("[rules.a]\nstep_up = 2\ncool_down = 60\n"))
+    learn(desk, [], last=[changed(-90_000, 7)])
+    desk.past.learn(LANE, Decimal(9), NOON)
+    desk.clock.set_wall(-3600.0)
+    assert desk.past.may_call
+    desk.past.learn(LANE, Decimal(3), NOON - 3600)
+    assert "a.step_up" in desk.admit(ask(6))
+    assert desk.admit(ask(3)) is None
 
 
 def test_who_waits_is_judged_again_when_something_else_holds(desk):
