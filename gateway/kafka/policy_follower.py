@@ -26,6 +26,7 @@ POLL_MS = 100
 FAILED_LOOKS = 6  # in a row, some three seconds: then the topic counts as lost
 LOOKS_A_CONSUMER = 3  # failed ones in a row, before the connection is made anew
 PAUSE = 0.3  # seconds after a failed look
+RECONNECT = 0.5  # seconds before the connection is made anew
 
 
 class PolicyObserver(Protocol):
@@ -120,7 +121,7 @@ class PolicyFollower:
                     await self._follow(consumer)
             except Exception as error:  # noqa: BLE001 - whatever it is, a kill switch must go on listening
                 self._missed(error)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RECONNECT)
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         """Read and look, until looking has failed several times in a row."""

@@ -20,6 +20,7 @@ from gateway.policy.signatures import OperatorKeys
 from schemas.policy import PolicyRecord, encode_policy_record
 
 PATIENCE = 10.0  # seconds for a connection, or one step of reading
+START_PATIENCE = 2.0  # seconds for a connection under way, once nobody wants it any more
 FETCH_WAIT_MS = 100  # a broker answers one connection in order: who asks for the end waits behind a fetch
 
 
@@ -50,17 +51,25 @@ async def policy_consumer(topic: str, options: Mapping[str, Any]) -> AsyncGenera
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
+    starting = asyncio.ensure_future(_start(consumer, topic))
     try:
         async with asyncio.timeout(PATIENCE):
-            await consumer.start()
-            cluster: Any = await consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to ask for one that is missing may make it
-            if topic not in cluster.topics():
-                raise KafkaError(f"{topic} {NOT_SEEN}; `leverage-gateway topics create` makes it")
-        consumer.assign([TopicPartition(topic, 0)])
-        await consumer.seek_to_beginning()
+            await asyncio.shield(starting)
         yield consumer
     finally:
+        await asyncio.wait([starting], timeout=START_PATIENCE)  # cut off midway it would leave its connection open
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         await stop_client(consumer)
+
+
+async def _start(consumer: AIOKafkaConsumer, topic: str) -> None:
+    await consumer.start()
+    cluster: Any = await consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to ask for one that is missing may make it
+    if topic not in cluster.topics():
+        raise KafkaError(f"{topic} {NOT_SEEN}; `leverage-gateway topics create` makes it")
+    consumer.assign([TopicPartition(topic, 0)])
+    await consumer.seek_to_beginning()
 
 
 async def read_policy(topic: str, options: Mapping[str, Any], operators: OperatorKeys) -> PolicyTopic:
