@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.clock import Clock
-from gateway.kafka.policy_topic import FETCH_WAIT_MS, policy_consumer, take_entry
+from gateway.kafka.policy_topic import FETCH_WAIT_MS, START_PATIENCE, policy_consumer, take_entry
 from gateway.policy.board import Board, Ruling
 from gateway.policy.guard import Guard
 
@@ -90,6 +90,7 @@ class PolicyFollower:
         self._observer = observer
         self._failed = 0
         self._was_blind = False
+        self._asking: set[asyncio.Future[dict[TopicPartition, int]]] = set()
         self._is_current = asyncio.Event()
         self.trouble = "no answer yet"
 
@@ -118,7 +119,10 @@ class PolicyFollower:
         while True:
             try:
                 async with policy_consumer(self._tp.topic, {**self._options, **self._consumer_options}) as consumer:
-                    await self._follow(consumer)
+                    try:
+                        await self._follow(consumer)
+                    finally:
+                        await self._close()
             except Exception as error:  # noqa: BLE001 - whatever it is, a kill switch must go on listening
                 self._missed(error)
             await asyncio.sleep(RECONNECT)
@@ -140,14 +144,35 @@ class PolicyFollower:
 
     async def _look(self, consumer: AIOKafkaConsumer, asked_at: float) -> None:
         """Read up to where the topic ended at `asked_at`."""
-        async with asyncio.timeout(LOOK_PATIENCE):
-            end = (await consumer.end_offsets([self._tp]))[self._tp]
-            if end < await consumer.position(self._tp):  # the topic was made anew; what was frozen stays so
-                await consumer.seek_to_beginning()
+        end = await self._end(consumer)
+        if end < await consumer.position(self._tp):  # the topic was made anew; what was frozen stays so
+            await consumer.seek_to_beginning()
         while await consumer.position(self._tp) < end:
             async with asyncio.timeout(LOOK_PATIENCE):
                 self._take(await consumer.getmany(self._tp, timeout_ms=POLL_MS))
         self._found(asked_at)
+
+    async def _end(self, consumer: AIOKafkaConsumer) -> int:
+        """Where the topic ends; a question that takes too long is not cut off: it would leave its connection open."""
+        asking = asyncio.ensure_future(consumer.end_offsets([self._tp]))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asked)
+        done, _ = await asyncio.wait([asking], timeout=LOOK_PATIENCE)
+        if not done:
+            raise TimeoutError("Kafka does not say where the topic ends")
+        return int(asking.result()[self._tp])
+
+    def _asked(self, asking: asyncio.Future[dict[TopicPartition, int]]) -> None:
+        self._asking.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # whoever waited was told
+
+    async def _close(self) -> None:
+        """Let questions that nobody waits for any more come to their end."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=START_PATIENCE)
+        for asking in tuple(self._asking):
+            asking.cancel()
 
     async def _read(self, consumer: AIOKafkaConsumer, *, until: float) -> None:
         """Take in what comes until it is time to look again."""
