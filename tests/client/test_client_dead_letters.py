@@ -98,6 +98,16 @@ async def test_what_is_answered_between_plan_and_apply_is_not_sent(desk, topics,
     assert len(await records_of(kafka_bootstrap, topics.commands)) == 1
 
 
+async def test_another_letter_at_a_planned_place_is_not_sent(desk, topics, write, kafka_bootstrap):
+    await write(topics.dead_letters, (encode(command(1)), letter_headers(1)))
+    plan, _ = await verdicts(desk)
+    other = msgspec.structs.replace(plan.letters[0], command_id="of-another-cluster")
+    assert [row.verdict async for row in desk.apply(msgspec.structs.replace(plan, letters=[other]), OPTIONS)] == [
+        "gone"
+    ]
+    assert await records_of(kafka_bootstrap, topics.commands) == []
+
+
 async def test_two_who_apply_one_plan_send_each_letter_once(kafka_bootstrap, topics, write):
     count = 150
     await write(topics.dead_letters, *[(encode(command(n, f"L{n}")), letter_headers(n)) for n in range(count)])

@@ -1,14 +1,15 @@
 """What the commands on dead letters are told: which letters, why, by whom; and the desk that the settings lead to."""
 
+import asyncio
 import getpass
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerFenced
 from cyclopts import Parameter, validators
 
 from gateway.cli.exits import UsageError
@@ -103,6 +104,7 @@ def read_content(option: str, path: Path) -> bytes:
 async def open_desk(settings: Settings, config: Path | None) -> AsyncGenerator[DeadLetters]:
     """The desk of these settings; what goes wrong with Kafka inside is UnreachableError."""
     kafka = settings.kafka
+    asyncio.get_running_loop().set_exception_handler(_leave_out_fenced)
     options = await reachable(kafka, client_options(kafka, base_dir_of(config)))
     try:
         async with open_dead_letters(options, kafka.topics, group=kafka.group_id) as desk:
@@ -111,6 +113,12 @@ async def open_desk(settings: Settings, config: Path | None) -> AsyncGenerator[D
         raise
     except (KafkaError, OSError) as error:
         raise unreachable(kafka, error) from error
+
+
+def _leave_out_fenced(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A batch of aiokafka's that nobody waits for any more says so when its producer is fenced, which we say better."""
+    if not isinstance(context.get("exception"), ProducerFenced):
+        loop.default_exception_handler(context)
 
 
 def _time(option: str, text: str | None) -> datetime | None:

@@ -40,6 +40,7 @@ from gateway.client.dead_letters import (
     read_plan,
     write_plan,
 )
+from gateway.kafka.connection import UnreachableError
 from gateway.settings.tree import Settings
 
 
@@ -90,9 +91,9 @@ async def redrive(
     pinned = read_plan(await asyncio.to_thread(read_content, "--apply", apply))
     try:
         return await _apply(settings, config, pinned, options, json=json)
-    except StoppedError as error:
+    except (StoppedError, UnreachableError) as error:
         again = f"leverage-gateway dead-letters redrive --apply {shlex.quote(str(apply))} --note TEXT"
-        raise StoppedError(f"{error}; go on with: {again}") from error
+        raise type(error)(f"{error}; go on with: {again}") from error
 
 
 async def _dry_run(
@@ -110,7 +111,7 @@ async def _dry_run(
             make_filters(filters), letters, max_redrives=settings.dead_letters.max_redrives
         )
     for row in plan.letters:
-        print_row(row, json=json)
+        print_row(LetterVerdict(letter=row.letter, verdict=row.verdict, why=row.why), json=json)
     print_row(coverage, json=json)
     if path is not None:
         await asyncio.to_thread(_write, path, write_plan(plan))

@@ -20,7 +20,7 @@ from gateway.client.dead_letters.known import Known
 from gateway.client.dead_letters.letters import Filters, Letter, LetterRow, matches
 from gateway.client.dead_letters.log import LetterLog, Place
 from gateway.client.dead_letters.members import has_members
-from gateway.client.dead_letters.plan import LetterVerdict, Plan, PlanError, parse_place
+from gateway.client.dead_letters.plan import LetterVerdict, Plan, PlanError, PlannedLetter, parse_place
 from gateway.client.dead_letters.publishing import open_publisher
 from gateway.client.dead_letters.redrive import Redrive, RedriveOptions, Surroundings
 from gateway.client.dead_letters.verdicts import GONE, Rules, judge, newest_of_lanes
@@ -102,7 +102,7 @@ class DeadLetters:
             letters = [found.letter async for found in self._matching(ranges, filters, with_codes=False)]
         verdicts = await self._judge(letters, ranges, max_redrives)
         missing = {place for place in places if place not in {row.letter for row in verdicts}}
-        verdicts += [LetterVerdict.of(place, GONE) for place in missing]
+        verdicts += [PlannedLetter(letter=place, verdict=GONE.verdict, why=GONE.why) for place in missing]
         plan = Plan(
             batch=_new_batch(),
             made_at=self._now(),
@@ -260,11 +260,11 @@ class DeadLetters:
 
     async def _judge(
         self, letters: Sequence[Letter], ranges: Mapping[int, Range], max_redrives: int
-    ) -> list[LetterVerdict]:
+    ) -> list[PlannedLetter]:
         states = await LetterStates.open(self._log.reader, self._topics, ranges)
         known = await Known.open(self._log.reader, self._topics, letters)
         newest = newest_of_lanes([letter for letter in letters if states.of(letter) == "open"])
-        verdicts: list[LetterVerdict] = []
+        verdicts: list[PlannedLetter] = []
         for letter in letters:
             last = letter if letter.lane_key is None else newest.get(letter.lane_key, letter)
             said = judge(
@@ -275,7 +275,14 @@ class DeadLetters:
                 now=self._now(),
                 rules=Rules(max_redrives=max_redrives),
             )
-            verdicts.append(LetterVerdict.of(letter.place, said[0]))
+            verdicts.append(
+                PlannedLetter(
+                    letter=letter.place,
+                    verdict=said[0].verdict,
+                    why=said[0].why,
+                    command_id=None if letter.command is None else letter.command.command_id,
+                )
+            )
         return verdicts
 
     def _now(self) -> Timestamp:

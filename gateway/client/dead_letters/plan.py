@@ -27,6 +27,12 @@ class LetterVerdict(Struct, frozen=True, kw_only=True, tag_field="type", tag="Ve
         return cls(letter=place, verdict=judgement.verdict, why=judgement.why)
 
 
+class PlannedLetter(LetterVerdict, frozen=True, kw_only=True, tag_field="type", tag="Verdict"):
+    """A letter of a plan: its command tells whether what is at its place later is still the same letter."""
+
+    command_id: str | None = None
+
+
 class Plan(Struct, frozen=True, kw_only=True, tag_field="type", tag="RedrivePlan"):
     """The letters that were chosen, oldest first in each partition; what arrives later is not in it."""
 
@@ -35,7 +41,7 @@ class Plan(Struct, frozen=True, kw_only=True, tag_field="type", tag="RedrivePlan
     made_at: Timestamp
     cluster: str
     topic: str
-    letters: list[LetterVerdict]
+    letters: list[PlannedLetter]
 
 
 _decoder = msgspec.json.Decoder(Plan, dec_hook=read_timestamp)

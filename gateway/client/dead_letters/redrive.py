@@ -116,7 +116,7 @@ class Redrive:
             publishers = {number: await stack.enter_async_context(self._publisher(number)) for number in partitions}
             ranges = await self._log.ranges(partitions)
             states = await LetterStates.open(self._log.reader, self._log.topics, ranges)
-            letters = await self._log.at(chosen, self._log.read)
+            letters = self._same(await self._log.at(chosen, self._log.read))
             for place in chosen:
                 if place not in letters:
                     yield _missing(place, states)
@@ -139,6 +139,15 @@ class Redrive:
 
     def _publisher(self, partition: int) -> AbstractAsyncContextManager[Publisher]:
         return open_publisher(self._around.kafka, self._log.topics, group=self._around.group, partition=partition)
+
+    def _same(self, found: dict[Place, Letter]) -> dict[Place, Letter]:
+        """Without letters that are others than were planned: of another cluster, or of a topic that was made anew."""
+        planned = {parse_place(row.letter): row.command_id for row in self._plan.letters}
+        return {
+            place: letter
+            for place, letter in found.items()
+            if planned[place] is None or (letter.command is not None and letter.command.command_id == planned[place])
+        }
 
     def _line_up(self, letters: Sequence[Letter]) -> None:
         for letter in letters:
