@@ -1,12 +1,14 @@
 """Dead letters that a gateway wrote, each verdict by what made it so, and a redrive that closes them."""
 
+import asyncio
+
 import pytest
 import pytest_asyncio
 
-from gateway.client.dead_letters import BatchLetter, Filters, RedriveOptions, open_dead_letters
+from gateway.client.dead_letters import BatchLetter, Filters, RedriveOptions, StoppedError, open_dead_letters
 from gateway.clock import SystemClock
 from gateway.simulator import Fault
-from schemas import BinanceUsdm, Timestamp
+from schemas import BinanceUsdm, Okx, Timestamp
 from tests.app.processes import until
 from tests.app.rig import Rig
 
@@ -16,7 +18,10 @@ OPTIONS = RedriveOptions(operator="kim", note="the venue is back")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(rig: Rig):
-    async with rig.gateway(rig.settings(venue={"max_attempts": 1, "breaker_failures": 100})) as gateway:
+    settings = rig.settings(
+        venue={"max_attempts": 1, "breaker_failures": 100}, venues={"okx": {"dead_letters_per_minute": 1}}
+    )
+    async with rig.gateway(settings) as gateway:
         yield gateway
 
 
@@ -87,6 +92,30 @@ async def test_a_redrive_of_what_a_venue_could_not_do_is_closed_by_its_events(ri
     detail, _ = await desk.show(places[commands[0].command_id])
     assert (detail.state, str(detail.lane_now.leverage)) == ("redriven", "9")
     assert [later.outcome for later in detail.lane_now.asked_since][-1] == "changed"
+
+
+async def test_a_brake_that_is_on_is_told_of_and_holds_its_venues_letters(rig, gateway, desk):
+    rig.simulator.faults.add(Fault(kind="okx_50001", venue="okx"))
+    commands = [rig.command(Okx(margin_mode="cross", instrument=f"{name}-USDT-SWAP")) for name in ("BTC", "ETH", "SOL")]
+    events = await rig.ask(*commands)
+    rig.simulator.faults.clear()
+    assert sorted(event.dead_lettered for event in events) == [False, False, True]
+    _, brakes, _ = await desk.groups(Filters(), ["reason"])
+    told = {brake.venue: brake for brake in brakes}
+    assert (told["okx"].on, told["okx"].left_out, told["binance_usdm"].on) == (True, 2, False)
+    assert told["okx"].since == min(event.occurred_at for event in events if not event.dead_lettered)
+    plan, _ = await desk.plan(Filters(venue=["okx"]), max_redrives=3)
+    assert [row.verdict for row in plan.letters] == ["apply"]
+    stop, waits = asyncio.Event(), []
+
+    def tell(why):
+        waits.append(why)
+        stop.set()
+
+    with pytest.raises(StoppedError):
+        await anext(desk.apply(plan, OPTIONS, stop=stop, tell=tell))
+    assert "the brake of okx is on" in waits[0]
+    assert not [event for event in rig.events() if event.redrive_of in {one.command_id for one in commands}]
 
 
 def now():

@@ -108,6 +108,12 @@ def test_an_account_whose_venue_failed_five_times_in_a_row_gets_one_letter_after
     assert hold(pace, down, wall=WALL + 30) is None
 
 
+def test_a_venues_own_breaker_says_how_many_failures_are_too_many():
+    pace = Pace(PacePolicy(down_after={"binance_usdm": 2}), is_answered=True)
+    assert hold(pace, unwell(1)) is None
+    assert "the next goes at" in (hold(pace, unwell(2)) or "")
+
+
 def test_a_venue_that_stays_down_stops_it_after_some_letters():
     pace, down = Pace(PacePolicy(), is_answered=True), unwell(5)
     for number in range(MOST_PROBES):

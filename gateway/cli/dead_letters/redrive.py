@@ -42,6 +42,7 @@ from gateway.client.dead_letters import (
 )
 from gateway.kafka.connection import UnreachableError
 from gateway.settings.tree import Settings
+from schemas.targets import VENUES
 
 
 async def redrive(
@@ -87,6 +88,7 @@ async def redrive(
         expires_in=expires_in,
         force=frozenset(force),
         max_redrives=settings.dead_letters.max_redrives,
+        down_after={venue: getattr(settings.venues, venue).breaker_failures for venue in VENUES},
     )
     pinned = read_plan(await asyncio.to_thread(read_content, "--apply", apply))
     try:

@@ -18,6 +18,7 @@ STEPS_UNANSWERED = 4  # at most, of the present size
 ANSWERS_WITHIN = 90.0  # seconds for the next answer where answers are needed to go on
 PROBE_AFTER = 30.0  # seconds from an account's last failure to the next letter for it
 MOST_PROBES = 5  # of one account, all failed
+DOWN_AFTER = 5  # failures in a row, as breakers have it by default
 SUCCESS = frozenset({"changed", "superseded"})
 Account = tuple[VenueName, str]
 
@@ -32,12 +33,12 @@ class PacePolicy(Struct, frozen=True, kw_only=True):
     Attributes:
         rate: letters a second.
         stop_at: the share of answers that are a rejection again.
-        down_after: failures in a row after which an account's venue is taken for down.
+        down_after: failures in a row after which an account's venue is taken for down, by venue.
     """
 
     rate: float | None = None
     stop_at: float | None = None
-    down_after: int = 5
+    down_after: Mapping[str, int] = {}
 
 
 class Pace:
@@ -135,7 +136,7 @@ class Pace:
         if wall < brake_free_at:
             until = _at(brake_free_at)
             return f"the brake of {venue} is on till {until}: what fails again now would have no letter"
-        if not self.is_probe(health):
+        if not self.is_probe(account, health):
             self._probes.pop(account, None)
             return None
         why = f"{venue} could not do the last {health.failures} of {name}"
@@ -148,9 +149,9 @@ class Pace:
             return f"{why}; the next goes at {_at(health.failed_at + PROBE_AFTER)}"
         return None
 
-    def is_probe(self, health: AccountHealth) -> bool:
+    def is_probe(self, account: Account, health: AccountHealth) -> bool:
         """Whether a single letter must show that the venue is back."""
-        return health.failures >= self._policy.down_after
+        return health.failures >= self._policy.down_after.get(account[0], DOWN_AFTER)
 
 
 def _at(wall: float) -> str:

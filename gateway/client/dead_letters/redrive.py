@@ -39,7 +39,7 @@ class RedriveOptions(Struct, frozen=True, kw_only=True):
     expires_in: float | None = None
     force: frozenset[Verdict] = frozenset()
     max_redrives: int = 3
-    down_after: int = 5  # failures in a row of one account
+    down_after: Mapping[str, int] = {}  # failures in a row of one account, by venue: its breaker's
 
 
 def chosen_places(plan: Plan, options: RedriveOptions) -> list[Place]:
@@ -198,7 +198,7 @@ class Redrive:
     def _take(self, step: _Step, queue: _Queue, known: Known, states: LetterStates) -> None:
         """Judge letters of one account now, until the step is full; what is not to be sent takes no room in it."""
         letters, room = self._queues[queue], self._pace.size - len(step.letters)
-        if queue.account is not None and self._pace.is_probe(known.accounts[queue.account]):
+        if queue.account is not None and self._pace.is_probe(queue.account, known.accounts[queue.account]):
             room = 1
             step.probes.add(queue.account)
         while letters and room and len(step.rows) < LARGEST_LOOK:
