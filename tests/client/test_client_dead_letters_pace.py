@@ -66,7 +66,7 @@ def test_a_rate_is_kept_and_no_step_is_more_than_a_second_of_it():
         pace.heard({}, now)
         first += size
         now += size / 4.0
-        assert pace.why_wait(now - 0.01) == "--rate"
+        assert pace.why_wait(now - 0.01) == "it keeps to --rate"
         assert pace.why_wait(now) is None
 
 

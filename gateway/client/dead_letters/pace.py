@@ -107,7 +107,7 @@ class Pace:
             StoppedError: answers are needed to go on, and none comes.
         """
         if now < self._next_at:
-            return "--rate"
+            return "it keeps to --rate"
         count = len(self._unanswered)
         needs_all = self._policy.stop_at is not None and count > 0
         is_full = count >= STEPS_UNANSWERED * self._step
