@@ -202,6 +202,20 @@ def _own(event):
 
 
 @pytest.mark.usefixtures("environ")
+async def test_what_is_put_aside_by_name_or_by_filter_ends_with_what_was_looked_at(capsys, topics, write):
+    await write(topics.dead_letters, *[(encode(command(n, f"L{n}")), letter_headers(n)) for n in range(3)])
+    code, (one, coverage) = await objects(capsys, "archive", "0:1", "--note", "closed")
+    assert (code, one["letter"], one["state"]) == (0, "0:1", "archived")
+    assert coverage["partitions"] == [{"partition": 0, "from": 1, "to": 2}]
+    code, rows = await objects(capsys, "archive", "--lane", "L0", "--lane", "L1", "--note", "closed")
+    assert (code, [row.get("letter") for row in rows]) == (0, ["0:0", None])
+    assert rows[-1]["complete"]
+    code, rows = await objects(capsys, "restore", "--note", "back")
+    assert (code, sorted(row["letter"] for row in rows[:-1])) == (0, ["0:0", "0:1"])
+    assert (await objects(capsys, "restore", "0:2", "--note", "back"))[0] == 1
+
+
+@pytest.mark.usefixtures("environ")
 async def test_undecodable_bytes_go_out_and_a_corrected_command_comes_in_once(
     capsys, topics, write, tmp_path, kafka_bootstrap
 ):
@@ -226,7 +240,8 @@ async def test_undecodable_bytes_go_out_and_a_corrected_command_comes_in_once(
     code, _, err = await call(capsys, *mend)
     assert (code, "has other bytes than were exported" in err) == (1, True)
     path.write_text(json.dumps(draft))
-    code, (disposition,) = await objects(capsys, *mend)
+    code, (disposition, coverage) = await objects(capsys, *mend)
+    assert coverage["type"] == "Coverage"
     assert (code, disposition["state"], disposition["letter"], disposition["operator"]) == (0, "mended", "0:0", "kim")
     code, _, err = await call(capsys, *mend)
     assert (code, err) == (1, "letter 0:0 is mended already")

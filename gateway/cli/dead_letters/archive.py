@@ -16,11 +16,11 @@ from gateway.cli.dead_letters.options import (
     open_desk,
     operator_name,
 )
-from gateway.cli.dead_letters.rows import print_object
+from gateway.cli.dead_letters.rows import print_object, print_row
 from gateway.cli.exits import DONE, NO
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_line
-from gateway.client.dead_letters import LetterRow
+from gateway.client.dead_letters import LetterRow, coverage_of_places, parse_place
 
 
 async def archive(
@@ -72,14 +72,18 @@ async def _put(
     count = 0
     async with open_desk(settings, config) as desk:
         places = list(letters)
+        named = [parse_place(letter) for letter in letters]
+        coverage = coverage_of_places(named, named)
         if not places:
             chosen = make_filters(filters, state="open" if state == "archived" else "archived")
-            places = [row.letter async for row in desk.rows(chosen) if isinstance(row, LetterRow)]
+            *rows, coverage = [row async for row in desk.rows(chosen)]
+            places = [row.letter for row in rows if isinstance(row, LetterRow)]
         async with aclosing(desk.put(places, state=state, operator=operator, note=note)) as dispositions:
             async for disposition in dispositions:
                 count += 1
                 if json:
                     print_object(disposition)
+    print_row(coverage, json=json)
     if not json:
         print_line(f"{count} of {len(places)} are {state} now")
     return DONE if count or not letters else NO

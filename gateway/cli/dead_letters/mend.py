@@ -15,11 +15,11 @@ from gateway.cli.dead_letters.options import (
     operator_name,
     read_content,
 )
-from gateway.cli.dead_letters.rows import print_object
+from gateway.cli.dead_letters.rows import print_object, print_row
 from gateway.cli.exits import DONE, UsageError
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_line
-from gateway.client.dead_letters import read_draft, write_draft
+from gateway.client.dead_letters import coverage_of_places, parse_place, read_draft, write_draft
 
 
 async def export(
@@ -66,6 +66,8 @@ async def mend(
         print_object(disposition)
     else:
         print_line(f"{disposition.letter} is mended: {disposition.command_id}, as {disposition.batch}")
+    place = parse_place(disposition.letter)
+    print_row(coverage_of_places([place], [place]), json=json)
     return DONE
 
 
