@@ -305,7 +305,7 @@ class Lane:
         return not self._held_up_at + GIVING_WAY < now <= self._held_up_at + STALE_PERMIT
 
     def _has_older_unwritten(self, head: _Waiting) -> bool:
-        return bool(self._unwritten) and min(self._unwritten) < head.command.offset
+        return any(offset < head.command.offset for offset in self._unwritten)
 
     def _is_worth_a_look(self, head: _Waiting) -> bool:
         """Not where it is sent again anyway, as only a predecessor may have."""
@@ -318,19 +318,16 @@ class Lane:
             return
         *older, newest = self._line
         stays = None if self._gives_way(now) else older[0]
-        kept = [one for one in older if one.is_doubtful or one.verdict is not None or one is stays]
-        if len(kept) == len(older):
-            return
-        refusal = self._superseded()
-        for one in older:
-            if one not in kept:
-                self._unwritten.add(one.command.offset)
-                self._receipts.append(Tell(one.command, refusal, one.attempts, is_unserved=one.is_unserved))
-        self._line = deque([*kept, newest])
-
-    def _superseded(self) -> Refusal:
+        self._line = deque()
         message = f"a newer command for {self.key[2]} came before this one was sent"
-        return Refusal(reason="superseded", message=message, superseded_by=self._line[-1].command.command.command_id)
+        refusal = Refusal(reason="superseded", message=message, superseded_by=newest.command.command.command_id)
+        for one in older:
+            if one.is_doubtful or one.verdict is not None or one is stays:
+                self._line.append(one)
+            else:
+                self._unwritten.add(one.command.offset)
+                self._receipts.append(Tell(one.command, refusal, one.attempts))
+        self._line.append(newest)
 
     def _end_call(self) -> _Waiting:
         self._doing = None

@@ -1,0 +1,154 @@
+"""`python -m tests.bench.heart`: CPU a command of the pipeline alone, from a fed record to a committed answer.
+
+No broker and no socket: the answer topics are lists, the venue answers at once. What is left is intake, lanes, permits,
+verdicts and settlement, at default settings; each line is a run of its own.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.calls.venue_caller import VenueCaller
+from gateway.clock import SystemClock
+from gateway.limits.limit import LimitPolicy
+from gateway.limits.permits import Permits
+from gateway.ownership.lease import Lease
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ports import OutRecord, Tail
+from gateway.ownership.repeats import RepeatWindow
+from gateway.ownership.takeover import Inheritance
+from gateway.pipeline.brake import Brake
+from gateway.pipeline.command import CommandRecord
+from gateway.pipeline.intake import Intake
+from gateway.pipeline.partition import Partition, PartitionPolicy, Parts, lane_policy
+from gateway.pipeline.rules import Deadline
+from gateway.settings.tree import VenueSettings
+from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.venues.credentials import Credentials
+from schemas import BinanceUsdm, VenueName
+from tests.pipeline.paper import Quiet, command, record
+from tests.simulation.gateway import Key
+from tests.simulation.venue import PaperVenue
+
+COMMANDS = 20_000
+FEED = 200  # records a fetch
+
+
+class Everything:
+    """All that the pipeline asks of the world, answered at once."""
+
+    offset = None
+    held = True
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.is_done = asyncio.Event()
+
+    async def send(self, request: HttpRequest) -> HttpReply:
+        value = request.target.partition("leverage=")[2].partition("&")[0]
+        return HttpReply(status=200, headers={}, body=value.encode())
+
+    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
+        await asyncio.sleep(0)
+        self.written += sum(one.topic == "events" for one in records)
+        if self.written >= COMMANDS:
+            self.is_done.set()
+        return LogPosition(self.written, 0)
+
+    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
+        return Tail(frozenset(), (), start)
+
+    async def fence(self) -> None:
+        return
+
+    def timestamp_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    async def measure(self, ask: Any) -> bool:
+        return True
+
+    def knows(self, venue: VenueName, account: str) -> bool:
+        return True
+
+    def credentials(self, venue: VenueName, account: str) -> Credentials:
+        return Credentials(api_key=account, signing_key=Key())
+
+    def user(self, venue: VenueName, account: str) -> str:
+        return account
+
+    def accepted(self, venue: VenueName, account: str) -> None:
+        return
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_args, **_more: None
+
+
+def partition(world: Everything, clock: SystemClock) -> Partition:
+    """The pipeline as the gateway builds it, around a paper venue without limits that bite."""
+    venue, permits = PaperVenue("binance_usdm", None, reads_back=True), Permits(clock)
+    permits.register("binance_usdm", venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
+    caller = VenueCaller(
+        venue, VenueSettings(), sender=world, venue_time=world, keys=world, permits=permits, clock=clock,
+        max_in_flight=64, observer=Quiet([]),
+    )  # fmt: skip
+    policy = PartitionPolicy(
+        topic="t", group="g", collect=0.005, transaction_patience=5.0, quarantine=0.0, max_incomplete=10_000,
+        max_lane_queue=100, repeat_window=RepeatWindow(10_000, 600.0),
+    )  # fmt: skip
+    intake = Intake(
+        topic="t", venues={"binance_usdm": venue}, deadlines={"binance_usdm": Deadline(3600.0, "read")},
+        accounts=world, partition_of=None, clock=clock,
+    )  # fmt: skip
+    parts = Parts(
+        policy=policy, intake=intake, calls={"binance_usdm": caller},
+        lanes={"binance_usdm": lane_policy(caller, random.Random(0))}, accounts=world,
+        brake=Brake({"binance_usdm": 10}), clock=clock, observer=Quiet([]),
+    )  # fmt: skip
+    nothing = LogPosition(0, 0)
+    tail = Tail(frozenset(), (), nothing)
+    first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=tail, end=0)
+    lease = Lease(3600.0)
+    lease.renew(clock.monotonic())
+    return Partition(parts, first, ownership=world, log=world, lease=lease)
+
+
+def records(lanes: int) -> list[CommandRecord]:
+    """Commands over so many lanes, in turn."""
+    return [
+        record(command(number, leverage=number % 100 + 1, target=BinanceUsdm(symbol=f"S{number % lanes}")), number)
+        for number in range(COMMANDS)
+    ]
+
+
+async def run(lanes: int) -> float:
+    """CPU microseconds a command."""
+    world, fed = Everything(), records(lanes)
+    one = partition(world, SystemClock())
+    working = asyncio.get_running_loop().create_task(one.run())
+    await asyncio.sleep(0)
+    begun = time.process_time()
+    for start in range(0, COMMANDS, FEED):
+        one.feed(fed[start : start + FEED])
+        while one.full:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    await world.is_done.wait()
+    spent = time.process_time() - begun
+    working.cancel()
+    await asyncio.wait([working])
+    return spent / COMMANDS * 1e6
+
+
+def main() -> None:
+    """Print a line a number of lanes, and its ratio to the first."""
+    first = None
+    for lanes in (50, 1_000, 10_000):
+        cost = min(asyncio.run(run(lanes)) for _ in range(3))
+        first = first or cost
+        print(f"{lanes:6} lanes: {cost:5.1f} us CPU a command, {cost / first:4.2f} times that of the first line")
+
+
+if __name__ == "__main__":
+    main()
