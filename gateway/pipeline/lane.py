@@ -80,7 +80,6 @@ class Lane:
     Attributes:
         key: venue, account and lane.
         quiet_at: monotonic seconds from which on no call made earlier can take effect.
-        rest: what it was waiting for when it was last asked.
     """
 
     __slots__ = (
@@ -92,10 +91,10 @@ class Lane:
         "_place",
         "_policy",
         "_receipts",
+        "_rest",
         "_unwritten",
         "key",
         "quiet_at",
-        "rest",
     )
 
     def __init__(self, key: LaneKey, policy: LanePolicy) -> None:
@@ -110,7 +109,7 @@ class Lane:
         self._permit_at = inf
         self._held_up_at = -inf
         self._has_met = False
-        self.rest = Rest(inf, "nothing")
+        self._rest = Rest(inf, "nothing")
 
     # What is asked of it.
 
@@ -127,6 +126,16 @@ class Lane:
     def is_quiet(self, now: float) -> bool:
         """Whether no call of it is under way, or of unknown outcome."""
         return self._doing is None and self.quiet_at <= now and not any(one.is_doubtful for one in self._line)
+
+    @property
+    def rest(self) -> Rest:
+        """What it waits for."""
+        return Rest(inf, "a call") if self._doing else self._rest
+
+    @property
+    def commands(self) -> int:
+        """Commands without an answer."""
+        return len(self._line)
 
     @property
     def length(self) -> int:
@@ -238,7 +247,7 @@ class Lane:
         """The one step that is wanted now; `may_call`: whether this instance may start a call that sets a value."""
         step = self._next(now, may_call=may_call)
         if isinstance(step, Rest):
-            self.rest = step
+            self._rest = step
         return step
 
     def _next(self, now: float, *, may_call: bool) -> Step:

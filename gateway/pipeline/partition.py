@@ -7,7 +7,8 @@ simulation) makes one once the partition is taken over, and fetches only then.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
@@ -32,7 +33,7 @@ from gateway.pipeline.obey import obey
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.serve import Accounts, LaneServer
 from gateway.pipeline.settle import Settlement
-from gateway.pipeline.steps import Tell
+from gateway.pipeline.steps import LaneWait, Tell
 from gateway.pipeline.verdicts import Verdicts
 from gateway.policy.guard import Guard, ReadPast
 from schemas import LeverageChanged, VenueName
@@ -173,6 +174,20 @@ class Partition:
         Far enough above what stalled venues may keep, were it all of them.
         """
         return self.state == "running" and self.incomplete <= (self._parts.policy.max_incomplete - 1) * 7 // 8
+
+    def waits(self) -> Iterator[LaneWait]:
+        """What each lane waits for."""
+        now = self._parts.clock.monotonic()
+        for lane in self._lanes:
+            venue, account, name = lane.key
+            yield LaneWait(
+                venue=venue,
+                account=account,
+                lane=name,
+                commands=lane.commands,
+                reason=lane.rest.reason,
+                seconds=None if lane.rest.until == inf else round(max(0.0, lane.rest.until - now), 3),
+            )
 
     def checkpoint(self, *, clean: bool = False) -> Checkpoint | None:
         """What to commit now; None after it is lost."""

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from gateway.outcomes import Outcome, Refusal
 from gateway.pipeline.command import Command
+from schemas import VenueName
 
 Reason = Literal["nothing", "a call", "quiet", "older answers", "back-off", "lease", "permit"]
 
@@ -62,6 +63,23 @@ class Retry(NamedTuple):
     outcome: Outcome
     attempts: int
     seconds: float
+
+
+class LaneWait(Struct, frozen=True, kw_only=True):
+    """What one lane waits for: for people who ask why nothing happens.
+
+    Attributes:
+        commands: how many have no answer yet.
+        reason: as `Rest` has it.
+        seconds: until it is looked at again by time alone; None where only a fact changes it.
+    """
+
+    venue: VenueName
+    account: str
+    lane: str
+    commands: int
+    reason: Reason
+    seconds: float | None
 
 
 Step = Rest | Obtain | GiveUp | Send | Look | Tell

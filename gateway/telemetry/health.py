@@ -4,17 +4,20 @@ Alive means that our own loops turn, which a restart can mend; never whether Kaf
 group has us: an outage must not restart the fleet. Ready means that commands of what it owns are being worked on.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from gateway.clock import Clock
 from gateway.kafka.group import Group
+from gateway.pipeline.steps import LaneWait
 from gateway.telemetry.sampling import Sampler
 
 TURN_PATIENCE = 60.0  # seconds without a turn of a loop that turns every second
 
 
 class GatewayHealth:
-    """Answers `/livez` and `/readyz`."""
+    """Answers `/livez`, `/readyz` and `/lanes`."""
 
     def __init__(self, group: Group, sampler: Sampler, clock: Clock) -> None:
         self._group = group
@@ -26,6 +29,10 @@ class GatewayHealth:
         """Whether the event loop turns, and our own tasks in it."""
         silence = self._clock.monotonic() - self._sampler.turned_at
         return silence < TURN_PATIENCE, {"seconds_since_turn": round(silence, 3)}
+
+    def lanes(self) -> Iterator[LaneWait]:
+        """What each lane waits for."""
+        return chain.from_iterable(partition.waits() for partition in self._group.partitions)
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Joined, everything owned is restored and leased, and not draining; owning nothing is standing by."""

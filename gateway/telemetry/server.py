@@ -1,4 +1,4 @@
-"""The HTTP server for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; each answer says why.
+"""The HTTP server for probes and Prometheus: `/livez`, `/readyz`, `/metrics`; `/lanes` says what waits for what.
 
 `app` starts it first and stops it last, so that a draining gateway is seen to drain. Whoever can connect cannot take it
 away: a connection has one request and a few seconds, and where there are too many the oldest makes room.
@@ -6,7 +6,7 @@ away: a connection has one request and a few seconds, and where there are too ma
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, cast
 
@@ -18,6 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from gateway.pipeline.steps import LaneWait
 from gateway.settings.addresses import parse_listen
 from gateway.telemetry.metrics import Metrics
 
@@ -25,6 +26,7 @@ Verdict = tuple[bool, dict[str, Any]]
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MOST_CONNECTIONS = 64  # a kubelet and some scrapers need a handful
+MOST_LANES = 1000  # on one page
 CONNECTION_LASTS = 10.0  # seconds for one request and its answer
 
 
@@ -37,6 +39,10 @@ class Health(Protocol):
 
     def ready(self) -> Verdict:
         """Whether this instance does its work: assigned or standing by, and not draining."""
+        ...
+
+    def lanes(self) -> Iterator[LaneWait]:
+        """What each lane that has something to do waits for."""
         ...
 
 
@@ -60,6 +66,7 @@ class ObservabilityServer:
             {
                 "/livez": probe(health.alive),
                 "/readyz": probe(health.ready),
+                "/lanes": lanes_page(health.lanes),
                 "/metrics": cast("Handler", make_aiohttp_handler(metrics.registry)),
             }
         )
@@ -103,7 +110,9 @@ class ObservabilityServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._pages.get(request.path)
         if page is None:
-            response: web.StreamResponse = web.Response(status=404, text="there are /livez, /readyz and /metrics\n")
+            response: web.StreamResponse = web.Response(
+                status=404, text="there are /livez, /readyz, /lanes and /metrics\n"
+            )
         elif request.method not in {"GET", "HEAD"}:
             response = web.Response(status=405, headers={"Allow": "GET, HEAD"})
         else:
@@ -125,6 +134,21 @@ def probe(ask: Callable[[], Verdict]) -> Handler:
         return web.Response(status=200 if well else 503, body=body, content_type="application/json")
 
     return answer
+
+
+def lanes_page(lanes: Callable[[], Iterator[LaneWait]]) -> Handler:
+    """Make the page that says why nothing happens: `?account=` and `?venue=` choose, and at most so many are shown."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        chosen = [one for one in lanes() if _is_chosen(one, request.query)]
+        body = msgspec.json.encode({"count": len(chosen), "lanes": chosen[:MOST_LANES]})
+        return web.Response(body=body, content_type="application/json")
+
+    return answer
+
+
+def _is_chosen(one: LaneWait, query: Mapping[str, str]) -> bool:
+    return query.get("venue", one.venue) == one.venue and query.get("account", one.account) == one.account
 
 
 def _request(

@@ -330,6 +330,19 @@ def test_a_partition_that_turns_out_to_be_lost_ends_quietly_and_takes_nothing_mo
     owning(scenario, Topics())
 
 
+def test_what_a_lane_waits_for_can_be_asked():
+    async def scenario(owner):
+        owner.lease.end()
+        owner.feed(symbol(0, "X"), symbol(1, "Y"))
+        (x, y) = owner.partition.waits()
+        assert (x.lane, x.reason, x.commands, y.lane) == ("X", "lease", 1, "Y")
+        owner.lease.renew(owner.bench.clock.monotonic())
+        await asyncio.sleep(0.2)
+        assert [(one.lane, one.reason) for one in owner.partition.waits()] == [("X", "a call"), ("Y", "permit")]
+
+    owning(scenario, Topics(), 5.0, (200, "0"), 5.0, (200, "1"))
+
+
 def test_idle_lanes_are_forgotten():
     async def scenario(owner):
         owner.feed(*(symbol(number, f"S{number}") for number in range(3)))

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 from aiohttp import ClientSession
 
+from gateway.pipeline.steps import LaneWait
 from gateway.telemetry import server as server_module
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.server import ListenError, ObservabilityServer
@@ -23,6 +24,11 @@ class Health:
 
     def ready(self):
         return self.readiness, {"draining": not self.readiness}
+
+    def lanes(self):
+        for number in range(1_500):
+            account = "desk-1" if number % 3 else "desk-2"
+            yield LaneWait(venue="okx", account=account, lane=f"L{number}", commands=2, reason="permit", seconds=1.5)
 
 
 @pytest.fixture
@@ -55,6 +61,19 @@ async def test_a_draining_gateway_is_alive_and_not_ready(server, health, http):
     async with http.get(f"{server.url}/livez") as live, http.get(f"{server.url}/readyz") as ready:
         assert live.status == 200
         assert (ready.status, await ready.json()) == (503, {"ok": False, "draining": True})
+
+
+async def test_what_each_lane_waits_for_is_shown_for_a_venue_and_account_and_no_page_is_endless(server, http):
+    async with http.get(f"{server.url}/lanes") as every, http.get(f"{server.url}/lanes?account=desk-2") as chosen:
+        shown = await every.json()
+        assert (shown["count"], len(shown["lanes"])) == (1_500, 1_000)
+        shown = await chosen.json()
+        assert shown["count"] == 500
+        assert shown["lanes"][0] == {
+            "venue": "okx", "account": "desk-2", "lane": "L0", "commands": 2, "reason": "permit", "seconds": 1.5,
+        }  # fmt: skip
+    async with http.get(f"{server.url}/lanes?venue=ztdx") as none:
+        assert await none.json() == {"count": 0, "lanes": []}
 
 
 async def test_metrics_are_prometheus_text(server, http):
