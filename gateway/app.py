@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gateway.calls.venue_clock import VenueClock
 from gateway.clock import Clock, SystemClock
 from gateway.kafka.bootstrap import BootstrapServers
 from gateway.kafka.connection import UnreachableError, client_options, sends_password_in_clear, unreachable
+from gateway.kafka.credentials import BrokerCredentials
 from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
 from gateway.kafka.inflation import bound_inflation
@@ -161,6 +163,14 @@ class Gateway:
             clock=clock,
             observer=telemetry,
         )
+        self.credentials = BrokerCredentials(
+            settings.kafka,
+            base_dir,
+            self._options,
+            consumer=lambda: getattr(self.group, "consumer", None),
+            observer=telemetry,
+            secrets_changed=keys_changed,
+        )
         self.sampler = Sampler(
             self.metrics,
             group=self.group,
@@ -205,6 +215,7 @@ class Gateway:
             self._log.info("started_gateway", probes=self.server.url)
             tasks.create_task(self._membership(), name="group")
             tasks.create_task(self._servers.watch(), name="bootstrap servers")
+            tasks.create_task(self.credentials.watch(), name="broker credentials")
             tasks.create_task(self.accounts.watch(), name="accounts")
             tasks.create_task(self.clock_watch.run(), name="clocks")
             tasks.create_task(self.published_limits.run(), name="published limits")
@@ -287,7 +298,7 @@ class Gateway:
         address = StoreAddress(
             url=redis.url,
             username=redis.username,
-            password=read_password("redis.password_file", base_dir / redis.password_file)
+            password=partial(read_password, "redis.password_file", base_dir / redis.password_file)
             if redis.password_file
             else None,
             ca=base_dir / redis.ssl_cafile if redis.ssl_cafile else None,

@@ -3,6 +3,7 @@
 `app` says where; `permits` and `shared` use it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ class StoreAddress(Struct, frozen=True, kw_only=True):
     """How to reach the store, and who we are there.
 
     Attributes:
+        password: reads it, at each connection.
         ca: the file of authorities for a `rediss` URL; None: the system's.
         replica: our name among the replicas, the same after a restart.
         share: of each bucket, while the store is gone.
@@ -26,7 +28,7 @@ class StoreAddress(Struct, frozen=True, kw_only=True):
 
     url: str
     username: str | None = None
-    password: str | None = None
+    password: Callable[[], str] | None = None
     ca: Path | None = None
     replica: str
     share: float

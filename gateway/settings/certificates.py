@@ -60,13 +60,18 @@ def trusting(ca: Path | str | None) -> ssl.SSLContext:
         raise CertificateError("ssl_cafile", "expected a PEM file of one or more certificates") from error
 
 
-def _check_not_expired(file: Path) -> None:
+def ends_at(file: Path) -> float | None:
+    """Until when the first certificate of a file is valid, in seconds since 1970; None where there is none."""
     try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        return x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp()
     except (OSError, ValueError):
-        return  # told where it is loaded
-    if certificate.not_valid_after_utc <= datetime.now(UTC):
-        ended = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        return None
+
+
+def _check_not_expired(file: Path) -> None:
+    at = ends_at(file)  # None is told where it is loaded
+    if at is not None and at <= datetime.now(UTC).timestamp():
+        ended = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
         raise CertificateError("ssl_certfile", f"the certificate expired at {ended}; renew it")
 
 

@@ -204,6 +204,10 @@ class Metrics:
         self.lease_remaining_seconds = self._gauge(
             "gateway_lease_remaining_seconds", "How long calls may still start without a new proof of ownership."
         )
+        self.kafka_certificate_expires_timestamp_seconds = self._gauge(
+            "gateway_kafka_certificate_expires_timestamp_seconds",
+            "Until when our certificate for the brokers is valid, since 1970; 0 where we show none.",
+        )
         _zero(self.transactions_total, get_args(Ended))
 
     def _define_edge(self) -> None:

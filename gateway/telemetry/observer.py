@@ -168,6 +168,18 @@ class Telemetry:
         place = f"accounts.{account}.{venue}.{setting}"
         self._log.error("kept_old_keys", venue=venue, account=account, setting=place, problem=problem)
 
+    def certificate_ends(self, at: float) -> None:
+        """Show until when our certificate is valid."""
+        self._metrics.kafka_certificate_expires_timestamp_seconds.set(at)
+
+    def reloaded_kafka_credentials(self) -> None:
+        """Log a rotation."""
+        self._log.info("reloaded_kafka_credentials")
+
+    def kept_old_kafka_credentials(self, problem: str) -> None:
+        """Log a rotation that failed."""
+        self._log.error("kept_old_kafka_credentials", problem=problem)
+
     def stopped_account(self, venue: VenueName, account: str, message: str, pause: float) -> None:
         """Log whose keys were refused."""
         self._log.error("stopped_account", venue=venue, account=account, message=message, tried_again_in=pause)

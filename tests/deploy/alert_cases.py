@@ -194,6 +194,16 @@ CASES = (
         {one("gateway_unparsed_fetches_total"): "1x10"},
     ),
     Case(
+        "GatewayCertificateEnds",
+        {one("gateway_kafka_certificate_expires_timestamp_seconds"): "87000x10"},
+        ONE,
+        "The certificate that a shows Kafka ends in 1d 0h 0m 0s.",
+        {
+            one("gateway_kafka_certificate_expires_timestamp_seconds"): "900000x10",
+            one("gateway_kafka_certificate_expires_timestamp_seconds", instance="b"): "0x10",
+        },
+    ),
+    Case(
         "GatewayOutcomeUnknown",
         {BAD: "0x9 3"},
         {**AT_OKX, "outcome": "outcome_unknown"},

@@ -6,7 +6,9 @@ import base64
 import json
 import time
 from contextlib import contextmanager
+from typing import Any
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -46,6 +48,7 @@ class Secured:
 
     def __init__(self, folder):
         self.folder = folder
+        self.iterations = 4096
         self.ours, self.foreign = Authority(folder, "ours"), Authority(folder, "foreign")
         servers = {name: self.ours.issue(f"server-{name}") for name in ("TLS", "MUTUAL", "SECURE")}
         servers["STALE"] = self.ours.issue("server-stale", days=-1)
@@ -84,7 +87,7 @@ class Secured:
         ]
         lines += [
             "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users=User:ANONYMOUS;User:gateway",
+            "super.users=User:ANONYMOUS;User:gateway;User:rotating",
         ]
         self.cluster = Cluster(listeners=LISTENERS, properties="\n".join(lines) + "\n")
 
@@ -108,10 +111,28 @@ class Secured:
         """Start the broker, with the users whose passwords it keeps itself."""
         self.cluster.start()
         self.admin = AdminClient({"bootstrap.servers": self.cluster.bootstrap_servers, "log_level": 0})
+        self.set_scram("gateway", PASSWORD)
+
+    def set_scram(self, name, password):
+        """Set a user's password, and see it set, by its number of iterations: the broker takes a moment."""
+        self.iterations += 1
         for mechanism in SCRAM.values():
-            scram = ScramCredentialInfo(mechanism, 4096)
-            made = UserScramCredentialUpsertion("gateway", scram, PASSWORD.encode())
-            _wait(self.admin.alter_user_scram_credentials([made]))
+            info = ScramCredentialInfo(mechanism, self.iterations)
+            _wait(
+                self.admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())])
+            )
+        deadline = time.monotonic() + 20
+        while self._iterations_of(name) != {self.iterations}:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def _iterations_of(self, name):
+        try:
+            asked: Any = self.admin.describe_user_scram_credentials([name])
+            found = asked[name].result()
+        except KafkaException:  # not known there yet
+            return set()
+        return {info.iterations for info in found.scram_credential_infos}
 
     def stop(self):
         self.cluster.stop()
