@@ -45,6 +45,7 @@ schemas: $(COMMAND) $(TESTS) ## Write what is generated: schemas/generated, the 
 	$(BIN)/python -m tests.readme
 	$(BIN)/python -m deploy.grafana.dashboard
 	$(BIN)/python -m deploy.kafka.rights
+	$(BIN)/python -m deploy.kubernetes.generate
 
 build: $(COMMAND) ## A wheel and an sdist in dist/, without reaching for the network
 	@rm -rf dist && mkdir dist
