@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 
@@ -24,14 +24,15 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str, *, address: str = "127.0.0.1", days: int = 3650) -> Path:
+    def issue(self, name: str, *, address: str = "127.0.0.1", days: int = 3650, password: bytes | None = None) -> Path:
         """A PEM file of a key and its certificate for an address, which ends in so many days (or did, where negative)."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
         certificate = self._sign(subject, key, days=days, extension=names)
         file = self._folder / f"{name}.pem"
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
         file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
         return file
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.kafka.connection import client_options
-from gateway.settings.certificates import CertificateError, ends_at
+from gateway.settings.certificates import CertificateError, ends_at, password_of_key
 from gateway.settings.secret_files import SecretFileError
 from gateway.settings.tree import KafkaSettings
 
 LOOK_INTERVAL = 5.0  # seconds between two looks at the files
-WATCHED = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_password_file")
+WATCHED = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password_file", "sasl_password_file")
 PASSWORD = "sasl_plain_password"  # noqa: S105 - aiokafka's name for it
 
 
@@ -110,7 +110,7 @@ class BrokerCredentials:
         if ca:
             context.load_verify_locations(ca)
         if certificate:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, password=password_of_key(self._settings, self._base_dir))
 
     def _tell_end(self) -> None:
         if self._settings.ssl_certfile and (at := ends_at(self._base_dir / self._settings.ssl_certfile)) is not None:

@@ -4,11 +4,14 @@ The settings' checks make one to see that the files are of use; `kafka.connectio
 """
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
 
+from gateway.settings.secret_files import read_password
 from gateway.settings.tree import EdgeSettings, KafkaSettings
 
 
@@ -31,9 +34,9 @@ def tls_context(settings: KafkaSettings, base_dir: Path) -> ssl.SSLContext:
     if certificate:
         _check_not_expired(Path(certificate))
         try:
-            context.load_cert_chain(certificate, key, password=_no_password)
+            context.load_cert_chain(certificate, key, password=password_of_key(settings, base_dir))
         except (ssl.SSLError, OSError, ValueError) as error:
-            remedy = "expected a PEM file, with its key in it or in ssl_keyfile, without a password"
+            remedy = "expected a PEM file, with its key in it or in ssl_keyfile, and its password in ssl_password_file"
             raise CertificateError("ssl_certfile", remedy) from error
     return context
 
@@ -50,6 +53,12 @@ def serving(edge: EdgeSettings, base_dir: Path) -> ssl.SSLContext | None:
         remedy = "expected a PEM file, with its key in it or in tls_keyfile, without a password"
         raise CertificateError("tls_certfile", remedy, table="edge") from error
     return context
+
+
+def password_of_key(settings: KafkaSettings, base_dir: Path) -> Callable[[], str]:
+    """Reads the password of our certificate's key, and only where one is asked for; SecretFileError, or no password."""
+    file = settings.ssl_password_file
+    return partial(read_password, "kafka.ssl_password_file", base_dir / file) if file else _no_password
 
 
 def trusting(ca: Path | str | None) -> ssl.SSLContext:

@@ -127,6 +127,7 @@ def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
     yield from _addresses(kafka)
     yield from _topics(kafka)
     yield from _security(kafka)
+    yield from _tls(kafka)
     yield from _kafka_files(kafka, base_dir)
 
 
@@ -145,7 +146,7 @@ def _addresses(kafka: KafkaSettings) -> Iterator[Finding]:
 
 
 def _kafka_files(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
-    for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file"):
+    for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file", "ssl_password_file"):
         if file := getattr(kafka, name):
             yield from _password(("kafka", name), file, base_dir)
     if kafka.oauth_cafile:
@@ -176,7 +177,7 @@ def _topics(kafka: KafkaSettings) -> Iterator[Finding]:
 
 
 def _security(kafka: KafkaSettings) -> Iterator[Finding]:
-    sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
+    sasl = kafka.security_protocol.startswith("SASL")
     has_token = kafka.sasl_mechanism == "OAUTHBEARER"
     for name in ("sasl_username", "sasl_password_file"):
         if sasl and not has_token and not getattr(kafka, name):
@@ -186,11 +187,16 @@ def _security(kafka: KafkaSettings) -> Iterator[Finding]:
         if sasl and has_token and getattr(kafka, name):
             yield ("kafka", name), "has no effect with sasl_mechanism OAUTHBEARER; take it out"
     yield from _tokens(kafka, is_used=sasl and has_token)
-    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+
+
+def _tls(kafka: KafkaSettings) -> Iterator[Finding]:
+    tls = kafka.security_protocol.endswith("SSL")
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password_file"):
         if not tls and getattr(kafka, name):
             yield ("kafka", name), "has no effect without security_protocol SSL or SASL_SSL"
-    if kafka.ssl_keyfile and not kafka.ssl_certfile:
-        yield ("kafka", "ssl_certfile"), "missing; ssl_keyfile is the key of a certificate"
+    for name in ("ssl_keyfile", "ssl_password_file"):
+        if tls and getattr(kafka, name) and not kafka.ssl_certfile:
+            yield ("kafka", "ssl_certfile"), f"missing; {name} belongs to a certificate"
 
 
 def _tokens(kafka: KafkaSettings, *, is_used: bool) -> Iterator[Finding]:
@@ -277,9 +283,8 @@ def _credentials(place: SettingPath, venue: str, keys: CredentialSettings, base_
         yield (*place, "passphrase_file"), "only OKX keys have a passphrase; take it out"
     if venue != "okx" and keys.simulated:
         yield (*place, "simulated"), "only OKX has demo trading on its own address; for others set the venue's base_url"
-    for name in ("api_key_file", "api_secret_file", "private_key_file", "passphrase_file"):
-        file = getattr(keys, name)
-        if file is not None:
+    for name, file in msgspec.structs.asdict(keys).items():
+        if name.endswith("_file") and file is not None:
             yield from file_findings((*place, name), file, base_dir)
 
 
@@ -289,6 +294,8 @@ def _signing_key(place: SettingPath, venue: str, keys: CredentialSettings) -> It
         yield (*place, "private_key_file"), "only Binance signs with private keys; name an api_secret_file instead"
     elif keys.private_key_file is not None and keys.api_secret_file is not None:
         yield (*place, "private_key_file"), "either this or api_secret_file, not both"
+    if keys.private_key_password_file is not None and keys.private_key_file is None:
+        yield (*place, "private_key_password_file"), "has no effect without private_key_file"
     if keys.private_key_file is None and keys.api_secret_file is None:
         other = ", or private_key_file for a PEM key (RSA, Ed25519)" if binance else ""
         yield (*place, "api_secret_file"), f"missing; name the file that holds the API secret{other}"
@@ -325,7 +332,8 @@ def edge_secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
 
 def secret_files(settings: Settings) -> Iterator[tuple[SettingPath, str]]:
     """The files that hold a secret of the gateway: their settings' paths, and their names as the settings have them."""
-    for name in ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file", "ssl_keyfile"):
+    kafka = ("sasl_password_file", "oauth_token_file", "oauth_client_secret_file", "ssl_keyfile", "ssl_password_file")
+    for name in kafka:
         if file := getattr(settings.kafka, name):
             yield ("kafka", name), file
     if settings.redis.password_file:
@@ -345,16 +353,19 @@ def credentials_of(settings: Settings) -> Iterator[tuple[str, str, CredentialSet
 
 
 def exposed_secrets(settings: Settings, base_dir: Path) -> list[str]:
-    """The paths of settings whose secret file every user of this machine may read or change."""
+    """The paths of settings whose secret file every user of this machine may read, change or replace by another."""
     found = chain(secret_files(settings), edge_secret_files(settings))
-    return [".".join(place) for place, file in found if _is_open_to_all(base_dir / file)]
+    return [".".join(place) for place, file in found if _is_exposed(base_dir / file)]
 
 
-def _is_open_to_all(file: Path) -> bool:
+def _is_exposed(file: Path) -> bool:
+    """Whoever may write to a folder may put another file there; the sticky bit keeps that to the file's owner."""
     try:
-        return bool(file.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+        mode, folder = file.stat().st_mode, file.parent.stat().st_mode
     except OSError:  # another role's, and not here
         return False
+    is_replaceable = folder & stat.S_IWOTH and not folder & stat.S_ISVTX
+    return bool(mode & (stat.S_IROTH | stat.S_IWOTH) or is_replaceable)
 
 
 def secret_texts(settings: Settings, base_dir: Path) -> list[str]:

@@ -51,6 +51,9 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     )
     ssl_certfile: Annotated[str | None, Meta(description="PEM file of our own certificate, for mutual TLS.")] = None
     ssl_keyfile: Annotated[str | None, Meta(description="Its key, where that is not in the same file.")] = None
+    ssl_password_file: Annotated[
+        str | None, Meta(description="The file that holds the password of that key, where it is encrypted.")
+    ] = None
     check_partitioner: Annotated[
         bool, Meta(description="Whether a command on another partition than murmur2 gives its key is `invalid`.")
     ] = True
@@ -192,6 +195,9 @@ class CredentialSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     api_secret_file: Annotated[str | None, Meta(description="The file that holds the HMAC secret.")] = None
     private_key_file: Annotated[
         str | None, Meta(description="In its place, for Binance: a PEM file of an RSA or Ed25519 key.")
+    ] = None
+    private_key_password_file: Annotated[
+        str | None, Meta(description="The file that holds the password of that key, where it is encrypted.")
     ] = None
     passphrase_file: Annotated[str | None, Meta(description="The passphrase of an OKX key.")] = None
     simulated: Annotated[bool, Meta(description="An OKX key of demo trading.")] = False

@@ -105,7 +105,7 @@ class Metrics:
         )
         self.key_reloads_total = self._counter(
             "gateway_key_reloads_total",
-            "Changed key files: `used` or `unusable`.",
+            "Changed key files: `used`, `unusable`, or `refused` by the venue, so that the old ones are used again.",
             "venue",
             "result",
         )
@@ -115,7 +115,7 @@ class Metrics:
             "venue",
         )
         _zero(self.accounts_stopped, VENUES)
-        _zero(self.key_reloads_total, VENUES, ("used", "unusable"))
+        _zero(self.key_reloads_total, VENUES, ("used", "unusable", "refused"))
         _zero(self.venue_clock_offset_seconds, VENUES)
         _zero(self.venue_request_duration_seconds, VENUES, PURPOSES)
         _zero(self.retries_total, VENUES, RETRIED)

@@ -180,6 +180,11 @@ class Telemetry:
         """Log a rotation that failed."""
         self._log.error("kept_old_kafka_credentials", problem=problem)
 
+    def returned_to_old_keys(self, venue: VenueName, account: str, message: str) -> None:
+        """Count and log new keys that the venue does not take."""
+        self._metrics.key_reloads_total.labels(venue, "refused").inc()
+        self._log.error("returned_to_old_keys", venue=venue, account=account, message=message)
+
     def stopped_account(self, venue: VenueName, account: str, message: str, pause: float) -> None:
         """Log whose keys were refused."""
         self._log.error("stopped_account", venue=venue, account=account, message=message, tried_again_in=pause)

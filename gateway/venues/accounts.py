@@ -8,6 +8,9 @@ started ──refused──▶ stopped ──pause is over──▶ one call fin
                        ▲                              │
                        └───refused: a longer pause────┘            new files: started at once
 ```
+
+New keys that the venue refuses before it took them once give way to the old ones: while a rotation goes on both are
+valid, and files that were written by halves, or in the wrong order, stop no account.
 """
 
 import asyncio
@@ -37,6 +40,10 @@ class KeyObserver(Protocol):
 
     def kept_old_keys(self, venue: VenueName, account: str, setting: str, problem: str) -> None:
         """New files cannot be used, so the keys read before stay in use."""
+        ...
+
+    def returned_to_old_keys(self, venue: VenueName, account: str, message: str) -> None:
+        """The venue refused the new keys, so the ones before them are used again."""
         ...
 
     def stopped_account(self, venue: VenueName, account: str, message: str, pause: float) -> None:
@@ -84,6 +91,7 @@ class Accounts:
         self._seen = {key: fingerprint(one, base_dir) for key, one in self._settings.items()}
         self._unusable: dict[AccountKey, object] = {}
         self._credentials = {key: load_credentials(one, base_dir) for key, one in self._settings.items()}
+        self._before: dict[AccountKey, Credentials] = {}  # until the venue took the new ones
         self._users: dict[AccountKey, str] = {}
         self._user_of_key: dict[tuple[VenueName, str], str] = {}
         for key in sorted(self._settings):
@@ -120,9 +128,14 @@ class Accounts:
         return Refusal(reason="unauthorised", message=message, retry_at=retry_at)
 
     def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
-        """Stop the account, unless it has other keys by now than those that were refused."""
+        """Stop the account, unless it has other keys by now than those that were refused, or had others before."""
         key = (venue, account)
         if self._credentials[key] is not credentials:
+            return
+        old = self._before.pop(key, None)
+        if old is not None:
+            self._credentials[key] = old
+            self._observer.returned_to_old_keys(venue, account, message)
             return
         before = self._stopped.get(key)
         if before is not None and not before.is_probed:
@@ -132,7 +145,8 @@ class Accounts:
         self._observer.stopped_account(venue, account, message, pause)
 
     def accepted(self, venue: VenueName, account: str) -> None:
-        """Start the account again, if it is stopped."""
+        """Start the account again, if it is stopped; its keys before these are of no use any more."""
+        self._before.pop((venue, account), None)
         if self._stopped.pop((venue, account), None) is not None:
             self._observer.started_account(venue, account)
 
@@ -159,6 +173,8 @@ class Accounts:
             self._observer.kept_old_keys(*key, error.setting, error.problem)
             return False
         self._keys_changed()
+        if key not in self._stopped:
+            self._before[key] = self._credentials[key]
         self._credentials[key] = credentials
         self._seen[key] = seen
         self._unusable.pop(key, None)

@@ -8,6 +8,7 @@ import hmac
 import re
 from pathlib import Path
 
+import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -20,6 +21,7 @@ from gateway.settings.tree import CredentialSettings
 from gateway.venues.credentials import Credentials, SigningKey
 
 SMALLEST_RSA_BITS = 2048
+NOT_ENCRYPTED = "the key is not encrypted; take private_key_password_file out, or encrypt it"
 _ASSIGNMENT = re.compile(r"(export\s+)?[A-Za-z_]\w*=[^=]")  # base64 has = too, at its end only
 
 
@@ -91,17 +93,20 @@ def load_credentials(settings: CredentialSettings, base_dir: Path) -> Credential
 
 def fingerprint(settings: CredentialSettings, base_dir: Path) -> tuple[tuple[int, int, int], ...]:
     """What changes when one of the files does: inode, size and time of change in ns; zeros for a file not there."""
-    names = (settings.api_key_file, settings.api_secret_file, settings.private_key_file, settings.passphrase_file)
-    return tuple(_state(base_dir / name) for name in names if name is not None)
+    named = msgspec.structs.asdict(settings).items()
+    return tuple(_state(base_dir / file) for name, file in named if name.endswith("_file") and file is not None)
 
 
-def parse_private_key(pem: bytes) -> SigningKey:
-    """Read an RSA or Ed25519 key; CredentialError for any other."""
+def parse_private_key(pem: bytes, password: str | None = None) -> SigningKey:
+    """Read an RSA or Ed25519 key; CredentialError for any other, and for a password that is missing or wrong."""
     try:
-        key = load_pem_private_key(pem, password=None)
+        key = load_pem_private_key(pem, password=None if password is None else password.encode())
     except TypeError as error:
-        raise CredentialError("private_key_file", "the key is encrypted; store it without a password") from error
+        needed = "the key is encrypted; name its password's file as private_key_password_file"
+        raise CredentialError("private_key_file", needed if password is None else NOT_ENCRYPTED) from error
     except (ValueError, UnsupportedAlgorithm) as error:
+        if password is not None and b"ENCRYPTED" in pem:
+            raise CredentialError("private_key_password_file", "the password does not open the key") from error
         raise CredentialError("private_key_file", "not a PEM private key (PKCS#8: RSA or Ed25519)") from error
     if isinstance(key, Ed25519PrivateKey):
         return Ed25519Key(key)
@@ -114,7 +119,9 @@ def parse_private_key(pem: bytes) -> SigningKey:
 
 def _signing_key(settings: CredentialSettings, base_dir: Path) -> SigningKey:
     if settings.private_key_file is not None:
-        return parse_private_key(_text("private_key_file", base_dir / settings.private_key_file).encode())
+        pem = _text("private_key_file", base_dir / settings.private_key_file).encode()
+        file = settings.private_key_password_file
+        return parse_private_key(pem, None if file is None else _text("private_key_password_file", base_dir / file))
     if settings.api_secret_file is None:
         raise CredentialError("api_secret_file", "give this, or private_key_file")
     secret = _text("api_secret_file", base_dir / settings.api_secret_file)

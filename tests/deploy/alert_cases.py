@@ -228,7 +228,7 @@ CASES = (
         "GatewayKeysUnusable",
         {one("gateway_key_reloads_total", venue="okx", result="unusable"): "0x9 1"},
         {**AT_OKX, "result": "unusable"},
-        "A key file for okx was changed and cannot be used; the old keys are in use.",
+        "Keys for okx were changed and are unusable; the old ones are in use.",
         {one("gateway_key_reloads_total", venue="okx", result="used"): "0x9 1"},
     ),
     Case(

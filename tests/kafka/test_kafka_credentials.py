@@ -124,6 +124,37 @@ async def test_an_authority_that_is_added_is_trusted_at_the_next_connection(rota
         await connect(port, rotation.options["ssl_context"])
 
 
+async def test_a_key_that_is_encrypted_is_opened_by_the_password_in_its_file_and_so_is_the_next_one(rotation):
+    def issue(name, password):
+        rotation.ca.issue(name, password=password).rename(rotation.folder / "locked.pem")
+        rotation.replace("key-password", password)
+
+    issue("first", b"first-7f3c9d")
+    settings = KafkaSettings(
+        security_protocol="SSL", ssl_cafile="ca.pem", ssl_certfile="locked.pem", ssl_password_file="key-password"
+    )
+    options = client_options(settings, rotation.folder)
+    credentials = BrokerCredentials(
+        settings,
+        rotation.folder,
+        options,
+        consumer=lambda: None,
+        observer=rotation.told,
+        secrets_changed=lambda: None,
+    )
+    async with server_of(rotation.ca.issue("server"), rotation.ca.file) as (port, shown):
+        await connect(port, options["ssl_context"])
+        issue("second", b"second-7f3c9d")
+        credentials.reload()
+        await connect(port, options["ssl_context"])
+    assert shown == ["first", "second"]
+    rotation.replace("key-password", b"wrong-7f3c9d")
+    credentials.reload()
+    [problem] = rotation.told.kept
+    assert "ssl_password_file" in problem
+    assert "7f3c9d" not in problem
+
+
 @pytest.mark.parametrize(
     ("name", "data", "setting"),
     [

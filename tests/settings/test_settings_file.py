@@ -296,6 +296,16 @@ WRONG = {
         "kafka.ssl_certfile",
         "missing",
     ),
+    "key's password without certificate": (
+        ACCOUNT + '[kafka]\nsecurity_protocol = "SSL"\nssl_password_file = "pem"',
+        "kafka.ssl_certfile",
+        "missing",
+    ),
+    "password without a key": (
+        ACCOUNT + 'private_key_password_file = "pem"',
+        "accounts.desk-1.binance_usdm.private_key_password_file",
+        "has no effect",
+    ),
     "authority missing": (
         ACCOUNT + '[kafka]\nsecurity_protocol = "SSL"\nssl_cafile = "no"',
         "kafka.ssl_cafile",
@@ -504,6 +514,11 @@ def test_secret_files_that_everybody_may_read_are_told(folder):
     assert exposed_secrets(settings, folder) == []
     (folder / "passphrase").chmod(0o644)
     assert exposed_secrets(settings, folder) == ["accounts.desk-1.okx.passphrase_file"]
+    (folder / "passphrase").chmod(0o600)
+    folder.chmod(0o777)
+    assert len(exposed_secrets(settings, folder)) == 3, "who may write to the folder may put another file there"
+    folder.chmod(0o1777)
+    assert exposed_secrets(settings, folder) == []
 
 
 def test_the_text_of_every_secret_file_is_known_to_the_logs_guard(folder):

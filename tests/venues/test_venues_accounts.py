@@ -99,6 +99,39 @@ def test_a_refusal_of_old_keys_does_not_stop_the_new_ones(desk, write):
     assert keys(desk).api_key == "newer"
 
 
+def test_new_keys_that_the_venue_refuses_give_way_to_the_old_ones_and_stop_nothing(desk, write, told):
+    old = keys(desk)
+    write("desk", "newer")
+    desk.reload()
+    desk.refused("okx", "desk", keys(desk), "no such key")
+    assert keys(desk) is old
+    assert desk.stopped == {}
+    assert told.lines[1:] == [("returned_to_old_keys", "okx", "desk", "no such key")]
+    assert desk.reload() == []  # the files did not change
+    write("desk", "right")
+    desk.reload()
+    assert keys(desk).api_key == "right"
+    desk.accepted("okx", "desk")
+    desk.refused("okx", "desk", keys(desk), "revoked")
+    assert desk.stopped == {("okx", "desk"): "revoked"}, "once the venue took them, the keys before are gone"
+
+
+def test_old_keys_that_are_refused_too_stop_the_account(desk, write):
+    write("desk", "newer")
+    desk.reload()
+    desk.refused("okx", "desk", keys(desk), "no")
+    desk.refused("okx", "desk", keys(desk), "expired")
+    assert desk.stopped == {("okx", "desk"): "expired"}
+
+
+def test_an_account_that_was_stopped_does_not_return_to_the_keys_that_were_refused(desk, write):
+    desk.refused("okx", "desk", keys(desk), "revoked")
+    write("desk", "newer")
+    desk.reload()
+    desk.refused("okx", "desk", keys(desk), "no")
+    assert desk.stopped == {("okx", "desk"): "no"}
+
+
 def test_new_files_start_a_stopped_account_at_once(desk, write):
     desk.refused("okx", "desk", keys(desk), "no")
     write("desk", "newer")

@@ -68,6 +68,13 @@ def test_an_ed25519_key_signs_the_payload_itself(keys):
     ED25519_KEY.public_key().verify(held.signing_key.sign(b"payload"), b"payload")
 
 
+@pytest.mark.parametrize("key", [RSA_KEY, ED25519_KEY], ids=["rsa", "ed25519"])
+def test_an_encrypted_key_is_opened_by_the_password_in_its_file(keys, key):
+    encrypted = pem(key, encryption=BestAvailableEncryption(SECRET))
+    held = keys(api_key=b"key", private_key=encrypted, private_key_password=SECRET + b"\n")
+    assert held.signing_key.sign(b"payload") == keys(api_key=b"key", private_key=pem(key)).signing_key.sign(b"payload")
+
+
 @pytest.mark.parametrize("name", ["binance_margin", "binance_usdm", "binance_portfolio"])
 @pytest.mark.parametrize("key", [RSA_KEY, ED25519_KEY], ids=["rsa", "ed25519"])
 def test_binance_carries_private_key_signatures_in_base64_percent_encoded_and_last(keys, name, key):
@@ -133,6 +140,20 @@ WRONG = {
         {"api_key": b"k", "private_key": pem(ED25519_KEY, encryption=BestAvailableEncryption(SECRET))},
         "private_key_file",
         "encrypted",
+    ),
+    "a wrong password": (
+        {
+            "api_key": b"k",
+            "private_key": pem(ED25519_KEY, encryption=BestAvailableEncryption(SECRET)),
+            "private_key_password": b"wrong-password",
+        },
+        "private_key_password_file",
+        "does not open the key",
+    ),
+    "a password for nothing": (
+        {"api_key": b"k", "private_key": pem(ED25519_KEY), "private_key_password": b"no-need-of-it"},
+        "private_key_file",
+        "not encrypted",
     ),
     "a key of another kind": (
         {"api_key": b"k", "private_key": pem(ec.generate_private_key(ec.SECP256R1()))},
