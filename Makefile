@@ -10,6 +10,7 @@ SEEDS ?= 100000
 ARGS ?=
 
 VENV := .venv
+RELEASE := $(VENV)/release
 BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 sum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
@@ -18,7 +19,7 @@ TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt schemas build chaos seeds bench run kafka lock clean
+.PHONY: help demo test check fmt schemas build release chaos seeds bench run kafka lock clean
 
 help: ## What can be made here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,16 @@ build: $(COMMAND) ## A wheel and an sdist in dist/, without reaching for the net
 	@rm -rf dist && mkdir dist
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python deploy/build.py dist
 
+release: build ## What is released: wheel and sdist, the bill of materials, the licences, and the hashes of all
+	@rm -rf $(RELEASE) && "$(PYTHON)" -m venv $(RELEASE)/tools && "$(PYTHON)" -m venv --without-pip $(RELEASE)/product
+	@$(RELEASE)/tools/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --only-binary :all: -r deploy/release.lock
+	@$(RELEASE)/tools/bin/python -m pip --python $(RELEASE)/product/bin/python install --quiet --no-deps --require-hashes --only-binary :all: -r requirements.lock
+	@$(RELEASE)/tools/bin/python -m pip --python $(RELEASE)/product/bin/python install --quiet --no-deps --no-index dist/leverage_gateway-*.whl
+	@rm $(RELEASE)/product/lib/python3*/site-packages/leverage_gateway-*.dist-info/direct_url.json # names this folder
+	@$(RELEASE)/tools/bin/cyclonedx-py environment --output-reproducible --sv 1.6 --of JSON -o dist/sbom.cdx.json $(RELEASE)/product/bin/python
+	@$(RELEASE)/tools/bin/pip-licenses --python $(RELEASE)/product/bin/python --with-urls --format markdown --output-file dist/licences.md >/dev/null
+	@rm -rf $(RELEASE) && cd dist && sha256sum * >SHA256SUMS && cat SHA256SUMS
+
 chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker (BROKERS=3 for a cluster), and judge the history
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) --brokers $(BROKERS) $(ARGS)
 
@@ -70,6 +81,7 @@ lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	$(LOCK) --extra embedded --extra redis pyproject.toml -o requirements.lock
 	$(LOCK) --group test --group sdk --group check -c requirements.lock -o tests/requirements.lock
 	$(LOCK) --group build -o deploy/build.lock
+	$(LOCK) --group release -o deploy/release.lock
 
 LOCK = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 

@@ -1,6 +1,7 @@
 """What `make build` makes installs and runs away from this repository."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,30 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
     python("deploy/build.py", str(folder), cwd=ROOT)
     return {file.suffix: file for file in folder.iterdir()}
+
+
+def test_the_same_sources_give_the_same_bytes_at_another_time_in_another_place(built, tmp_path):
+    copy = tmp_path / "elsewhere"
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "requirements.lock", "gateway", "schemas"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"), copy_function=aged)
+        else:
+            copy.mkdir(exist_ok=True)
+            aged(ROOT / name, copy / name)
+    (tmp_path / "dist").mkdir()
+    python(str(ROOT / "deploy" / "build.py"), str(tmp_path / "dist"), cwd=copy)
+    again = {file.suffix: file for file in (tmp_path / "dist").iterdir()}
+    assert {kind: file.read_bytes() for kind, file in again.items()} == {
+        kind: file.read_bytes() for kind, file in built.items()
+    }
+
+
+def aged(source, target):
+    """Copy a file as if it had been written long ago by somebody else."""
+    shutil.copyfile(source, target)
+    os.utime(target, (1_000_000_000, 1_000_000_000))
+    os.chmod(target, 0o600)  # noqa: PTH101 - what copytree calls
+    return target
 
 
 @pytest.mark.parametrize("kind", [".whl", ".gz"], ids=["wheel", "sdist"])
