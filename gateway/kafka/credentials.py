@@ -84,11 +84,14 @@ class BrokerCredentials:
         self._seen = seen
         try:
             fresh = client_options(self._settings, self._base_dir)
+            self._secrets_changed()
+            self._use(fresh)
         except (CertificateError, SecretFileError) as error:
             self._observer.kept_old_kafka_credentials(str(error))
             return
-        self._secrets_changed()
-        self._use(fresh)
+        except (OSError, ValueError) as error:  # ssl's too: the files changed once more; the next look finds them whole
+            self._observer.kept_old_kafka_credentials(f"files that change just now: {type(error).__name__}")
+            return
         self._tell_end()
         self._observer.reloaded_kafka_credentials()
 

@@ -174,6 +174,21 @@ async def test_a_file_that_is_of_no_use_is_told_once_and_the_old_one_stays_in_us
     assert rotation.told.reloaded == rotation.secrets_changed == 0
 
 
+def test_files_that_change_between_two_readings_end_nothing_and_are_read_at_the_next_look(rotation):
+    class Torn:
+        def load_verify_locations(self, _file):
+            raise ssl.SSLError("torn")
+
+    whole, rotation.options["ssl_context"] = rotation.options["ssl_context"], Torn()
+    rotation.replace("ours.pem", rotation.ca.issue("second").read_bytes())
+    rotation.credentials.reload()
+    assert rotation.told.kept == ["files that change just now: SSLError"]
+    rotation.options["ssl_context"] = whole
+    rotation.replace("ours.pem", rotation.ca.issue("third").read_bytes())
+    rotation.credentials.reload()
+    assert rotation.told.reloaded == 1
+
+
 def test_a_new_password_is_in_the_options_of_new_clients_and_files_that_did_not_change_change_nothing(rotation):
     rotation.credentials.reload()
     assert rotation.told.reloaded == 0
