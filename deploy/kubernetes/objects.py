@@ -37,6 +37,9 @@ def gateway(value: Value) -> Iterator[Object]:
     yield _object("v1", "Service", {"clusterIP": "None", "selector": LABELS, "ports": ports})
     yield _object("policy/v1", "PodDisruptionBudget", {"maxUnavailable": 1, "selector": {"matchLabels": LABELS}})
     yield _object("networking.k8s.io/v1", "NetworkPolicy", _network_policy(value))
+    further = value("egress", [], "Further ways out, as rules of a network policy: Redis, a token endpoint inside.")
+    spec = {"podSelector": {"matchLabels": LABELS}, "policyTypes": ["Egress"], "egress": further}
+    yield _object("networking.k8s.io/v1", "NetworkPolicy", spec, f"{NAME}-further")
 
 
 def _object(api: str, kind: str, spec: Object, name: str = NAME, labels: Object | None = None) -> Object:
