@@ -44,6 +44,7 @@ class Storm:
         self.rate = rate
         self.sent: set[str] = set()
         self.unconfirmed: set[str] = set()
+        self.sending: set[asyncio.Task[None]] = set()
         self.worst = float("-inf")
         self.late = 0
         self.dice = random.Random(15)
@@ -61,7 +62,9 @@ class Storm:
                 Okx(margin_mode="cross", instrument=f"SIM{number % LANES}-USDT-SWAP"),
             )
             command = self.rig.command(targets[number // LANES % 4], 1 + number % 50)
-            await self._send(command)
+            sending = asyncio.create_task(self._send(command))
+            self.sending.add(sending)
+            sending.add_done_callback(self.sending.discard)
             await asyncio.sleep(max(0.0, begun + number / self.rate - time.monotonic()))
 
     async def _send(self, command: Any) -> None:
@@ -131,6 +134,7 @@ class Storm:
 
     async def judge(self) -> list[str]:
         """What is wrong at the end."""
+        await asyncio.gather(*self.sending)
         await until(lambda: self.sent <= {event.command_id for event in self.rig.events()}, "every answer", 120.0)
         counts = Counter(event.command_id for event in self.rig.events())
         wrong = [f"{one} has {count} answers" for one, count in counts.items() if count != 1]
@@ -150,17 +154,21 @@ async def run(rounds: int, rate: float) -> int:
                 for number in range(3)
             ]
             storm = Storm(rig, cluster, gateways, rate)
+            begun = time.monotonic()
             loading = asyncio.create_task(storm.load())
             await until(lambda: len(rig.events()) > rate, "the load is answered", 60.0)
             for number in range(rounds):
                 await storm.round(troubles[number % len(troubles)])
                 await asyncio.sleep(2.0)
             loading.cancel()
+            loaded = time.monotonic() - begun
             with suppress(asyncio.CancelledError):
                 await loading
             wrong = await storm.judge()
             told = Counter(getattr(event, "reason", "changed") for event in rig.events())
-            print(f"{len(storm.sent)} commands, {dict(told)}; worst call {storm.worst:.3f} s after its record")
+            print(
+                f"{len(storm.sent)} commands, {len(storm.sent) / loaded:.0f} a second, {dict(told)}; worst call {storm.worst:.3f} s after its record"
+            )
             print("\n".join(wrong) or "no call late, every command answered once")
             return 1 if wrong else 0
 
