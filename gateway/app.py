@@ -30,7 +30,6 @@ from gateway.kafka.connection import UnreachableError, client_options, sends_pas
 from gateway.kafka.credentials import BrokerCredentials
 from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
-from gateway.kafka.inflation import bound_inflation
 from gateway.kafka.past import PastReader
 from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.topics import NOT_SEEN, check_topics
@@ -88,7 +87,6 @@ async def run(
         UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
         CredentialError: keys that cannot be used.
     """
-    bound_inflation()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in STOP_SIGNALS:

@@ -71,9 +71,10 @@ def read_batches(partition: int, start: int, data: bytes, aborted: Aborted = ())
 
 def unreadable(partition: int, batch: Batch, why: str) -> CommandRecord:
     """One record that stands for a whole batch which cannot be opened."""
-    about = (
-        f"offsets {batch.base_offset} to {batch.last_offset} cannot be read: {why}; " if batch.record_count != 1 else ""
-    )
+    about = ""
+    if batch.record_count != 1:
+        offsets = f"offsets {batch.base_offset} to {batch.last_offset}"
+        about = f"{batch.record_count} records ({offsets}) cannot be read: "
     return _stand_in(partition, batch.base_offset, batch.max_timestamp, batch.data, f"{about}{why}")
 
 

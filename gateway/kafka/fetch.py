@@ -17,6 +17,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
 from gateway.kafka.batches import DamagedBatchError, Handout, first_batch, read_batches, unreadable
+from gateway.kafka.inflation import bound_inflation
 from gateway.kafka.membership import MembershipBrokenError
 from gateway.pipeline.command import CommandRecord
 
@@ -41,7 +42,8 @@ class CommandReader:
     """Fetches the partitions of commands that it was told to start."""
 
     def __init__(self, consumer: AIOKafkaConsumer, *, patience: float, observer: FetchObserver) -> None:
-        """`patience`: seconds for one fetch made without the library."""
+        """`patience`: seconds for one fetch made without the library, which decompresses with our bound from now on."""
+        bound_inflation()
         self._consumer = consumer
         self._patience = patience
         self._observer = observer

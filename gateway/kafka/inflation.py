@@ -10,7 +10,6 @@ from typing import Any
 import cramjam
 
 MOST_BYTES = 32 * 1024 * 1024  # of one batch; a broker takes one compressed megabyte by default
-GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
 XERIAL = b"\x82SNAPPY\x00"  # the framing that the Java client puts around snappy
 XERIAL_HEADER = 16
 FULL = "whole buffer"  # in the codec's text where the buffer is too small

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 LIBRARY_PAUSE = 10.0  # seconds between two lines of one kind
 OWN_PAUSE = 1.0
-OWN_EVENTS = frozenset({"missed_kafka", "lost_transaction"})  # told at every try, of every partition
+OWN_EVENTS = frozenset({"missed_kafka", "unknown_transaction"})  # told at every try, of every partition
 KINDS_KEPT = 1_000
 UNSAID = frozenset({"Sending username and password in the clear"})  # of every connection; `app` says it once
 _NUMBERS = re.compile(r"\d+")

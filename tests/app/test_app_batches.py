@@ -10,14 +10,13 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.produce import ProduceRequest
 
 from gateway.app import Gateway
-from gateway.kafka.inflation import MOST_BYTES, bound_inflation
+from gateway.kafka.inflation import MOST_BYTES
 from schemas import BinanceUsdm, LeverageChanged, encode
 from schemas.headers import ERROR_PREFIX
 from tests.app.rig import Place, Rig, event_of
 from tests.kafka.batch_bytes import PACKERS, batch, record
 
 pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("gateway")]
-bound_inflation()
 
 
 async def produce(rig: Rig, partition: int, *batches: bytes) -> list[int]:

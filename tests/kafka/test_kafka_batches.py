@@ -3,6 +3,7 @@
 import gzip
 import random
 import struct
+from importlib import import_module
 
 import cramjam
 import pytest
@@ -11,6 +12,7 @@ from aiokafka.record.util import calc_crc32c
 
 from gateway.kafka import inflation
 from gateway.kafka.batches import HEADER, DamagedBatchError, read_batches
+from gateway.kafka.fetch import CommandReader
 from gateway.kafka.inflation import MOST_BYTES, TooLargeError, bound_inflation
 from tests.kafka.batch_bytes import ABORT, COMMIT, CONTROL, PACKERS, TRANSACTIONAL, batch, marker, record, varint
 
@@ -62,6 +64,14 @@ def test_a_batch_that_unpacks_to_more_than_is_read_is_told_by_size_hash_and_firs
     assert len(found.value) <= 1024
 
 
+def test_a_batch_of_many_records_that_does_not_unpack_says_once_how_many_and_why():
+    data = batch(record(0), record(1), record(2), base=40, codec=1)
+    (found,) = read_batches(0, 0, data).records
+    said = found.unreadable or ""
+    assert said.startswith("3 records (offsets 40 to 42) cannot be read: its bytes do not decompress: ")
+    assert said.count("do not decompress") == 1
+
+
 def test_a_wrong_checksum_is_damage_and_no_record():
     good = batch(record(0))
     with pytest.raises(DamagedBatchError, match="checksum"):
@@ -104,8 +114,19 @@ def test_what_a_producer_commits_before_it_aborts_is_read():
     assert [found.offset for found in read_batches(0, 0, data, ((5, 2),)).records] == [0]
 
 
-def test_the_client_library_decompresses_with_the_bound_too():
-    bound_inflation()
+@pytest.fixture
+def library(monkeypatch):
+    """The client library, which gets its own decompression back in the end."""
+    for module in map(import_module, inflation._LIBRARY):
+        for codec in ("gzip_decode", "snappy_decode", "lz4_decode", "zstd_decode"):
+            monkeypatch.setattr(module, codec, getattr(module, codec))
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("bound", [bound_inflation, lambda: CommandReader(None, patience=1.0, observer=None)])
+def test_the_client_library_decompresses_with_the_bound_too(monkeypatch, bound):
+    monkeypatch.setattr(default_records, "gzip_decode", gzip.decompress)
+    bound()
     data = batch(record(0, value=b"x" * (MOST_BYTES + 1)), codec=1, pack=gzip.compress)
     with pytest.raises(TooLargeError):
         list(default_records.DefaultRecordBatch(data))

@@ -6,9 +6,12 @@ import os
 import threading
 
 import pytest
+import structlog
 
 from gateway.telemetry.lines import LONGEST_LINE, LineWriter
-from gateway.telemetry.repeated import LIBRARY_PAUSE, OWN_PAUSE, RepeatFilter
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.observer import Telemetry
+from gateway.telemetry.repeated import LIBRARY_PAUSE, OWN_EVENTS, OWN_PAUSE, RepeatFilter
 from tests.clocks import FakeClock
 
 
@@ -104,6 +107,14 @@ def test_our_own_retries_are_told_once_a_second_for_all_partitions(log):
     log.logger.warning({"event": "missed_kafka", "doing": "take partition 3 over"})
     assert len(log.lines) == 2
     assert "'not_logged': 11" in log.lines[1]
+
+
+def test_what_is_bounded_are_the_lines_of_what_kafka_does_not_do_at_each_try():
+    telemetry = Telemetry(Metrics())
+    with structlog.testing.capture_logs() as lines:
+        telemetry.trouble("fetch", TimeoutError())
+        telemetry.recovered(3, TimeoutError())
+    assert {line["event"] for line in lines} == OWN_EVENTS
 
 
 def test_what_happened_once_each_is_told_each_time(log):
