@@ -1,7 +1,13 @@
 """One instant as the messages write it: RFC 3339, UTC, milliseconds."""
 
+import re
 from datetime import UTC, datetime
 from typing import Self
+
+# RFC 3339, section 5.6: `t` and `z` may be lower case, and a space may stand for the T. Python reads all of ISO 8601.
+_RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII | re.IGNORECASE
+)
 
 
 class Timestamp(datetime):
@@ -10,7 +16,9 @@ class Timestamp(datetime):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an RFC 3339 time of any offset; ValueError where it has none or is no time."""
-        return cls.of(datetime.fromisoformat(text.upper()))  # RFC 3339 5.6: `t` and `z` may be lower case
+        if not _RFC_3339.fullmatch(text):
+            raise ValueError("a time is as RFC 3339 has it: 2026-11-21T08:00:00.000Z, or +HH:MM for the Z")
+        return cls.of(datetime.fromisoformat(text.upper()))
 
     @classmethod
     def of(cls, instant: datetime) -> Self:

@@ -114,6 +114,16 @@ class PartitionOwnership:
         self._tp = tp
 
     @property
+    def topic(self) -> str:
+        """The commands' topic."""
+        return self._tp.topic
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        return self._tp.partition
+
+    @property
     def held(self) -> bool:
         """Whether nothing has told yet that it is lost."""
         return self._membership.held

@@ -86,6 +86,16 @@ class Ownership(Protocol):
     """This instance's claim to one partition of commands."""
 
     @property
+    def topic(self) -> str:
+        """The commands' topic."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        ...
+
+    @property
     def held(self) -> bool:
         """Whether nothing has told yet that it is lost."""
         ...

@@ -48,11 +48,11 @@ class Inheritance(Struct, frozen=True, kw_only=True):
 class TakeoverObserver(Protocol):
     """Is told what a takeover finds out of order."""
 
-    def began_anew(self, committed: int, end: int) -> None:
+    def began_anew(self, topic: str, partition: int, committed: int, end: int) -> None:
         """A partition's committed offset is beyond its end: its topic was deleted and made again."""
         ...
 
-    def lost_answers(self, committed: int, end: int) -> None:
+    def lost_answers(self, topic: str, partition: int, committed: int, end: int) -> None:
         """Events were deleted that may answer commands from the committed offset to the end: those are not sent."""
         ...
 
@@ -65,6 +65,7 @@ async def take_over(
     Raises:
         NotOwnerError: as `learn`.
     """
+    where = ownership.topic, ownership.partition
     checkpoint = await while_ours(ownership, ownership.committed())
     opened = checkpoint._replace(clean=False)
     tail = await learn(ownership, log, opened, checkpoint.mark, window)
@@ -72,12 +73,12 @@ async def take_over(
     known = max(tail.answered, default=-1) + 1
     if max(checkpoint.offset, known) > end:
         # A topic made anew: a broker forgets the offsets committed for one that is deleted, and the events remember it.
-        observer.began_anew(checkpoint.offset, end)
+        observer.began_anew(*where, checkpoint.offset, end)
         beginning = await while_ours(ownership, ownership.beginning())
         checkpoint = Checkpoint(beginning, tail.end, clean=False)
         tail = Tail(frozenset(), tail.recent, tail.end)
     if not tail.is_complete:
-        observer.lost_answers(checkpoint.offset, end)
+        observer.lost_answers(*where, checkpoint.offset, end)
     return Inheritance(checkpoint=checkpoint, tail=tail, end=end)
 
 

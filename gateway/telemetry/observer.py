@@ -105,19 +105,23 @@ class Telemetry:
         self._metrics.transactions_total.labels("unknown").inc()
         self._log.warning("unknown_transaction", partition=partition, error=repr(error))
 
-    def began_anew(self, committed: int, end: int) -> None:
+    def began_anew(self, topic: str, partition: int, committed: int, end: int) -> None:
         """Log that a topic was made anew."""
         self._log.error(
             "found_topic_made_anew",
+            topic=topic,
+            partition=partition,
             committed=committed,
             end=end,
             remedy="stop all gateways before a topic is deleted; delete the group's offsets with it",
         )
 
-    def lost_answers(self, committed: int, end: int) -> None:
+    def lost_answers(self, topic: str, partition: int, committed: int, end: int) -> None:
         """Log that commands are not carried out, because whether they were is deleted."""
         self._log.error(
             "found_answers_deleted",
+            topic=topic,
+            partition=partition,
             committed=committed,
             end=end,
             remedy="keep the events for longer than the commands and the group's offsets",

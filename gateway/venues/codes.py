@@ -62,7 +62,7 @@ def outcome_of(kind: CodeClass, said: Said) -> Outcome:
                 banned=kind == "banned",
             )
         case "unavailable" | "slow":
-            slow, retry_after = kind == "slow", said.retry_after
+            slow, retry_after = kind == "slow", said.retry_after or None  # "at once" is no hint: our own back-off grows
             return Unavailable(code=code, message=message, http_status=status, slow=slow, retry_after=retry_after)
         case "ambiguous":
             return Ambiguous(code=code, message=message, http_status=status)

@@ -83,6 +83,7 @@ class MemoryOwnership:
     """A partition that nobody else wants."""
 
     held = True
+    topic, partition = "t", 0
 
     async def committed(self) -> Checkpoint:
         return Checkpoint(0, LogPosition(0, 0), clean=True)

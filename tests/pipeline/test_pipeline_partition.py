@@ -23,6 +23,8 @@ from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time,
 class Topics:
     """Both ports in one: what was done, in order, and what the answer topics hold."""
 
+    topic, partition = "t", 3
+
     def __init__(self, checkpoint=None, *, end=0, answered=(), is_complete=True):
         self.checkpoint = checkpoint or Checkpoint(0, LogPosition(0, 0), clean=True)
         self.answered = list(answered)
@@ -394,6 +396,19 @@ class ShortTopics(Topics):
 
     async def beginning(self):
         return 0
+
+
+def test_of_a_topic_made_anew_and_of_answers_that_are_deleted_it_is_told_which_partition(monkeypatch):
+    told = []
+    for name in ("began_anew", "lost_answers"):
+        monkeypatch.setattr(Quiet, name, lambda _, *what, name=name: told.append((name, *what)), raising=False)
+
+    async def scenario(owner):
+        assert owner.partition.state == "running"
+
+    owning(scenario, ShortTopics(Checkpoint(5, LogPosition(0, 0), clean=True)))
+    owning(scenario, Topics(Checkpoint(5, LogPosition(0, 0), clean=True), end=7, is_complete=False))
+    assert told == [("began_anew", "t", 3, 5, 0), ("lost_answers", "t", 3, 5, 7)]
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,14 @@ def test_unavailable_carries_the_venues_hint_too():
     assert outcome.retry_after == 3.0
 
 
+@pytest.mark.parametrize("hint", ["0", "Sat, 21 Nov 2026 11:00:00 GMT"])
+def test_an_unavailable_venue_that_says_at_once_gives_no_hint_so_that_our_own_back_off_holds(hint):
+    answer = said(503, {"code": "50001", "msg": "x"}, Retry_After=hint, Date="Sat, 21 Nov 2026 12:00:00 GMT")
+    outcome = classified("okx", answer)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.retry_after is None
+
+
 # What the venue writes is not ours to trust.
 
 
