@@ -25,11 +25,11 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
-from gateway.kafka.stopping import stop_client
 from gateway.kafka.tail import AnswerPartitions, TailReader
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
+from gateway.stopping import stop_client
 from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment

@@ -23,6 +23,7 @@ from gateway.kafka.membership import (
     MembershipBrokenError,
     PartitionOwnership,
     ended_task,
+    leave_group,
 )
 from gateway.kafka.past import PastReader
 from gateway.ownership.lease import Lease
@@ -391,9 +392,8 @@ class Group(ConsumerRebalanceListener):
         self._owned = {}
         self.joined = False
         try:
-            async with asyncio.timeout(self._patience):
-                await self.consumer.stop()
-        except TimeoutError as error:
+            await leave_group(self.consumer, patience=self._patience)
+        except (TimeoutError, KafkaError) as error:
             self._observer.trouble("leave the group", error)
 
 

@@ -15,6 +15,7 @@ from tenacity import retry, retry_if_exception, wait_fixed
 
 from gateway.ownership.ledger import Checkpoint
 from gateway.settings.tree import KafkaSettings
+from gateway.stopping import stop_client
 
 
 async def is_quiet(kafka: KafkaSettings, options: dict[str, Any], *, since: float) -> bool:
@@ -38,12 +39,12 @@ async def _ask(kafka: KafkaSettings, options: dict[str, Any], since: float) -> b
 
 async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> bool:
     admin = AIOKafkaAdminClient(**options)
-    await admin.start()
     partitions = [TopicPartition(kafka.topics.commands, number) for number in range(kafka.partitions)]
     try:
+        await admin.start()
         committed = await admin.list_consumer_group_offsets(kafka.group_id, partitions=partitions)
     finally:
-        await admin.close()
+        await stop_client(admin)
     return all(
         Checkpoint.read(commit.offset, commit.metadata).clean
         for tp, commit in committed.items()
@@ -53,11 +54,11 @@ async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> b
 
 async def _has_events(kafka: KafkaSettings, options: dict[str, Any], since: float) -> bool:
     consumer = AIOKafkaConsumer(kafka.topics.events, **options)
-    await consumer.start()
     try:
+        await consumer.start()
         partitions: set[int] | None = consumer.partitions_for_topic(kafka.topics.events)  # pyright: ignore[reportUnknownMemberType] - untyped
         times = {TopicPartition(kafka.topics.events, number): int(since * 1000) for number in partitions or ()}
         found: list[Any] = list((await consumer.offsets_for_times(times)).values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - untyped
         return not times or any(found)
     finally:
-        await consumer.stop()
+        await stop_client(consumer)

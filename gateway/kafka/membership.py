@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
+from gateway.stopping import stop_client
 
 
 class Membership:
@@ -104,6 +105,21 @@ def ended_task(consumer: AIOKafkaConsumer) -> str | None:
             error = None if task.cancelled() else task.exception()
             return f"{name} task has ended: {error!r}"
     return None
+
+
+async def leave_group(consumer: AIOKafkaConsumer, *, patience: float) -> None:
+    """Leave the group and stop, both in bounded time: over TLS the one is over long before the other.
+
+    Raises:
+        TimeoutError, KafkaError: the group may not know it, and then waits for a session's end.
+    """
+    coordinator = cast("GroupCoordinator | None", consumer._coordinator)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    try:
+        if coordinator is not None:
+            async with asyncio.timeout(patience):
+                await coordinator.close()
+    finally:
+        await stop_client(consumer)
 
 
 class PartitionOwnership:

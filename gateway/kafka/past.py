@@ -12,8 +12,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.kafka.stopping import stop_client
 from gateway.settings.tree import KafkaSettings
+from gateway.stopping import stop_client
 from schemas import DecodeError, Event, decode_event
 from schemas.headers import content_type
 

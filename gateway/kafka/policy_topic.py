@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from gateway.kafka.stopping import stop_client
 from gateway.kafka.topics import NOT_SEEN
 from gateway.policy.board import Board
 from gateway.policy.signatures import OperatorKeys
+from gateway.stopping import stop_client
 from schemas.policy import PolicyRecord, encode_policy_record
 
 PATIENCE = 10.0  # seconds for a connection, or one step of reading

@@ -24,6 +24,7 @@ from msgspec import Struct
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings.tree import KafkaSettings, Settings
+from gateway.stopping import stop_client
 from schemas.topics import CLEANUP
 
 DEADLINE = 30.0
@@ -261,4 +262,4 @@ async def _admin(
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         raise unreachable(kafka, error) from error
     finally:
-        await admin.close()
+        await stop_client(admin)

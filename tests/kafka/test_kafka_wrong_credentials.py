@@ -1,15 +1,21 @@
 """A broker that will not have us as we come: the last line says why, and which setting to look at."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 import uvloop
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 
 from gateway.clock import SystemClock
+from gateway.kafka import group
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import UnreachableError, client_options
-from gateway.kafka.topics import create_topics
+from gateway.kafka.history import is_quiet
+from gateway.kafka.topics import check_topics, create_topics
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord
 from gateway.settings.tree import Settings
@@ -123,6 +129,101 @@ async def test_twelve_partitions_are_taken_over_over_tls_without_waiting_for_the
             await asyncio.gather(*map(take_over, range(12)))
 
     await asyncio.to_thread(uvloop.run, take_all_over())
+
+
+@pytest.fixture
+def mute(monkeypatch):
+    """Each connection that a client closes waits for the broker's goodbye until it is cut, as one in four may under uvloop."""
+    close, waiting = AIOKafkaConnection.close, []
+
+    def close_in_vain(connection, reason=None, exc=None):
+        if reason == CloseReason.SHUTDOWN and connection._writer is not None:
+            waiting.append(connection._writer)
+            connection._writer = SimpleNamespace(close=lambda: None, transport=waiting[-1].transport)
+        return close(connection, reason, exc)
+
+    monkeypatch.setattr(AIOKafkaConnection, "close", close_in_vain)
+
+    async def run(work):
+        try:
+            async with asyncio.timeout(25.0):
+                return await work
+        finally:
+            for writer in waiting:
+                writer.transport.abort()
+
+    return lambda work: asyncio.to_thread(uvloop.run, run(work))
+
+
+class Idle:
+    """A partition that is fetched from and does nothing."""
+
+    incomplete, full, has_room = 0, False, True
+
+    def __init__(self, _parts, **_more):
+        return
+
+    async def run(self, restored):
+        restored(0)
+        await asyncio.Event().wait()
+
+    def checkpoint(self):
+        return None
+
+
+class Troubles(list):
+    """An observer that keeps what Kafka did not do."""
+
+    def trouble(self, doing, error):
+        self.append((doing, error))
+
+    def __getattr__(self, _name):
+        return lambda *_args, **_more: None
+
+
+async def test_members_leave_over_tls_without_waiting_for_the_brokers_goodbye_and_the_group_knows(
+    secured, mute, monkeypatch
+):
+    monkeypatch.setattr(group, "Partition", Idle)
+    settings = secured.settings("PLAINTEXT", "PLAINTEXT", topics=TOPICS, partitions=12)
+    await create_topics(Settings(kafka=settings), base_dir=secured.folder)
+    names, troubles = [f"leaving-{number}" for number in range(3)], Troubles()
+
+    async def join(name):
+        options = client_options(secured.settings("TLS", "SSL"), secured.folder)
+        member = group.Group(
+            secured.settings("TLS", "SSL", topics=TOPICS, partitions=12, group_id=name),
+            parts=None,
+            options=options,
+            consumer_options={},
+            drain_timeout=1.0,
+            clock=SystemClock(),
+            observer=troubles,
+        )
+        working = asyncio.create_task(member.run())
+        while not (member.joined and member.paused == 0):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+        return working
+
+    async def leave(working):
+        working.cancel()
+        await asyncio.wait([working])
+
+    async def join_and_leave():
+        for _ in range(2):  # for who does not leave, a session of thirty seconds is waited out
+            members = await asyncio.gather(*map(join, names))
+            await asyncio.gather(*map(leave, members))
+
+    await mute(join_and_leave())
+    assert not troubles
+
+
+async def test_what_a_start_asks_over_tls_does_not_wait_for_the_brokers_goodbye(secured, mute):
+    settings = secured.settings("SECURE", "SASL_SSL", topics=TOPICS, partitions=12)
+    await create_topics(Settings(kafka=settings), base_dir=secured.folder)
+    settings = msgspec.structs.replace(settings, request_timeout_ms=20_000, group_id="never-was")
+    assert await mute(is_quiet(settings, client_options(settings, secured.folder), since=time.time() + 3600))
+    assert await mute(check_topics(Settings(kafka=settings), base_dir=secured.folder)) == []
 
 
 async def test_who_may_not_use_the_transactional_id_is_told_which_right_is_missing(secured):

@@ -3,26 +3,33 @@
 # ruff: noqa: SLF001 - aiokafka has no other way to the connections of its clients
 """Stopping aiokafka's clients in bounded time.
 
-Over TLS a transport waits half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
+Over TLS a transport may wait half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
 """
 
 import asyncio
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 
-PATIENCE = 0.5  # seconds
+GOODBYE = 0.5  # seconds
 
 
-async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    """Stop a client; what does not end by itself has its connections cut."""
+async def stop_client(
+    client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient, *, patience: float = GOODBYE
+) -> None:
+    """Stop a client; what does not end by itself in `patience` seconds has its connections cut.
+
+    What a producer has not sent by then is lost.
+    """
     network: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client
     transports = [one._writer.transport for one in network._conns.values() if one._writer is not None]
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait([stopping], timeout=PATIENCE)
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    stopping = asyncio.ensure_future(stop())
+    await asyncio.wait([stopping], timeout=patience)
     for transport in transports:
         transport.abort()
-    await asyncio.wait([stopping], timeout=PATIENCE)
+    await asyncio.wait([stopping], timeout=GOODBYE)
     if not stopping.done():
         stopping.cancel()
         await network.close()
