@@ -3,8 +3,9 @@
 Before it come the settings; after it, whoever connects. The password is read from its file here and goes nowhere else.
 """
 
+import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
@@ -61,3 +62,10 @@ def unreachable(settings: KafkaSettings, error: KafkaError | OSError) -> Unreach
 def where(settings: KafkaSettings) -> str:
     """Which brokers are meant, by which settings; the begin of what people are told of them."""
     return f"Kafka at {settings.bootstrap_servers} (kafka.bootstrap_servers, {settings.security_protocol})"
+
+
+def is_kafkas(error: BaseException) -> bool:
+    """Whether the client library raised it, or cancelled what nobody here had cancelled."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_kafkas, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, KafkaError | TimeoutError | OSError | asyncio.CancelledError)

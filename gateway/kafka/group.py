@@ -17,6 +17,8 @@ from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.assignment import Assignment
+from gateway.kafka.connection import UnreachableError, is_kafkas
 from gateway.kafka.fetch import CommandReader, FetchObserver
 from gateway.kafka.membership import (
     Membership,
@@ -35,6 +37,7 @@ from gateway.settings.tree import KafkaSettings
 
 FETCH_RECORDS = 500
 FETCH_MS = 200
+METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
 FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again
 
 
@@ -53,20 +56,13 @@ class GroupObserver(FetchObserver, Protocol):
         """The group took these back; clean: everything in flight was answered and committed."""
         ...
 
+    def repartitioned(self, change: str) -> None:
+        """Partitions were added to the commands; how many there are, and should be."""
+        ...
+
     def trouble(self, doing: str, error: BaseException) -> None:
         """Kafka did not do something, and it will be tried again."""
         ...
-
-
-class Assignment:
-    """A partition as long as one assignment lasts: its claim, its answer log, and the task that works for it."""
-
-    def __init__(self, claim: PartitionOwnership, log: KafkaAnswerLog) -> None:
-        self.claim = claim
-        self.log = log
-        self.partition: Partition | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.paused = True
 
 
 class Group(ConsumerRebalanceListener):
@@ -97,6 +93,7 @@ class Group(ConsumerRebalanceListener):
         self._membership: Membership | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._draining = False
+        self._is_replaced = False
         self._partition_count = settings.partitions
         self.lease = Lease(settings.session_timeout_ms / 1000)
         self.last_fetch = clock.monotonic()
@@ -142,12 +139,15 @@ class Group(ConsumerRebalanceListener):
 
     def partition_of(self, key: bytes) -> int:
         """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
-        known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
-        self._partition_count = len(known) if known else self._partition_count
+        self._count_partitions()
         return (murmur2(key) & 0x7FFFFFFF) % self._partition_count
 
+    def _count_partitions(self) -> None:
+        known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
+        self._partition_count = len(known) if known else self._partition_count
+
     def partition_change(self) -> str | None:
-        """How the number of partitions, last seen by `partition_of`, differs from the settings'; None: not at all."""
+        """How the number of partitions, as last counted, differs from the settings'; None: not at all."""
         count, expected = self._partition_count, self._settings.partitions
         if count == expected:
             return None
@@ -198,9 +198,17 @@ class Group(ConsumerRebalanceListener):
         self,
         revoked: Iterable[TopicPartition],  # noqa: ARG002 - eager rebalancing revokes all there is
     ) -> None:
-        """Called by aiokafka before every rebalance, and alike when the group has thrown us out."""
+        """Called by aiokafka before every rebalance, and alike when the group has thrown us out.
+
+        Who was replaced under his own id must not join again: he would only take it back.
+        """
+        membership, instance_id = self._membership, self._settings.group_instance_id
+        if membership is not None and instance_id is not None:
+            self._is_replaced = await membership.is_replaced(instance_id)
         if self._owned:
             await self._give_up()
+        if self._is_replaced:
+            raise asyncio.CancelledError  # which alone ends the client library's task
 
     async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride] - as above
         self, assigned: Iterable[TopicPartition]
@@ -215,6 +223,9 @@ class Group(ConsumerRebalanceListener):
         for tp in mine:
             self._take_over(tp, membership, self._tasks)
         self._observer.assigned([tp.partition for tp in mine])
+        self._count_partitions()
+        if (change := self.partition_change()) is not None:
+            self._observer.repartitioned(change)
 
     def _make_consumer(self) -> AIOKafkaConsumer:
         settings = self._settings
@@ -226,6 +237,7 @@ class Group(ConsumerRebalanceListener):
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            metadata_max_age_ms=METADATA_AGE_MS,
             max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -281,7 +293,7 @@ class Group(ConsumerRebalanceListener):
         error = asyncio.CancelledError() if running.cancelled() else running.exception()
         if error is None:
             return True
-        if _is_kafkas(error):
+        if is_kafkas(error):
             self._observer.trouble(f"take partition {tp.partition} over", error)
             return False
         raise error
@@ -305,7 +317,15 @@ class Group(ConsumerRebalanceListener):
             self._regulate()
 
     def _check_membership(self) -> None:
-        """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended."""
+        """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended.
+
+        UnreachableError where another process has our group instance id.
+        """
+        if self._is_replaced:
+            raise UnreachableError(
+                f"another process joined {self._settings.group_id} as {self._settings.group_instance_id}: "
+                "kafka.group_instance_id must be its own for every process"
+            )
         silence = self._clock.monotonic() - self.last_fetch
         if silence > self._settings.session_timeout_ms / 1000 and self._fetch_error is not None:
             raise MembershipBrokenError(f"no fetch succeeded for {silence:.0f} s: {self._fetch_error!r}")
@@ -395,10 +415,3 @@ class Group(ConsumerRebalanceListener):
             await leave_group(self.consumer, patience=self._patience)
         except (TimeoutError, KafkaError) as error:
             self._observer.trouble("leave the group", error)
-
-
-def _is_kafkas(error: BaseException) -> bool:
-    """Whether the client library raised it, or cancelled what nobody here had cancelled."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(_is_kafkas(one) for one in error.exceptions)
-    return isinstance(error, KafkaError | TimeoutError | OSError | asyncio.CancelledError)

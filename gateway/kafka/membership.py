@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
+from gateway.kafka.static_member import is_replaced
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -69,6 +70,10 @@ class Membership:
         """The offset of the next command to come."""
         async with asyncio.timeout(self._patience):
             return (await self._consumer.end_offsets([tp]))[tp]
+
+    async def is_replaced(self, instance_id: str) -> bool:
+        """Whether another process has taken our group instance id since we were given what we have."""
+        return await is_replaced(self._coordinator, self._identity, instance_id, patience=self._patience)
 
     async def _commit(self, checkpoints: dict[TopicPartition, Checkpoint]) -> None:
         offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}

@@ -211,6 +211,11 @@ class Telemetry:
         self._metrics.assigned_partitions.set(0)
         self._log.info("revoked_partitions", partitions=partitions, clean=clean)
 
+    def repartitioned(self, change: str) -> None:
+        """Log that partitions were added to the commands."""
+        remedy = "never grow them: keys move, and other topics do not grow with them; make new topics"
+        self._log.error("found_topic_problem", problem=change, remedy=remedy)
+
     def trouble(self, doing: str, error: BaseException) -> None:
         """Log what Kafka did not do."""
         self._log.warning("missed_kafka", doing=doing, error=repr(error))
