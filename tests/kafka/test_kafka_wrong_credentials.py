@@ -3,6 +3,7 @@
 import asyncio
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -171,7 +172,7 @@ class Idle:
         return None
 
 
-class Troubles(list):
+class Troubles(list[Any]):
     """An observer that keeps what Kafka did not do."""
 
     def trouble(self, doing, error):
