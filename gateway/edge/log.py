@@ -27,7 +27,7 @@ from gateway.edge.hub import Hub
 from gateway.edge.position import Positions
 from gateway.edge.record import Logged, read_record
 from gateway.edge.topic_id import topic_id
-from gateway.kafka.stopping import stop_client
+from gateway.stopping import stop_client
 from schemas import DecodeError
 from schemas.topics import Topics
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
-from gateway.kafka.stopping import stop_client
+from gateway.stopping import stop_client
 from schemas import SetLeverage, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE
