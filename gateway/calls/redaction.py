@@ -5,8 +5,9 @@ comes in and before anything reads it.
 """
 
 import json
+import re
 from collections.abc import Iterator
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -15,12 +16,17 @@ from gateway.venues.credentials import Credentials
 
 SHORTEST = 6  # characters; shorter ones are no secrets, and would take numbers out of what a venue says
 REMOVED = b"[removed]"
+_SIGNATURE = re.compile(r"[?&]signature=([^&]*)")
+_RUN = re.compile(rb"[a-z0-9]+")
 
 
 def without_secrets(reply: HttpReply, request: HttpRequest, credentials: Credentials) -> HttpReply:
     """Return the reply with the request's key, passphrase and signature taken out, however they are written."""
     body = reply.body
+    lowered = body.lower()
     for secret in _secrets(request, credentials):
+        if len(secret) < SHORTEST or not _may_hold(lowered, secret):
+            continue
         for text in _spellings(secret):
             if text in body:
                 body = body.replace(text, REMOVED)
@@ -31,13 +37,23 @@ def _secrets(request: HttpRequest, credentials: Credentials) -> Iterator[str]:
     yield credentials.api_key
     yield credentials.passphrase or ""
     yield request.headers.get("OK-ACCESS-SIGN", "")
-    yield from parse_qs(urlsplit(request.target).query).get("signature", ())
+    yield from map(unquote, _SIGNATURE.findall(request.target))
+
+
+def _may_hold(lowered: bytes, secret: str) -> bool:
+    """Whether a spelling can be there: each keeps letters and digits together, of the secret or of what it encodes.
+
+    So nearly all replies are done with at once; to look for each spelling would cost as much as to sign.
+    """
+    return any(_longest_run(text) in lowered for text in {secret, unquote(secret)})
+
+
+def _longest_run(text: str) -> bytes:
+    return max(_RUN.findall(text.encode("ascii", "replace").lower()), key=len, default=b"")
 
 
 def _spellings(secret: str) -> Iterator[bytes]:
     """As it is, percent-encoded once and twice, in capitals, and escaped as JSON writers do."""
-    if len(secret) < SHORTEST:
-        return
     plain = unquote(secret)
     escaped = json.dumps(plain)[1:-1]
     for text in {
