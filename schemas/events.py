@@ -1,11 +1,11 @@
 """The two answers: exactly one of them for every command that can be decoded."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from schemas.command import DECIMAL_PATTERN, AccountName, CommandId, Leverage, PlainLeverage
+from schemas.command import DECIMAL_PATTERN, AccountName, CommandId, Leverage, PlainLeverage, SetLeverage
 from schemas.targets import Target, venue_of
 from schemas.timestamps import Timestamp
 
@@ -111,3 +111,19 @@ class LeverageRejected(_Answer, frozen=True, kw_only=True, tag="LeverageRejected
 
 
 Event = LeverageChanged | LeverageRejected
+
+
+def fields_of_answer(command: SetLeverage, *, event_id: str, attempts: int, occurred_at: Timestamp) -> dict[str, Any]:
+    """What either kind of event on a command has, by field."""
+    return {
+        "event_id": event_id,
+        "command_id": command.command_id,
+        "account": command.account,
+        "target": command.target,
+        "lane": command.target.lane,
+        "issuer": command.issuer,
+        "redrive_of": command.redrive_of,
+        "attempts": attempts,
+        "issued_at": command.issued_at,
+        "occurred_at": occurred_at,
+    }

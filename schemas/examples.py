@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from schemas.command import SetLeverage
 from schemas.disposition import DeadLetterDisposition, DispositionState
-from schemas.events import Event, LeverageChanged, LeverageRejected, Reason
+from schemas.events import Event, LeverageChanged, LeverageRejected, Reason, fields_of_answer
 from schemas.policy import Freeze, PolicyApplied, PolicyRecord, Scope
 from schemas.targets import BinanceMargin, BinancePortfolio, BinanceUsdm, Okx, Target, Ztdx, venue_of
 from schemas.timestamps import Timestamp
@@ -199,15 +199,5 @@ def _rejected(
 
 
 def _about(command: SetLeverage, *, attempts: int) -> dict[str, Any]:
-    return {
-        "event_id": f"leverage.commands.v1/3/{int(command.command_id[-12:])}",
-        "command_id": command.command_id,
-        "account": command.account,
-        "target": command.target,
-        "lane": command.target.lane,
-        "issuer": command.issuer,
-        "redrive_of": command.redrive_of,
-        "attempts": attempts,
-        "issued_at": command.issued_at,
-        "occurred_at": _OCCURRED,
-    }
+    event_id = f"leverage.commands.v1/3/{int(command.command_id[-12:])}"
+    return fields_of_answer(command, event_id=event_id, attempts=attempts, occurred_at=_OCCURRED)

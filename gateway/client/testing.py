@@ -19,7 +19,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Any
 
 from msgspec import Struct
 
@@ -28,6 +27,7 @@ from gateway.client.gateway import Client
 from gateway.client.lanes import LaneKey
 from gateway.clock import Clock, SystemClock
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, SetLeverage, Timestamp
+from schemas.events import fields_of_answer
 
 TOPIC = "leverage.commands.v1"
 BEAT = 0.1  # seconds between two words that nothing is missing
@@ -107,29 +107,21 @@ class FakeGateway:
         else:
             planned = self._rejections.popleft() if self._rejections else None
         offset = self.commands.index(command)
-        about: dict[str, Any] = {
-            "event_id": f"{TOPIC}/0/{offset}",
-            "command_id": command.command_id,
-            "account": command.account,
-            "target": command.target,
-            "lane": command.target.lane,
-            "issuer": command.issuer,
-            "redrive_of": command.redrive_of,
-            "issued_at": command.issued_at,
-            "occurred_at": Timestamp.from_epoch(self._clock.wall()),
-        }
+        about = fields_of_answer(
+            command,
+            event_id=f"{TOPIC}/0/{offset}",
+            attempts=1 if planned is None else 0,
+            occurred_at=Timestamp.from_epoch(self._clock.wall()),
+        )
         if planned is None:
             leverage = command.leverage
             await self._append(
-                LeverageChanged(
-                    **about, attempts=1, leverage=leverage, requested_leverage=leverage, certainty="confirmed"
-                )
+                LeverageChanged(**about, leverage=leverage, requested_leverage=leverage, certainty="confirmed")
             )
             return
         await self._append(
             LeverageRejected(
                 **about,
-                attempts=0,
                 leverage=command.leverage,
                 reason=planned.reason,
                 message=planned.message,

@@ -15,6 +15,7 @@ from gateway.ownership.ports import OutRecord
 from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
 from schemas.dead_letter import DEAD_LETTERED, LetterErrors
+from schemas.events import fields_of_answer
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX
 
 NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
@@ -173,19 +174,9 @@ def _rejected(
 
 
 def _common(command: Command, topic: str, now: float, attempts: int) -> dict[str, Any]:
-    message = command.command
-    return {
-        "event_id": event_id(topic, command.record),
-        "command_id": message.command_id,
-        "account": message.account,
-        "target": message.target,
-        "lane": message.target.lane,
-        "issuer": message.issuer,
-        "redrive_of": message.redrive_of,
-        "attempts": attempts,
-        "issued_at": message.issued_at,
-        "occurred_at": Timestamp.from_epoch(now),
-    }
+    occurred_at = Timestamp.from_epoch(now)
+    name = event_id(topic, command.record)
+    return fields_of_answer(command.command, event_id=name, attempts=attempts, occurred_at=occurred_at)
 
 
 def _short(message: str) -> str:

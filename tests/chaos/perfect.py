@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, SetLeverage, Timestamp, encode
 from schemas.codec import ContentType
+from schemas.events import fields_of_answer
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, ERROR_PREFIX, content_type
 from schemas.topics import Topics
 from schemas.trace_context import trace_headers
@@ -73,11 +74,10 @@ class Perfect:
         """Call the venue, which obeys."""
         self.call(command)
         answer = LeverageChanged(
-            **_about(record, command, self.now),
+            **_about(record, command, self.now, attempts=1),
             leverage=command.leverage,
             requested_leverage=command.leverage,
             certainty="confirmed",
-            attempts=1,
         )
         told = self.tell(record, answer)
         fields: dict[str, Any] = {"key": answer.state_key.encode(), "value": told.value, "headers": told.headers}
@@ -106,8 +106,8 @@ class Perfect:
 
     def reject(self, record: Record, command: SetLeverage, reason: Reason, **more: Any) -> None:
         """Say no."""
-        fields: dict[str, Any] = {"attempts": 0, "message": "no", "leverage": command.leverage} | more
-        answer = LeverageRejected(**_about(record, command, self.now), reason=reason, **fields)
+        fields: dict[str, Any] = {"message": "no", "leverage": command.leverage} | more
+        answer = LeverageRejected(**_about(record, command, self.now, attempts=0) | fields, reason=reason)
         self.tell(record, answer)
         if answer.dead_lettered:
             said = {"reason": reason, "message": answer.message, "attempts": answer.attempts}
@@ -146,15 +146,6 @@ def _place(record: Record) -> tuple[tuple[str, bytes], ...]:
     return (COMMAND_PARTITION, b"%d" % record.partition), (COMMAND_OFFSET, b"%d" % record.offset)
 
 
-def _about(record: Record, command: SetLeverage, now: float) -> dict[str, Any]:
-    return {
-        "event_id": f"{COMMANDS}/{record.partition}/{record.offset}",
-        "command_id": command.command_id,
-        "account": command.account,
-        "target": command.target,
-        "lane": command.target.lane,
-        "issuer": command.issuer,
-        "redrive_of": command.redrive_of,
-        "issued_at": command.issued_at,
-        "occurred_at": Timestamp.from_epoch(now),
-    }
+def _about(record: Record, command: SetLeverage, now: float, *, attempts: int) -> dict[str, Any]:
+    event_id = f"{COMMANDS}/{record.partition}/{record.offset}"
+    return fields_of_answer(command, event_id=event_id, attempts=attempts, occurred_at=Timestamp.from_epoch(now))

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from gateway.client import LeverageClient
 from schemas import BinanceUsdm, LeverageRejected, Timestamp, decode_command, encode
+from schemas.events import fields_of_answer
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
@@ -53,16 +54,7 @@ async def answer_all(bootstrap, topics):
         async for record in consumer:
             command = decode_command(record.value or b"")
             event = LeverageRejected(
-                event_id="e",
-                command_id=command.command_id,
-                account=command.account,
-                target=command.target,
-                lane=command.target.lane,
-                issuer=None,
-                redrive_of=None,
-                attempts=0,
-                issued_at=command.issued_at,
-                occurred_at=Timestamp.from_epoch(1.0),
+                **fields_of_answer(command, event_id="e", attempts=0, occurred_at=Timestamp.from_epoch(1.0)),
                 leverage=command.leverage,
                 reason="policy",
                 message="too much\x1b[31m",

@@ -12,6 +12,7 @@ from aiokafka.partitioner import murmur2
 
 from gateway.client import LeverageClient, MissingTopicError, UnconfirmedError
 from schemas import BinanceUsdm, LeverageChanged, Timestamp, Ztdx, decode_command, encode
+from schemas.events import fields_of_answer
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
@@ -25,21 +26,9 @@ async def client(kafka_bootstrap, topics):
 
 
 def answer(command):
-    return LeverageChanged(
-        event_id="e",
-        command_id=command.command_id,
-        account=command.account,
-        target=command.target,
-        lane=command.target.lane,
-        issuer=None,
-        redrive_of=None,
-        attempts=1,
-        issued_at=command.issued_at,
-        occurred_at=Timestamp.now(UTC),
-        leverage=command.leverage,
-        requested_leverage=command.leverage,
-        certainty="confirmed",
-    )
+    about = fields_of_answer(command, event_id="e", attempts=1, occurred_at=Timestamp.now(UTC))
+    leverage = command.leverage
+    return LeverageChanged(**about, leverage=leverage, requested_leverage=leverage, certainty="confirmed")
 
 
 async def publish_event(bootstrap, topics, sent, *, value=None, abort=False):

@@ -16,6 +16,7 @@ from gateway.kafka.topics import create_topics
 from gateway.ownership.ports import OutRecord
 from gateway.settings.tree import KafkaSettings, Settings
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
+from schemas.events import fields_of_answer
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
@@ -39,18 +40,12 @@ class Echo:
         self._logs = {}
 
     async def answer(self, partition, offset, command):
-        about = {
-            "event_id": f"{self._topics.commands}/{partition}/{offset}",
-            "command_id": command.command_id,
-            "account": command.account,
-            "target": command.target,
-            "lane": command.target.lane,
-            "issuer": command.issuer,
-            "redrive_of": None,
-            "attempts": 1,
-            "issued_at": command.issued_at,
-            "occurred_at": Timestamp.parse("2026-11-26T12:00:00Z"),
-        }
+        about = fields_of_answer(
+            command,
+            event_id=f"{self._topics.commands}/{partition}/{offset}",
+            attempts=1,
+            occurred_at=Timestamp.parse("2026-11-26T12:00:00Z"),
+        )
         if command.leverage > 125:
             event = LeverageRejected(
                 **about, leverage=command.leverage, reason="venue_rejected", message="Leverage is not valid"
