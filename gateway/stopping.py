@@ -15,18 +15,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 GOODBYE = 0.5  # seconds
 
 
-async def stop_client(
-    client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient, *, patience: float = GOODBYE
-) -> None:
-    """Stop a client; what does not end by itself in `patience` seconds has its connections cut.
-
-    What a producer has not sent by then is lost.
-    """
+async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """Stop a client; what does not end by itself has its connections cut. Flush a producer before."""
     network: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client
     transports = [one._writer.transport for one in network._conns.values() if one._writer is not None]
     stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
     stopping = asyncio.ensure_future(stop())
-    await asyncio.wait([stopping], timeout=patience)
+    await asyncio.wait([stopping], timeout=GOODBYE)
     for transport in transports:
         transport.abort()
     await asyncio.wait([stopping], timeout=GOODBYE)

@@ -11,9 +11,9 @@ from gateway.client.client import LeverageClient, SentCommand, UnconfirmedError
 from gateway.client.connection import connect
 from gateway.client.gateway import Client, LostEventsError
 from gateway.client.ids import CommandIds
-from gateway.client.kafka import MissingTopicError
 from gateway.client.lanes import LaneChange, LaneKey, LaneState
 from gateway.client.options import KafkaOptions
+from gateway.client.reading import MissingTopicError
 from gateway.client.rejections import (
     Expired,
     Invalid,

@@ -15,18 +15,20 @@ from decimal import Decimal
 from typing import Self, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from gateway.client.ids import CommandIds
-from gateway.client.kafka import MissingTopicError
 from gateway.client.options import KafkaOptions
+from gateway.client.reading import MissingTopicError
+from gateway.stopping import stop_client
 from schemas import DecodeError, Event, SetLeverage, Target, Timestamp, decode_command, decode_event, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE, TRACEPARENT, content_type
 from schemas.topics import Topics
 
 _ENDS_LAST = 10.0  # seconds that the known ends of the events topic stand in for the present ones
-_STOP_LASTS = 5.0
+_FLUSH_LASTS = 5.0
 _log = logging.getLogger(__name__)
 
 Record = ConsumerRecord[bytes, bytes]
@@ -125,9 +127,12 @@ class LeverageClient:
         producer, reader = self._producer, self._reader
         self._producer = self._reader = None
         if producer is not None:
-            await _stop(producer)
+            with suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(_FLUSH_LASTS):
+                    await producer.flush()
+            await stop_client(producer)
         if reader is not None:
-            await _stop(reader)
+            await stop_client(reader)
 
     async def send(
         self,
@@ -193,7 +198,7 @@ class LeverageClient:
                     if event is not None and event.command_id == sent.command.command_id:
                         return event
             finally:
-                await _stop(consumer)
+                await stop_client(consumer)
 
     async def events(self, *, from_beginning: bool = False) -> AsyncGenerator[Event]:
         """All events, each partition in order, until the caller stops; records that are none are logged and left out.
@@ -212,7 +217,7 @@ class LeverageClient:
                 if event is not None:
                     yield event
         finally:
-            await _stop(consumer)
+            await stop_client(consumer)
 
     async def _check_topics(self, reader: AIOKafkaConsumer) -> None:
         missing = {self._topics.commands, self._topics.events} - await reader.topics()
@@ -239,7 +244,7 @@ class LeverageClient:
                 try:
                     await producer.start()
                 except BaseException:
-                    await _stop(producer)
+                    await stop_client(producer)
                     raise
                 self._producer = producer
             return self._producer
@@ -262,11 +267,6 @@ class LeverageClient:
             self._ends = {partition.partition: end for partition, end in ends.items()}
             self._ends_known_until = now + _ENDS_LAST
         return self._ends
-
-
-async def _stop(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    with suppress(TimeoutError):  # aiokafka's stop may wait for a broker that never comes back
-        await asyncio.wait_for(client.stop(), _STOP_LASTS)
 
 
 def _read(record: Record) -> Event | None:

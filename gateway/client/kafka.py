@@ -17,7 +17,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
 from gateway.client.options import KafkaOptions
+from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock, SystemClock
+from gateway.stopping import stop_client
 from schemas import DecodeError, Event, LeverageChanged, SetLeverage, decode_event, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE, content_type
@@ -85,7 +87,7 @@ class KafkaTransport:
                 if check is not None:
                     await check(producer)
         except BaseException:
-            await _stop(producer)
+            await stop_client(producer)
             raise
         return producer
 
@@ -105,7 +107,10 @@ class KafkaTransport:
         connected, self._metadata, self._writer = (self._writer, self._metadata), None, None
         for producer in connected:
             if producer is not None:
-                await _stop(producer)
+                with suppress(TimeoutError, KafkaError):
+                    async with asyncio.timeout(PATIENCE):
+                        await producer.flush()
+                await stop_client(producer)
 
     async def publish(self, command: SetLeverage, *, wants_answer: bool) -> None:
         """Publish one command; KafkaError where Kafka did not take it: it may have it all the same."""
@@ -176,10 +181,6 @@ class KafkaTransport:
                 self._is_listening.set()
 
 
-class MissingTopicError(Exception):
-    """Raised where a topic is not there; asking Kafka for it could make it with the wrong partitions."""
-
-
 class PartitionsChangedError(Exception):
     """Raised where the events topic has another number of partitions than when reading began."""
 
@@ -232,28 +233,17 @@ class _LogReader:
             async for item in self._events(consumer, events):
                 yield item
         finally:
-            await _stop(consumer)
+            await stop_client(consumer)
 
     async def _state(self, consumer: AIOKafkaConsumer) -> AsyncGenerator[Rows]:
+        reader = TopicReader(consumer, self._clock.monotonic, patience=PATIENCE)
         async with asyncio.timeout(PATIENCE):
             partitions = await self._partitions_of(self._topics.state)
-            starts = await consumer.beginning_offsets(partitions)
-            ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        for tp, offset in starts.items():
-            consumer.seek(tp, offset)
-        heard = self._clock.monotonic()
-        before = dict(starts)
-        while any(before[tp] < ends[tp] for tp in partitions):
-            logged = await self._poll(consumer)
-            rows = [one.event for one in logged if isinstance(one.event, LeverageChanged)]
+        async for records in reader.forwards(self._topics.state, await reader.ranges_of(partitions)):
+            events = map(self._read, records)
+            rows = [event for event in events if isinstance(event, LeverageChanged)]
             if rows:
                 yield Rows(rows)
-            now = {tp: await consumer.position(tp) for tp in partitions}
-            if now != before:
-                heard, before = self._clock.monotonic(), now
-            elif self._clock.monotonic() > heard + PATIENCE:
-                raise TimeoutError(f"{self._topics.state} is not handed out up to its end")
 
     async def _events(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> AsyncGenerator[FeedItem]:
         """Hand out events as they come, and every beat whether anything was missing when it was asked."""
@@ -311,12 +301,3 @@ class _LogReader:
 
 def _ignore(_event: Event) -> None:
     """Nobody waits for answers yet."""
-
-
-async def _stop(client: Any) -> None:
-    """Stop a consumer or producer, in bounded time: aiokafka's own stop may wait for a broker that never comes back."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await client.stop()
-    except (TimeoutError, KafkaError, OSError):
-        _log.warning("left_connection of %s to itself", type(client).__name__)

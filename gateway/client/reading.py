@@ -16,15 +16,18 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.client.kafka import MissingTopicError
+from gateway.stopping import stop_client
 
 PATIENCE = 30.0  # seconds in which a partition hands out something more
-STOP_PATIENCE = 5.0
 POLL_MS = 100
 FETCH_WAIT_MS = 10  # only what is there is asked for; whatever comes next waits for the fetch under way
 BLOCK = 1_000  # offsets
 BATCH = 2_000  # records
 T = TypeVar("T")
+
+
+class MissingTopicError(Exception):
+    """Raised where a topic is not there; asking Kafka for it could make it with the wrong partitions."""
 
 
 class Range(NamedTuple):
@@ -37,9 +40,13 @@ class Range(NamedTuple):
 class TopicReader:
     """One connection that reads; use it by `open_reader`."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, monotonic: Callable[[], float], *, patience: float = PATIENCE
+    ) -> None:
+        """`patience`: seconds in which the broker answers, or a partition hands out something more."""
         self._consumer = consumer
         self._monotonic = monotonic
+        self._patience = patience
 
     async def ranges(self, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Range]:
         """What there is to read now of each partition.
@@ -47,15 +54,19 @@ class TopicReader:
         Raises:
             MissingTopicError: there is no such topic, or this user may not see it.
         """
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             cluster: Any = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own question knows subscribed topics only
             if topic not in cluster.topics():
                 raise MissingTopicError(f"no topic {topic} at the broker, or this user may not see it")
             there: set[int] = cluster.partitions_for_topic(topic) or set()
             wanted = there if partitions is None else there & set(partitions)
-            tps = [TopicPartition(topic, number) for number in sorted(wanted)]
-            if not tps:
-                return {}
+        return await self.ranges_of([TopicPartition(topic, number) for number in sorted(wanted)])
+
+    async def ranges_of(self, tps: Sequence[TopicPartition]) -> dict[int, Range]:
+        """The same of partitions of one topic that are known to be there."""
+        if not tps:
+            return {}
+        async with asyncio.timeout(self._patience):
             begins = await self._consumer.beginning_offsets(tps)
             ends = await self._consumer.end_offsets(tps)
         return {tp.partition: Range(begins[tp], max(begins[tp], ends[tp])) for tp in tps}
@@ -65,7 +76,7 @@ class TopicReader:
         tps = [TopicPartition(topic, number) for number in partitions]
         if not tps:
             return {}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             ends = await self._consumer.end_offsets(tps)
         return {tp.partition: ends[tp] for tp in tps}
 
@@ -73,7 +84,7 @@ class TopicReader:
         """The first offset of each partition whose record is of this time or later; None where there is none."""
         if not times_ms:
             return {}
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(self._patience):
             found = await self._consumer.offsets_for_times(
                 {TopicPartition(topic, number): max(0, at) for number, at in times_ms.items()}
             )
@@ -109,7 +120,7 @@ class TopicReader:
                 positions.update({tp: await self._consumer.position(tp) for tp in left})
                 if positions != before:
                     heard = self._monotonic()
-                elif self._monotonic() > heard + PATIENCE:
+                elif self._monotonic() > heard + self._patience:
                     raise TimeoutError(f"{topic} is not handed out up to its end")
 
     async def _fetch(self, tps: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]) -> list[Any]:
@@ -212,7 +223,4 @@ async def open_reader(
             await consumer.start()
         yield TopicReader(consumer, monotonic)
     finally:
-        stopping = asyncio.ensure_future(consumer.stop())  # a task of its own: aiokafka's ends cancelled if not used
-        await asyncio.wait([stopping], timeout=STOP_PATIENCE)
-        if not stopping.cancel() and not stopping.cancelled():
-            stopping.exception()
+        await stop_client(consumer)

@@ -19,8 +19,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.client.kafka import MissingTopicError
-from gateway.client.reading import Range, TopicReader
+from gateway.client.reading import MissingTopicError, Range, TopicReader
 from gateway.clock import Clock
 from gateway.edge.history import BLOCK, GoneError, History
 from gateway.edge.hub import Hub

@@ -3,13 +3,16 @@
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 
 from deploy.kafka.broker import Cluster
 from gateway.client import LaneKey, MissingTopicError, Stale, VenueRejected, connect
+from gateway.client.reading import open_reader
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.topics import create_topics
@@ -134,6 +137,29 @@ async def test_a_cache_is_ready_where_the_state_ends_in_markers_and_aborted_reco
         cache = await client.cache()
         await cache.ready(30)
         assert {key: state.event.leverage for key, state in cache.items()} == {KEY: 20}
+
+
+async def test_a_client_closes_soon_though_its_connections_wait_for_the_brokers_goodbye(
+    kafka_bootstrap, topics, monkeypatch
+):
+    close, waiting = AIOKafkaConnection.close, []
+
+    def close_in_vain(connection, reason=None, exc=None):
+        if reason == CloseReason.SHUTDOWN and connection._writer is not None:
+            waiting.append(connection._writer)
+            connection._writer = SimpleNamespace(close=lambda: None, transport=waiting[-1].transport)
+        return close(connection, reason, exc)
+
+    async with echoing(kafka_bootstrap, topics) as client:
+        await client.set_leverage(BTC, 20, account="desk-1", timeout=30)
+        await (await client.cache()).ready(30)
+        with monkeypatch.context() as patched:
+            async with open_reader({"bootstrap_servers": kafka_bootstrap}) as reader:
+                assert await reader.ranges(topics.events)
+                patched.setattr(AIOKafkaConnection, "close", close_in_vain)
+            await client.close()
+    assert all(writer.transport.is_closing() for writer in waiting), "they are cut, not left behind"
+    assert len(waiting) >= 4
 
 
 async def test_all_events_are_told_from_the_beginning_in_order(kafka_bootstrap, topics):

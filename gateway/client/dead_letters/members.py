@@ -4,7 +4,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,6 +13,8 @@ from aiokafka.errors import (
     KafkaError,
     NotCoordinatorForGroupError,
 )
+
+from gateway.stopping import stop_client
 
 PATIENCE = 10.0  # seconds
 ASK_AGAIN = 0.5  # seconds, while the coordinator is not there yet
@@ -34,9 +35,7 @@ async def has_members(kafka: Mapping[str, Any], group: str) -> bool:
     except (KafkaError, TimeoutError):
         return True
     finally:
-        with suppress(KafkaError, TimeoutError, OSError):
-            async with asyncio.timeout(PATIENCE):
-                await admin.close()
+        await stop_client(admin)
 
 
 class _Told(NamedTuple):

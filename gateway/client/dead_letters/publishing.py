@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
+from gateway.stopping import stop_client
 from schemas.disposition import DeadLetterDisposition, encode_disposition
 from schemas.topics import Topics
 
@@ -113,6 +114,4 @@ async def open_publisher(
             await producer.start()
         yield Publisher(producer, topics, partition)
     finally:
-        with suppress(TimeoutError, KafkaError, OSError):
-            async with asyncio.timeout(PATIENCE):
-                await producer.stop()
+        await stop_client(producer)
