@@ -23,6 +23,7 @@ Exception
 │  └─ PolicyRefusedError    a freeze, thaw or policy that every replica would refuse
 ├─ exit 3: something out there is not as needed
 │  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
+│  ├─ UnansweredError       no answer to a command in time
 │  ├─ UnconfirmedError      Kafka did not confirm a command in time
 │  ├─ MissingTopicError     a topic that is not there
 │  ├─ ListenError           an address to listen on
@@ -59,7 +60,7 @@ from typing import Any, NoReturn, cast
 
 from aiokafka.errors import KafkaError
 
-from gateway.client import MissingTopicError, UnconfirmedError
+from gateway.client import MissingTopicError, UnansweredError, UnconfirmedError
 from gateway.client.dead_letters import DraftError, NotMendableError, PlanError, StoppedError, TakenOverError
 from gateway.kafka.connection import UnreachableError
 from gateway.limits.connection import RedisMissingError
@@ -100,6 +101,7 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         PolicyRefusedError: NO,
         UnreachableError: OUT_OF_REACH,
         MissingTopicError: OUT_OF_REACH,
+        UnansweredError: OUT_OF_REACH,
         UnconfirmedError: OUT_OF_REACH,
         ListenError: OUT_OF_REACH,
         KafkaError: OUT_OF_REACH,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from aiokafka.errors import KafkaError
 from cyclopts import Parameter
 
-from gateway.client import LeverageClient
+from gateway.client import Client, UnansweredError, UnconfirmedError, connect
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings.checks import credentials_of
@@ -60,13 +60,14 @@ def _check_keys(settings: Settings, config: Path | None) -> None:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, config: Path | None) -> AsyncGenerator[LeverageClient]:
+async def connected(settings: Settings, config: Path | None) -> AsyncGenerator[Client]:
     """A client of the topics that the settings name; what goes wrong with Kafka inside is UnreachableError."""
     options: dict[str, Any] = await reachable(settings.kafka, client_options(settings.kafka, base_dir_of(config)))
+    servers = ",".join(options.pop("bootstrap_servers"))
     try:
-        async with LeverageClient(topics=settings.kafka.topics, **options) as client:
+        async with connect(f"kafka://{servers}", topics=settings.kafka.topics, **options) as client:
             yield client
-    except BrokenPipeError:
+    except (BrokenPipeError, UnansweredError, UnconfirmedError):
         raise
     except (KafkaError, OSError) as error:
         raise unreachable(settings.kafka, error) from error

@@ -14,7 +14,6 @@ from gateway.cli.exits import DONE, NO, UsageError
 from gateway.cli.options import ConfigOption, JsonOption, connected, read_settings
 from gateway.cli.printing import console, event_line, print_encoded, print_json, print_line
 from gateway.client import CommandIds, SentCommand
-from gateway.kafka.connection import UnreachableError
 from gateway.settings.tree import Settings
 from schemas import (
     DecodeError,
@@ -36,6 +35,7 @@ EXPECTED = {
         ("symbol", "instrument", "currency"), "1 to 64 characters; no white space, control characters, : or &"
     ),
 }
+TAKEN_WITHIN = 30.0  # seconds until Kafka has the command
 Positive = validators.Number(gt=0)
 UpToAYear = validators.Number(gt=0, lte=365 * 86_400)
 
@@ -145,25 +145,22 @@ async def _send(
     settings: Settings, config: Path | None, command: SetLeverage, *, json: bool, wait_seconds: float | None
 ) -> int:
     async with connected(settings, config) as client:
-        sent = await client.publish(command)
+        sent = await client.publish(command, timeout=TAKEN_WITHIN, wants_answer=wait_seconds is not None)
         if wait_seconds is None:
             _print_sent(sent, json=json)
             return DONE
-        try:
-            event = await client.wait(sent, wait_seconds)
-        except TimeoutError:
-            where = f"partition {sent.partition}, offset {sent.offset}"
-            raise UnreachableError(f"no answer to {command.command_id} ({where}) within {wait_seconds:g} s") from None
+        event = await client.answer(sent, timeout=wait_seconds)
     _print_event(event, json=json)
     return DONE if isinstance(event, LeverageChanged) else NO
 
 
 def _print_sent(sent: SentCommand, *, json: bool) -> None:
-    told = {"command_id": sent.command.command_id, "partition": sent.partition, "offset": sent.offset}
+    command_id, place = sent.command.command_id, sent.place
     if json:
-        print_json(told)
+        where = {} if place is None else {"partition": place.partition, "offset": place.offset}
+        print_json({"command_id": command_id} | where)
     else:
-        print_line(f"sent {told['command_id']} (partition {sent.partition}, offset {sent.offset})")
+        print_line(f"sent {command_id}" if place is None else f"sent {command_id} ({place})")
 
 
 def _print_event(event: Event, *, json: bool) -> None:

@@ -2,14 +2,13 @@
 
 `connection` (the one way in), `gateway` (the client), `cache` and `lanes` (what is), `rejections` (what is no), `feed`
 (what every transport tells), `kafka` (one transport), `testing` (a gateway in process), `ids` (command ids), `options`
-(how to connect). It needs the messages (`schemas`) and aiokafka, nothing else of the gateway. `client` is the
-connection of the command line.
+(how to connect). It needs the messages (`schemas`) and aiokafka, nothing else of the gateway.
 """
 
 from gateway.client.cache import Closed, LeverageCache, NotReady, Stale
-from gateway.client.client import LeverageClient, SentCommand, UnconfirmedError
 from gateway.client.connection import connect
-from gateway.client.gateway import Client, LostEventsError
+from gateway.client.feed import Place
+from gateway.client.gateway import Client, LostEventsError, SentCommand, UnansweredError, UnconfirmedError
 from gateway.client.ids import CommandIds
 from gateway.client.lanes import LaneChange, LaneKey, LaneState
 from gateway.client.options import KafkaOptions
@@ -39,17 +38,18 @@ __all__ = [
     "LaneKey",
     "LaneState",
     "LeverageCache",
-    "LeverageClient",
     "LostEventsError",
     "MissingTopicError",
     "NotReady",
     "OutcomeUnknown",
+    "Place",
     "Policy",
     "RateLimited",
     "Rejected",
     "SentCommand",
     "Stale",
     "Superseded",
+    "UnansweredError",
     "Unauthorised",
     "UnconfirmedError",
     "UnknownAccount",

@@ -56,6 +56,16 @@ class Lost(Struct, frozen=True):
     why: str
 
 
+class Place(Struct, frozen=True):
+    """Where a command stands in the commands topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"partition {self.partition}, offset {self.offset}"
+
+
 FeedItem = Loading | Rows | Appended | Current | Lost
 
 
@@ -70,8 +80,11 @@ class Transport(Protocol):
         """Disconnect, in bounded time."""
         ...
 
-    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> None:
-        """Hand a command over; returns when it is taken, raises where it is not known to be."""
+    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> Place | None:
+        """Hand a command over; returns when it is taken, and where it stands if that is known.
+
+        Raises where it is not known to be taken.
+        """
         ...
 
     def follow(

@@ -1,6 +1,6 @@
 """Command ids: UUIDv7 (RFC 9562 section 5.7), so that they sort by time and two engines never make the same.
 
-`LeverageClient` asks here for every command that brings no id of its own.
+`Client` asks here for every command that brings no id of its own.
 """
 
 import secrets

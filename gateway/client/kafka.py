@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
+from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Place, Rows
 from gateway.client.options import KafkaOptions
 from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock, SystemClock
@@ -112,7 +112,7 @@ class KafkaTransport:
                         await producer.flush()
                 await stop_client(producer)
 
-    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> None:
+    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> Place:
         """Publish one command; KafkaError where Kafka did not take it: it may have it all the same."""
         if self._metadata is None:
             raise RuntimeError("the client is not started: use `async with`")
@@ -123,9 +123,10 @@ class KafkaTransport:
                 writer = AIOKafkaProducer(acks="all", enable_idempotence=True, **self._options)
                 self._writer = await self._started(writer)
         headers = [(CONTENT_TYPE, JSON.encode())]
-        await self._writer.send_and_wait(
+        made = await self._writer.send_and_wait(
             self._topics.commands, encode(command), key=command.key.encode(), headers=headers
         )
+        return Place(made.partition, made.offset)
 
     async def follow(
         self, *, accounts: frozenset[str] | None, from_beginning: bool, with_state: bool

@@ -5,7 +5,7 @@ from typing import Literal, TypedDict
 
 
 class KafkaOptions(TypedDict, total=False):
-    """What `LeverageClient` passes on to aiokafka; see its documentation for each."""
+    """What `connect` passes on to aiokafka; see its documentation for each."""
 
     client_id: str
     request_timeout_ms: int

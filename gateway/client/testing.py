@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
+from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Place, Rows
 from gateway.client.gateway import Client
 from gateway.client.lanes import LaneKey
 from gateway.clock import Clock, SystemClock
@@ -158,11 +158,13 @@ class _FakeTransport:
         if self._on_event is not None:
             self._gateway._listeners.remove(self._on_event)
 
-    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> None:
+    async def publish(self, command: SetLeverage, *, wants_answer: bool) -> Place:
         del wants_answer
         if self._gateway._lost_why is not None:
             raise ConnectionError(self._gateway._lost_why)
+        place = Place(0, len(self._gateway.commands))
         await self._gateway._take(command)
+        return place
 
     async def follow(
         self, *, accounts: frozenset[str] | None, from_beginning: bool, with_state: bool

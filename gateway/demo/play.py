@@ -6,13 +6,12 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from msgspec.structs import replace
 from rich.console import Console
 
-from gateway.client import LeverageClient, SentCommand
+from gateway.client import Client, SentCommand, connect
 from gateway.demo.policy_act import set_policy
 from gateway.demo.report import SampleResult
 from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, PUT_ASIDE, RULED, SLOW, TROUBLE, Sample
@@ -36,7 +35,7 @@ class Answers:
         self._seen: dict[str, Event] = {}
         self._changed = asyncio.Condition()
 
-    async def follow(self, client: LeverageClient) -> None:
+    async def follow(self, client: Client) -> None:
         """Read events for ever."""
         async for event in client.events(from_beginning=True):
             async with self._changed:
@@ -68,7 +67,7 @@ async def play(console: Console) -> tuple[list[SampleResult], RedrivenLetter]:
     console.print("Starting an embedded broker, the simulated venues and the gateway", highlight=False)
     async with staged() as stage:
         _introduce(stage, console)
-        async with LeverageClient(stage.bootstrap_servers, check_crcs=False) as client:
+        async with connect(f"kafka://{stage.bootstrap_servers}", check_crcs=False) as client:
             answers = Answers()
             following = asyncio.create_task(answers.follow(client))
             try:
@@ -77,7 +76,7 @@ async def play(console: Console) -> tuple[list[SampleResult], RedrivenLetter]:
                 following.cancel()
 
 
-async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> tuple[list[SampleResult], RedrivenLetter]:
+async def _acts(stage: Stage, client: Client, answers: Answers) -> tuple[list[SampleResult], RedrivenLetter]:
     """Each act when the one before has come far enough for its point."""
     answered = await answers.wait(await _send(EACH_VENUE, stage, client))
     trouble = await _send(TROUBLE, stage, client)
@@ -92,15 +91,14 @@ async def _acts(stage: Stage, client: LeverageClient, answers: Answers) -> tuple
     return [*answered, put_aside], redriven
 
 
-async def _send(samples: Sequence[Sample], stage: Stage, client: LeverageClient) -> list[_Sent]:
+async def _send(samples: Sequence[Sample], stage: Stage, client: Client) -> list[_Sent]:
     sent: list[_Sent] = []
     for sample in samples:
         if sample.fault is not None:
             stage.simulator.faults.add(replace(sample.fault))
-        expires_at = None
-        if sample.expires_in is not None:
-            expires_at = datetime.now(UTC) + timedelta(seconds=sample.expires_in)
-        command = await client.send(sample.target, ACCOUNT, sample.leverage, expires_at=expires_at, issuer="demo")
+        command = await client.submit(
+            sample.target, sample.leverage, account=ACCOUNT, expires_in=sample.expires_in, issuer="demo"
+        )
         sent.append(_Sent(sample, command))
     return sent
 

@@ -10,11 +10,12 @@ import pytest
 import gateway
 import schemas
 from gateway.cli import exits
-from gateway.client import MissingTopicError, UnconfirmedError
+from gateway.client import MissingTopicError, UnansweredError, UnconfirmedError
 from gateway.client.dead_letters import DraftError, NotMendableError, PlanError, StoppedError, TakenOverError
 
 MET_BY_COMMANDS = (
     MissingTopicError,
+    UnansweredError,
     UnconfirmedError,
     PlanError,
     StoppedError,

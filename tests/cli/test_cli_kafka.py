@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from gateway.client import LeverageClient
+from gateway.client import Rejected, connect
 from schemas import BinanceUsdm, LeverageRejected, Timestamp, decode_command, encode
 from schemas.events import fields_of_answer
 from schemas.topics import Topics
@@ -99,9 +99,9 @@ async def test_send_and_wait_exits_3_where_nobody_answers(environ):
 
 
 async def test_watch_prints_events_until_it_is_stopped_and_leaves_quietly(environ, kafka_bootstrap, topics, rejecting):
-    async with LeverageClient(kafka_bootstrap, topics) as client:
-        sent = await client.send(BinanceUsdm(symbol="BTCUSDT"), "desk-1", 20)
-        await client.wait(sent, 20)
+    async with connect(f"kafka://{kafka_bootstrap}", topics=topics) as client:
+        sent = await client.submit(BinanceUsdm(symbol="BTCUSDT"), 20, account="desk-1", wants_answer=True)
+        await client.answer(sent, timeout=20)
     watching = await start(environ, "watch", "--json", "--from-beginning")
     assert watching.stdout is not None
     assert json.loads(await watching.stdout.readline())["command_id"] == sent.command.command_id
@@ -113,12 +113,13 @@ async def test_watch_prints_events_until_it_is_stopped_and_leaves_quietly(enviro
 async def test_watch_ends_quietly_when_its_reader_has_enough(environ, kafka_bootstrap, topics, rejecting):
     watching = await start(environ, "watch", "--from-beginning")
     assert watching.stdout is not None
-    async with LeverageClient(kafka_bootstrap, topics) as client:
-        await client.wait(await client.send(BinanceUsdm(symbol="BTCUSDT"), "desk-1", 20), 20)
+    async with connect(f"kafka://{kafka_bootstrap}", topics=topics) as client:
+        with pytest.raises(Rejected):
+            await client.set_leverage(BinanceUsdm(symbol="BTCUSDT"), 20, account="desk-1", timeout=20)
         assert b"policy" in await watching.stdout.readline()
         watching._transport.get_pipe_transport(1).close()  # pyright: ignore[reportAttributeAccessIssue] - asyncio has no public way
         while watching.returncode is None:
-            await client.send(BinanceUsdm(symbol="BTCUSDT"), "desk-1", 20)
+            await client.submit(BinanceUsdm(symbol="BTCUSDT"), 20, account="desk-1")
             await asyncio.wait([asyncio.ensure_future(watching.wait())], timeout=0.2)
     assert watching.returncode == 0
 
@@ -143,4 +144,7 @@ async def test_topics_are_made_then_right_then_wrong_by_exit_code(environ):
 async def test_commands_on_missing_topics_exit_3_with_the_remedy(environ):
     code, _, err = await run({**environ, "GATEWAY_KAFKA__TOPICS__EVENTS": "nowhere-events"}, *SEND)
     assert code == 3
-    assert err == "no topic nowhere-events at the broker; `leverage-gateway topics create` makes it\n"
+    assert (
+        err
+        == "no topic nowhere-events at the broker, or this user may not see it; `leverage-gateway topics create` makes it\n"
+    )
