@@ -91,6 +91,11 @@ class CommandReader:
         return found
 
     def _follow(self, tp: TopicPartition, records: Sequence[CommandRecord]) -> None:
+        """Take note of what was handed out; MembershipBrokenError where it comes before it.
+
+        A topic made anew that grew past our position before the next fetch goes unseen: neither a fetch nor a commit of
+        the client library's tells its id (KIP-516). So gateways are stopped before a topic is deleted.
+        """
         if records[0].offset < self._positions[tp]:
             raise MembershipBrokenError(f"{tp} goes back to offset {records[0].offset}: its topic was made anew")
         self._positions[tp] = records[-1].offset + 1
