@@ -9,7 +9,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 import asyncio
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,7 +19,8 @@ from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.assignment import Assignment
 from gateway.kafka.connection import UnreachableError, is_kafkas
-from gateway.kafka.fetch import CommandReader, FetchObserver
+from gateway.kafka.fetch import CommandReader
+from gateway.kafka.group_observer import GroupObserver
 from gateway.kafka.membership import (
     Membership,
     MembershipBrokenError,
@@ -39,30 +40,6 @@ FETCH_RECORDS = 500
 FETCH_MS = 200
 METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
 FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again
-
-
-class GroupObserver(FetchObserver, Protocol):
-    """Who is told how the group goes; metrics and logs."""
-
-    def assigned(self, partitions: list[int]) -> None:
-        """The group gave us these."""
-        ...
-
-    def restored(self, partition: int, offset: int) -> None:
-        """A partition is taken over and fetched from this offset on."""
-        ...
-
-    def revoked(self, partitions: list[int], *, clean: bool) -> None:
-        """The group took these back; clean: everything in flight was answered and committed."""
-        ...
-
-    def repartitioned(self, change: str) -> None:
-        """Partitions were added to the commands; how many there are, and should be."""
-        ...
-
-    def trouble(self, doing: str, error: BaseException) -> None:
-        """Kafka did not do something, and it will be tried again."""
-        ...
 
 
 class Group(ConsumerRebalanceListener):
