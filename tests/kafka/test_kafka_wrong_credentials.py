@@ -159,17 +159,20 @@ def mute(monkeypatch):
 class Idle:
     """A partition that is fetched from and does nothing."""
 
-    incomplete, full, has_room = 0, False, True
+    incomplete, full, has_room, position = 0, False, True, 0
 
-    def __init__(self, _parts, **_more):
+    def __init__(self, _parts, _inheritance, **_more):
         return
 
-    async def run(self, restored):
-        restored(0)
+    async def run(self):
         await asyncio.Event().wait()
 
     def checkpoint(self):
         return None
+
+
+async def nothing_left(*_):
+    """A takeover of what nobody had."""
 
 
 class Troubles(list[Any]):
@@ -186,6 +189,8 @@ async def test_members_leave_over_tls_without_waiting_for_the_brokers_goodbye_an
     secured, mute, monkeypatch
 ):
     monkeypatch.setattr(group, "Partition", Idle)
+    monkeypatch.setattr(group, "take_over", nothing_left)
+    parts = SimpleNamespace(policy=SimpleNamespace(repeat_window=None), observer=None)
     settings = secured.settings("PLAINTEXT", "PLAINTEXT", topics=TOPICS, partitions=12)
     await create_topics(Settings(kafka=settings), base_dir=secured.folder)
     names, troubles = [f"leaving-{number}" for number in range(3)], Troubles()
@@ -194,7 +199,7 @@ async def test_members_leave_over_tls_without_waiting_for_the_brokers_goodbye_an
         options = client_options(secured.settings("TLS", "SSL"), secured.folder)
         member = group.Group(
             secured.settings("TLS", "SSL", topics=TOPICS, partitions=12, group_id=name),
-            parts=None,
+            parts=parts,
             options=options,
             consumer_options={},
             drain_timeout=1.0,
