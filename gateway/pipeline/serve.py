@@ -84,7 +84,7 @@ class LaneServer:
         self._turns: dict[LaneKey, Turn] = {}
         self._permits: dict[LaneKey, CallPermit] = {}
         self._alarms: Alarms[LaneKey] = Alarms(clock, self._ring)
-        self._unleased: set[LaneKey] = set()
+        self._unleased: dict[LaneKey, None] = {}  # in the order in which they came
         self._lease_timer: asyncio.TimerHandle | None = None
         self._shortest_call = min((caller.settings.call_timeout for caller in callers.values()), default=0.0)
         self._idle = asyncio.Event()
@@ -173,19 +173,19 @@ class LaneServer:
         else:
             self._alarms.drop(lane.key)
         if rest.reason == "lease":
-            self._unleased.add(lane.key)
+            self._unleased[lane.key] = None
             if self._lease_timer is None:
                 self._lease_timer = asyncio.get_running_loop().call_later(NO_LEASE_PAUSE, self._look_at_lease)
         if rest.reason == "nothing" and lane.is_idle:
             del self._lanes[lane.key]
-            self._unleased.discard(lane.key)
+            self._unleased.pop(lane.key, None)
         if not lane.is_busy:
             self._idle.set()
 
     def _look_at_lease(self) -> None:
         self._lease_timer = None
         if self._fence.may_set(self._shortest_call):
-            unleased, self._unleased = self._unleased, set()
+            unleased, self._unleased = self._unleased, {}
             for key in unleased:
                 self._ring(key)
         elif self._unleased:
