@@ -36,6 +36,7 @@ check: $(COMMAND) $(TESTS) ## Format, lint, types, layers, and generated files i
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m gateway.edge.documents --check
 
 fmt: $(COMMAND) $(TESTS) ## Format, and mend what the linter can
 	$(BIN)/ruff format .
@@ -43,6 +44,7 @@ fmt: $(COMMAND) $(TESTS) ## Format, and mend what the linter can
 
 schemas: $(COMMAND) $(TESTS) ## Write what is generated: schemas/generated, the README's tables, the dashboard
 	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m gateway.edge.documents
 	$(BIN)/python -m tests.readme
 	$(BIN)/python -m deploy.grafana.dashboard
 	$(BIN)/python -m deploy.kafka.rights

@@ -12,11 +12,13 @@ from typing import Any, cast
 
 import msgspec
 import structlog
+from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from gateway.clock import Clock, SystemClock
 from gateway.edge.api import Api
 from gateway.edge.commands import CommandDesk
+from gateway.edge.documents import files
 from gateway.edge.door import Door
 from gateway.edge.hub import Hub
 from gateway.edge.log import EventLog
@@ -102,7 +104,6 @@ class Edge:
             heartbeat=edge.heartbeat,
             most_per_token=edge.max_streams_per_token,
             hub=self._hub,
-            lag=lambda: self.log.lag,
             clock=clock,
             observer=telemetry,
         )
@@ -174,6 +175,7 @@ class Edge:
                 "/livez": probe(self.alive),
                 "/readyz": probe(self.ready),
                 "/metrics": cast("Page", make_aiohttp_handler(self.metrics.registry)),
+                **{f"/{name}": _document(text) for name, text in files().items()},
             }
         )
 
@@ -192,6 +194,13 @@ class Edge:
             "draining": self._is_draining,
         }
         return is_loaded and lag < STALE_AFTER and not self._is_draining, why
+
+
+def _document(text: bytes) -> Page:
+    async def page(_request: web.BaseRequest) -> web.Response:
+        return web.Response(body=text, content_type="application/json")
+
+    return page
 
 
 def _deadlines(settings: Settings) -> dict[VenueName, Deadline]:
