@@ -45,9 +45,10 @@ class Appended(Struct, frozen=True):
 
 
 class Current(Struct, frozen=True):
-    """Everything that was committed until `age` seconds ago has been told."""
+    """Everything that was committed until `age` seconds ago has been told; the next word may take `lasts` seconds."""
 
     age: float = 0.0
+    lasts: float = 0.0
 
 
 class Lost(Struct, frozen=True):

@@ -22,7 +22,10 @@ class Subscribe(Struct, frozen=True, kw_only=True, tag_field="type", tag="subscr
     accounts: Annotated[Names | None, Meta(description="Only these; none: all that the token opens.")] = None
     lanes: Annotated[Names | None, Meta(description="Only these.")] = None
     issuers: Annotated[Names | None, Meta(description="Only what these asked for.")] = None
-    resume: Annotated[str | None, Meta(description="A position: go on from there, without a snapshot.")] = None
+    resume: Annotated[
+        str | None,
+        Meta(description="A position to go on from, without a snapshot; `beginning` is that of the oldest event."),
+    ] = None
     max_delay_ms: Annotated[
         Annotated[int, Meta(ge=0, le=60_000)] | None,
         Meta(description="How long frames may gather; in mode `state` fewer frames come of it."),

@@ -33,12 +33,16 @@ class Hub:
     Attributes:
         history: its events.
         positions: how places in it are written.
+        lag: for how many seconds something committed may be missing.
         groups: who is told what comes.
     """
 
-    def __init__(self, history: History, positions: Positions, later: Later) -> None:
+    def __init__(
+        self, history: History, positions: Positions, later: Later, lag: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.history = history
         self.positions = positions
+        self.lag = lag
         self.groups = Groups(Shared(positions, later, lambda: self.offsets, {}))
         self._lanes: dict[str, dict[Lane, Logged]] = {}
         self._answers: OrderedDict[CommandKey, Logged] = OrderedDict()

@@ -41,6 +41,7 @@ FETCH_WAIT_MS = 100  # a broker answers one connection in order: a beat waits be
 BATCH = 2_000
 SLICE = 200  # events between two turns of the loop
 TRY_AGAIN = 0.5
+MOST_LAG = 1e6  # seconds
 DOUBTS = 20
 
 
@@ -173,6 +174,7 @@ class EventLog:
             History(starts, self._read_back, most=KEPT),
             Positions(log_id, len(events)),
             asyncio.get_running_loop().call_later,
+            lambda: min(self.lag, MOST_LAG),
         )
         hub.history.begins = [begins[tp] for tp in events]
         await self._load_state(consumer, hub)
@@ -247,7 +249,7 @@ class EventLog:
                         await self._look(consumer, hub, events, identity)
                     beats += 1
             except (KafkaError, TimeoutError, OSError) as error:
-                self._observer.lost_log(f"Kafka does not say where the log ends: {error or type(error).__name__}")
+                self._observer.lost_log(f"Kafka does not say where the log ends: {str(error) or type(error).__name__}")
             except MissingTopicError as error:
                 raise OtherLogError(str(error)) from error
             else:

@@ -144,6 +144,7 @@ class Session:
         await self._has_begun.wait()
         try:
             await subscription.run()
+            self.beat()  # how old that is
         except (KafkaError, TimeoutError, OSError) as error:
             why = f"what was missed cannot be read now: {type(error).__name__}"
             self.write(ErrorFrame(id=name, code="unavailable", message=why))
@@ -168,10 +169,10 @@ class Session:
         stands = self.stands
         return None if stands is None else self.hub.positions.write(stands, self.token.rights.digest)
 
-    def beat(self, lag: float) -> None:
+    def beat(self) -> None:
         """Write a heartbeat, unless there is enough unread."""
         if not self.outlet.is_behind:
-            self.write(Heartbeat(position=self.position, lag_ms=round(lag * 1000)))
+            self.write(Heartbeat(position=self.position, lag_ms=round(self.hub.lag() * 1000)))
 
     def warn(self, reason: str, seconds: float) -> None:
         """Tell the reader to go elsewhere."""

@@ -41,7 +41,6 @@ class Streams:
         heartbeat: float,
         most_per_token: int,
         hub: Callable[[], Hub | None],
-        lag: Callable[[], float],
         clock: Clock,
         observer: StreamsObserver,
     ) -> None:
@@ -49,7 +48,6 @@ class Streams:
         self._heartbeat = heartbeat
         self._most_per_token = most_per_token
         self._hub = hub
-        self._lag = lag
         self._clock = clock
         self._observer = observer
         self._held: Counter[str] = Counter()
@@ -93,9 +91,8 @@ class Streams:
             hub = self._hub()
             if hub is not None:
                 hub.groups.flush()
-            lag = min(self._lag(), 1e6)
             for session in list(self.sessions)[turn::TURNS]:
-                session.beat(lag)
+                session.beat()
             for session in list(self.sessions):
                 session.look()
             turn = (turn + 1) % TURNS

@@ -17,6 +17,7 @@ from gateway.edge.hub import Hub
 from gateway.edge.outlet import Outlet
 from gateway.edge.record import Logged
 
+BEGINNING = "beginning"  # in place of a position: from the oldest event there is
 PAGE_BYTES = 128 * 1024
 PAGE_ROWS = 500
 AHEAD_PATIENCE = 10.0  # seconds in which an instance that is behind another comes up to it
@@ -71,6 +72,8 @@ class Subscription:
         """The offsets to go on from; None where that cannot be without a gap."""
         if self._resume is None:
             return None
+        if self._resume == BEGINNING:
+            return tuple(self._hub.history.begins)
         offsets = self._hub.positions.read(self._resume, self.choice.rights.digest)
         if offsets is None or not self._hub.history.keeps(offsets):
             return None
