@@ -30,7 +30,7 @@ class Log:
         self.reads = 0
 
     def append(self, partition: int, *, lane: int = 0, is_change: bool = True, account: str | None = None) -> Logged:
-        """Write an event, and a marker after it."""
+        """Write an event, and a marker after every second one."""
         offset = self.ends[partition]
         kind = "LeverageChanged" if is_change else "LeverageRejected"
         about = {
@@ -43,7 +43,7 @@ class Log:
         face = Face(**about, target=_Target("binance_usdm"))
         event = Logged(face, msgspec.json.encode(about), partition=partition, offset=offset, at=0.0)
         self.partitions[partition].append(event)
-        self.ends[partition] = offset + 2
+        self.ends[partition] = offset + 1 + len(self.partitions[partition]) % 2
         return event
 
     async def load(self, partition: int, begin: int, end: int) -> list[Logged]:
