@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+import resource
 import sys
 from typing import Any
 
@@ -46,6 +47,7 @@ def _serve(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
     from gateway.edge import app  # noqa: PLC0415 - the whole edge, which no other command needs
 
     base_dir = base_dir_of(config)
+    descriptors = _allow_connections()
     set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir), stream=lines)
     if exposed := exposed_secrets(settings, base_dir):
         _log().warning("found_exposed_secrets", settings=exposed[:5], files=len(exposed), remedy="mode 0640 or less")
@@ -53,8 +55,19 @@ def _serve(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
         remedy = "edge.tls_certfile, or a proxy that speaks TLS before it"
         _log().warning("listens_without_tls", listen=settings.edge.listen, remedy=remedy)
     _log().info("started_process", version=version(), python=platform.python_version(), config=str(config or ""))
+    if descriptors < settings.edge.max_connections:
+        remedy = "raise the limit of open files (ulimit -n, LimitNOFILE), or lower edge.max_connections"
+        _log().warning("found_few_descriptors", descriptors=descriptors, remedy=remedy)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(app.serve(settings, base_dir=base_dir))
+
+
+def _allow_connections() -> int:
+    """Let this process open as many files as it may, and say how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else sys.maxsize
 
 
 def _log() -> Any:
