@@ -147,7 +147,8 @@ class Desk:
         lease.renew(clock.monotonic())
         nothing = LogPosition(0, 0)
         first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=Tail(frozenset(), (), nothing), end=0)
-        self.partition = Partition(gateway.parts, first, ownership=MemoryOwnership(), log=self.log, lease=lease)
+        parts = msgspec.structs.replace(gateway.parts, guard=None)  # nobody follows a policy here
+        self.partition = Partition(parts, first, ownership=MemoryOwnership(), log=self.log, lease=lease)
         self._commands = 0
         self._offset = 0
 
