@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 VenueName = Literal["binance_margin", "binance_usdm", "binance_portfolio", "okx", "ztdx"]
 VENUES: tuple[VenueName, ...] = get_args(VenueName)
+LaneKey = tuple[VenueName, str, str]  # venue, account and lane: the unit of order
 
 NAME_PATTERN = r"^[^\s:&\x00-\x1f\x7f-\x9f]{1,64}$(?![\s\S])"
 Symbol = Annotated[
@@ -105,3 +106,8 @@ def instrument_kind(instrument: str) -> Literal["MARGIN", "FUTURES", "SWAP", "OT
 def venue_of(target: Target) -> VenueName:
     """The venue's word, as JSON, TOML, modules and metrics spell it."""
     return target.__struct_config__.tag  # pyright: ignore[reportReturnType]
+
+
+def lane_of(account: str, target: Target) -> LaneKey:
+    """The lane that an account's commands for a target belong to."""
+    return venue_of(target), account, target.lane

@@ -7,14 +7,7 @@ from msgspec import Struct
 
 from schemas import SetLeverage
 from schemas.codec import ContentType
-from schemas.targets import VenueName, venue_of
-
-LaneKey = tuple[VenueName, str, str]
-
-
-def lane_key(command: SetLeverage) -> LaneKey:
-    """The lane that a message belongs to."""
-    return venue_of(command.target), command.account, command.target.lane
+from schemas.targets import LaneKey, VenueName
 
 
 class CommandRecord(Struct, frozen=True):

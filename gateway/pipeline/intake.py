@@ -9,12 +9,12 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.pipeline.answers import Answer, refused, undecodable
-from gateway.pipeline.command import Command, CommandRecord, lane_key
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.rules import CommandRules, Deadline
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
 from schemas.headers import content_type
-from schemas.targets import venue_of
+from schemas.targets import lane_of, venue_of
 from schemas.trace_context import trace_headers
 
 REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
@@ -93,7 +93,7 @@ class Intake:
         return Command(
             record=record,
             command=command,
-            lane=lane_key(command),
+            lane=lane_of(command.account, command.target),
             content_type=encoding,
             received_at=now,
             deadline=now + self._seconds_left(record, command),

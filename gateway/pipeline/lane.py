@@ -22,8 +22,9 @@ from typing import Literal, NamedTuple
 
 from gateway.outcomes import Ambiguous, Applied, Outcome, Refusal, Unavailable
 from gateway.pipeline.again import TRANSIENT, Again
-from gateway.pipeline.command import Command, LaneKey
+from gateway.pipeline.command import Command
 from gateway.pipeline.steps import GiveUp, Late, Look, Obtain, Rest, Retry, Send, Step, Tell, Verdict
+from schemas.targets import LaneKey
 
 GIVING_WAY = 0.05  # seconds; a few commits
 STALE_PERMIT = 1.0  # seconds; a commit takes a hundredth of it, unless the broker is in trouble

@@ -25,7 +25,7 @@ from gateway.pipeline import answers
 from gateway.pipeline.again import Again
 from gateway.pipeline.answers import Answer
 from gateway.pipeline.brake import Brake
-from gateway.pipeline.command import Command, CommandRecord, LaneKey
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.fence import Fence
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane, LanePolicy
@@ -37,6 +37,7 @@ from gateway.pipeline.steps import LaneWait, Tell
 from gateway.pipeline.verdicts import Verdicts
 from gateway.policy.guard import Guard, ReadPast
 from schemas import LeverageChanged, VenueName
+from schemas.targets import LaneKey
 
 UNTOLD = "the events that would tell whether it was carried out are deleted; read the venue's value, and redrive it"
 QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together

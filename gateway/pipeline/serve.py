@@ -15,7 +15,7 @@ from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError, LimitLoweredError
 from gateway.outcomes import Applied, ClockSkewed, Outcome, Refusal
 from gateway.pipeline.alarms import Alarms
-from gateway.pipeline.command import Command, LaneKey
+from gateway.pipeline.command import Command
 from gateway.pipeline.fence import Fence
 from gateway.pipeline.lane import Lane, LanePolicy
 from gateway.pipeline.observer import Observer
@@ -24,6 +24,7 @@ from gateway.policy.guard import PartitionGuard, Untold
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import VenueName
+from schemas.targets import LaneKey
 
 NO_LEASE_PAUSE = 0.1  # seconds until it is looked at again whether the lease was renewed
 

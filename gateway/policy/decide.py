@@ -10,9 +10,10 @@ from math import inf
 
 from msgspec import Struct
 
-from gateway.policy.history import CommandTimes, LaneHistory, LaneKey
+from gateway.policy.history import CommandTimes, LaneHistory
 from gateway.policy.index import Met
 from gateway.policy.rules import HOUR, ClosedHours, Rule
+from schemas.targets import LaneKey
 
 DAYS_A_WEEK = 7
 

@@ -5,7 +5,7 @@ from msgspec import Struct
 from gateway.policy.decide import Breach
 from gateway.policy.rules import matches
 from schemas import Freeze, FreezeState, Scope, SetLeverage
-from schemas.targets import VenueName, venue_of
+from schemas.targets import LaneKey, lane_of
 
 TIGHTNESS: dict[FreezeState, int] = {"open": 0, "lower_only": 1, "frozen": 2}
 
@@ -33,12 +33,12 @@ def stop_of(freeze: Freeze) -> Stop:
 
 def is_within(scope: Scope, command: SetLeverage) -> bool:
     """Whether a command belongs to a scope."""
-    return is_lane_within(scope, (venue_of(command.target), command.account, command.target.lane)) and (
+    return is_lane_within(scope, lane_of(command.account, command.target)) and (
         scope.issuer is None or command.issuer == scope.issuer
     )
 
 
-def is_lane_within(scope: Scope, lane: tuple[VenueName, str, str]) -> bool:
+def is_lane_within(scope: Scope, lane: LaneKey) -> bool:
     """Whether a lane may hold commands of a scope."""
     venue, account, name = lane
     return (

@@ -16,10 +16,10 @@ from gateway.outcomes import Refusal
 from gateway.policy.board import Ruling
 from gateway.policy.decide import Breach, Question, breaches, count, retry_at
 from gateway.policy.freezes import Stop, breach_of, is_within
-from gateway.policy.history import CommandTimes, LaneHistory, LaneKey
+from gateway.policy.history import CommandTimes, LaneHistory, command_of_event, lane_of_event
 from gateway.policy.index import RuleIndex
 from schemas import Event, LeverageChanged, Scope, SetLeverage
-from schemas.targets import venue_of
+from schemas.targets import LaneKey, lane_of
 
 FRESH_FOR = 0.7  # seconds; with what a look takes, a freeze holds within a second
 LOST_AFTER = 3.0  # seconds of failed looks
@@ -188,7 +188,7 @@ class PartitionGuard:
         found, is_untold = self._judge(command, is_new=False, is_first=True)
         if found or not is_untold:
             return self._refusal_of((found, is_untold), command)
-        lane = lane_of(command)
+        lane = lane_of(command.account, command.target)
         message = "what the lane has is not known, nor does the venue tell; it may only be lowered, or in steps"
         return Untold(
             told=lambda value: self._past.history.observe(lane, value, self._clock.wall()),
@@ -209,7 +209,9 @@ class PartitionGuard:
 
     def _try(self, candidate: RuleIndex, command: SetLeverage, *, is_first: bool) -> None:
         met = candidate.met(command)
-        asked = Question(lane_of(command), command.leverage, self._clock.wall(), is_first=is_first)
+        asked = Question(
+            lane_of(command.account, command.target), command.leverage, self._clock.wall(), is_first=is_first
+        )
         found, _ = breaches(met, asked, self._past.history, self._past.shadow_times)
         if found:
             self._observer.shadow_denied(command, self._refusal(found, candidate.book.version))
@@ -226,7 +228,9 @@ class PartitionGuard:
         if met is None or not met.rules or (met.is_bounds_only and met.allows(command.leverage)):
             return found, is_untold
         past = self._past
-        asked = Question(lane_of(command), command.leverage, self._clock.wall(), is_new, is_first)
+        asked = Question(
+            lane_of(command.account, command.target), command.leverage, self._clock.wall(), is_new, is_first
+        )
         broken, untold = breaches(met, asked, past.history, past.times)
         found += broken
         if is_new and not found:
@@ -243,7 +247,7 @@ class PartitionGuard:
             if stop.is_frozen:
                 found.append(breach_of(stop))
             elif is_first:
-                present = self._past.history.present(lane_of(command))
+                present = self._past.history.present(lane_of(command.account, command.target))
                 if present is None:
                     is_untold = True
                 elif command.leverage > present:
@@ -273,7 +277,7 @@ class Past:
     def replay(self, event: Event, ruling: Ruling, *, is_last: bool) -> None:
         """Take one event in as it happened."""
         at = event.occurred_at.timestamp()
-        lane = (venue_of(event.target), event.account, event.lane)
+        lane = lane_of_event(event)
         if not is_last and getattr(event, "reason", None) not in UNCOUNTED:
             self._count(event, ruling, lane, at)
         if not isinstance(event, LeverageChanged):
@@ -288,19 +292,7 @@ class Past:
             self.history.learn(lane, value, at)
 
     def _count(self, event: Event, ruling: Ruling, lane: LaneKey, at: float) -> None:
-        leverage = event.requested_leverage if isinstance(event, LeverageChanged) else event.leverage
-        command = SetLeverage(
-            command_id=event.command_id,
-            account=event.account,
-            leverage=leverage,
-            target=event.target,
-            issuer=event.issuer,
-        )
+        command = command_of_event(event)
         for book, times in ((ruling.policy, self.times), (ruling.candidate, self.shadow_times)):
             if book is not None:
-                count(book.met(command), Question(lane, leverage, at), times)
-
-
-def lane_of(command: SetLeverage) -> LaneKey:
-    """The lane's key."""
-    return venue_of(command.target), command.account, command.target.lane
+                count(book.met(command), Question(lane, command.leverage, at), times)

@@ -10,9 +10,9 @@ from decimal import Decimal
 from math import inf
 from typing import NamedTuple
 
-from schemas import VenueName
+from schemas import Event, LeverageChanged, SetLeverage, VenueName
+from schemas.targets import LaneKey, venue_of
 
-LaneKey = tuple[VenueName, str, str]
 LONGEST_WINDOW = 7 * 86_400.0  # seconds; a rule's window and cool-down may be no longer
 
 
@@ -102,3 +102,19 @@ class CommandTimes:
         """When the oldest of the last `limit` came; None where there were fewer."""
         times = self._times.get(key)
         return times[-limit] if times is not None and len(times) >= limit else None
+
+
+def lane_of_event(event: Event) -> LaneKey:
+    """The lane that an event is of."""
+    return venue_of(event.target), event.account, event.lane
+
+
+def command_of_event(event: Event) -> SetLeverage:
+    """What was asked, as far as the event that answers it tells."""
+    return SetLeverage(
+        command_id=event.command_id,
+        account=event.account,
+        leverage=event.requested_leverage if isinstance(event, LeverageChanged) else event.leverage,
+        target=event.target,
+        issuer=event.issuer,
+    )

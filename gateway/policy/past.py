@@ -5,10 +5,10 @@ from decimal import Decimal
 from msgspec import Struct
 
 from gateway.policy.decide import Question, breaches, count
-from gateway.policy.history import CommandTimes, LaneHistory
+from gateway.policy.history import CommandTimes, LaneHistory, command_of_event, lane_of_event
 from gateway.policy.index import RuleIndex
 from gateway.policy.rules import Rulebook
-from schemas import Event, LeverageChanged, SetLeverage
+from schemas import Event, LeverageChanged
 from schemas.targets import VenueName, venue_of
 
 UNJUDGED = frozenset({"invalid", "unknown_account"})  # reasons: no policy is asked of such commands
@@ -48,35 +48,22 @@ class PastJudge:
         broken = self._broken(event) if event.occurred_at.timestamp() >= self._since else ()
         is_changed = isinstance(event, LeverageChanged)
         if is_changed:
-            lane = (venue_of(event.target), event.account, event.lane)
-            self._past.learn(lane, event.leverage, event.occurred_at.timestamp())
+            self._past.learn(lane_of_event(event), event.leverage, event.occurred_at.timestamp())
         if not broken:
             return None
         self.counts.refused += 1
         outcome = "changed" if is_changed else event.reason
-        return Judged(event, venue_of(event.target), _asked(event), outcome, broken)
+        return Judged(event, venue_of(event.target), command_of_event(event).leverage, outcome, broken)
 
     def _broken(self, event: Event) -> tuple[str, ...]:
-        leverage = _asked(event)
-        if not leverage.is_finite() or getattr(event, "reason", None) in UNJUDGED:
+        command = command_of_event(event)
+        if not command.leverage.is_finite() or getattr(event, "reason", None) in UNJUDGED:
             return ()
         self.counts.commands += 1
-        command = SetLeverage(
-            command_id=event.command_id,
-            account=event.account,
-            leverage=leverage,
-            target=event.target,
-            issuer=event.issuer,
-        )
         met = self._index.met(command)
-        lane = (venue_of(event.target), event.account, event.lane)
-        question = Question(lane, leverage, event.occurred_at.timestamp())
+        question = Question(lane_of_event(event), command.leverage, event.occurred_at.timestamp())
         found, is_untold = breaches(met, question, self._past, self._times)
         self.counts.untold += is_untold
         if not found:
             count(met, question, self._times)
         return tuple(breach.rule for breach in found)
-
-
-def _asked(event: Event) -> Decimal:
-    return event.requested_leverage if isinstance(event, LeverageChanged) else event.leverage

@@ -11,7 +11,7 @@ from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from gateway.pipeline.answers import Answer
-from gateway.pipeline.command import Command, CommandRecord, lane_key
+from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.lane import Lane
 from gateway.pipeline.partition import lane_policy
 from gateway.pipeline.serve import LaneServer
@@ -22,6 +22,7 @@ from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
 from schemas.codec import JSON, ContentType
+from schemas.targets import lane_of
 from tests.clocks import NOON
 from tests.simulation.gateway import Key
 from tests.simulation.loop import Process, World
@@ -58,7 +59,7 @@ def incoming(number: int = 1, *, deadline: float = 1e9, offset: int | None = Non
     return Command(
         record=record(asked, place),
         command=asked,
-        lane=lane_key(asked),
+        lane=lane_of(asked.account, asked.target),
         content_type=JSON,
         received_at=0.0,
         deadline=deadline,
