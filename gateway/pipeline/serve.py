@@ -17,7 +17,7 @@ from gateway.outcomes import Applied, ClockSkewed, Outcome, Refusal
 from gateway.pipeline.alarms import Alarms
 from gateway.pipeline.command import Command
 from gateway.pipeline.fence import Fence
-from gateway.pipeline.lane import Lane, LanePolicy
+from gateway.pipeline.lane import BUG, Lane, LanePolicy
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.steps import GiveUp, Look, Obtain, Rest, Send, Tell
 from gateway.policy.guard import PartitionGuard, Untold
@@ -202,8 +202,7 @@ class LaneServer:
             turn = caller.turn(account, call, may_wait=lambda: not self._is_crowded(lane.key[0]))
             result = turn.start(lambda result: self._turn_came(lane, result))
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
-            self._observer.failed(command, error)
-            lane.broke(begun=self._clock.monotonic())
+            self._failed(lane, command, error)
             return
         if result is None:
             self._turns[lane.key] = turn
@@ -237,6 +236,21 @@ class LaneServer:
     def _begin(self, lane: Lane, command: Command, caller: VenueCaller) -> bool:
         """Start the call, if nothing speaks against it now."""
         permit = self._permits.pop(lane.key)
+        try:
+            call = self._begun(lane, command, caller, permit)
+        except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
+            self._failed(lane, command, error)
+            call = None
+        if call is None:
+            permit.give_back()
+            return False
+        self._spawn(call)
+        return True
+
+    def _begun(
+        self, lane: Lane, command: Command, caller: VenueCaller, permit: CallPermit
+    ) -> Coroutine[Any, Any, None] | None:
+        """What is to be run, or None where the lane was told why not."""
         credentials = self._accounts.credentials(command.venue, command.command.account)
         verdict = None if self._rails is None else self._rails.verdict(command.command)
         if self._is_expired(command):
@@ -247,22 +261,27 @@ class LaneServer:
             lane.refused(verdict)
         elif verdict is not None:
             permit.give_back()
-            self._spawn(self._ask(lane, command, caller, verdict))
-            return True
+            return self._ask(lane, command, caller, verdict)
         else:
-            self._spawn(self._send(lane, command, caller, permit, credentials))
-            return True
-        permit.give_back()
-        return False
+            return self._send(lane, command, caller, permit, credentials)
+        return None
+
+    def _failed(self, lane: Lane, command: Command, error: Exception) -> None:
+        """A bug before anything was sent."""
+        self._observer.failed(command, error)
+        lane.refused(Refusal(reason="outcome_unknown", message=BUG))
 
     async def _ask(self, lane: Lane, command: Command, caller: VenueCaller, untold: Untold) -> None:
         """Ask the venue what the lane has, as the policy hangs on it; who cannot be told refuses."""
         value = await self._value(command, caller)
-        if value is None or value.leverage is None:
-            lane.refused(untold.refuse())
-        else:
-            untold.told(value.leverage)
-            lane.asked()
+        try:
+            if value is None or value.leverage is None:
+                lane.refused(untold.refuse())
+            else:
+                untold.told(value.leverage)
+                lane.asked()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(lane, command, error)
         self.advance(lane)
 
     def _is_allowed(self, command: Command) -> bool:

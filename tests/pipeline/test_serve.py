@@ -359,6 +359,25 @@ def test_a_bug_costs_one_command_its_answer_and_nobody_else():
     on_virtual_time(main)
 
 
+def test_a_bug_before_the_call_costs_one_command_its_answer_and_nobody_else_and_keeps_no_permit():
+    async def main(world):
+        bench = Bench(world, Script(), slots=1)
+        credentials = bench.credentials
+
+        def broken(*_):
+            bench.credentials = credentials
+            raise ValueError("the keys cannot be looked up")
+
+        bench.credentials = broken
+        await bench.answer(incoming(1))
+        await bench.answer(incoming(2))
+        assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
+        assert len(bench.failures) == 1
+        assert requests(bench) == [SET + "2"]
+
+    on_virtual_time(main)
+
+
 def test_who_waits_in_line_when_a_long_ban_comes_is_refused_as_soon_as_it_is_known():
     async def main(world):
         bench = Bench(world, Script(1.0, (429, "600")), capacity=1)
