@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from gateway.edge.door import DoorError
 from gateway.settings.addresses import parse_listen
 from gateway.settings.tree import EdgeSettings
-from gateway.telemetry.server import ListenError, PlainRequest, silent_logger
+from gateway.telemetry.server import PlainRequest, cannot_listen, cut, silent_logger, url_of
 
 REQUEST_LASTS = 30.0  # seconds for the head of a request, from the connection's or the last answer's time on
 TLS_HANDSHAKE_LASTS = 10.0
@@ -52,7 +52,7 @@ class EdgeServer:
         def accept() -> asyncio.Protocol:
             connection = http()
             if len(http.connections) >= self._settings.max_connections:
-                loop.call_soon(_cut, connection)
+                loop.call_soon(cut, connection)
             return connection
 
         try:
@@ -65,17 +65,14 @@ class EdgeServer:
                 backlog=BACKLOG,
             )
         except OSError as error:
-            where = f"edge.listen: cannot listen on {self._host}:{self._port}"
-            raise ListenError(f"{where}: {error.strerror}; choose another address, or port 0 for a free one") from error
+            raise cannot_listen("edge.listen", self._host, self._port, error) from error
 
     @property
     def url(self) -> str:
         """The address in use; a port 0 of the settings is the one that was free."""
         if self._server is None:
             raise RuntimeError("the edge is not started")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return url_of(self._server, "http" if self._tls is None else "https")
 
     async def stop(self) -> None:
         """Stop listening and close what is open."""
@@ -104,8 +101,3 @@ class EdgeServer:
         return PlainRequest(
             message, payload, protocol, writer, task, loop, client_max_size=self._settings.max_body_bytes
         )
-
-
-def _cut(connection: web.RequestHandler) -> None:
-    if connection.transport is not None:
-        connection.transport.abort()

@@ -81,24 +81,22 @@ class ObservabilityServer:
 
         def accept() -> asyncio.Protocol:
             for oldest in http.connections[: max(0, len(http.connections) - MOST_CONNECTIONS + 1)]:
-                _cut(oldest)
+                cut(oldest)
             connection = http()
-            loop.call_later(CONNECTION_LASTS, _cut, connection)
+            loop.call_later(CONNECTION_LASTS, cut, connection)
             return connection
 
         try:
             self._server = await loop.create_server(accept, self._host, self._port)
         except OSError as error:
-            where = f"http.listen: cannot listen on {self._host}:{self._port}"
-            raise ListenError(f"{where}: {error.strerror}; choose another address, or port 0 for a free one") from error
+            raise cannot_listen("http.listen", self._host, self._port, error) from error
 
     @property
     def url(self) -> str:
         """The address in use, `http://host:port`; a port 0 of the settings is the one that was free."""
         if self._server is None:
             raise RuntimeError("the probes are not started")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return url_of(self._server, "http")
 
     async def stop(self) -> None:
         """Stop listening and close what is open."""
@@ -161,7 +159,19 @@ def _request(
     return PlainRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
 
-def _cut(connection: web.RequestHandler) -> None:
+def cannot_listen(setting: str, host: str, port: int, error: OSError) -> ListenError:
+    """What is told where an address cannot be had."""
+    where = f"{setting}: cannot listen on {host}:{port}"
+    return ListenError(f"{where}: {error.strerror}; choose another address, or port 0 for a free one")
+
+
+def url_of(server: asyncio.Server, scheme: str) -> str:
+    """The address that a server listens on."""
+    host, port = server.sockets[0].getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def cut(connection: web.RequestHandler) -> None:
     """End a connection at once, whatever it is doing; one that has ended already is left alone."""
     if connection.transport is not None:
         connection.transport.abort()
