@@ -48,19 +48,24 @@ class TopicReader:
         self._monotonic = monotonic
         self._patience = patience
 
-    async def ranges(self, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Range]:
-        """What there is to read now of each partition.
+    async def partitions(self, topic: str) -> list[TopicPartition]:
+        """The partitions of a topic, in their order.
 
         Raises:
             MissingTopicError: there is no such topic, or this user may not see it.
         """
         async with asyncio.timeout(self._patience):
             cluster: Any = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - its own question knows subscribed topics only
-            if topic not in cluster.topics():
-                raise MissingTopicError(f"no topic {topic} at the broker, or this user may not see it")
-            there: set[int] = cluster.partitions_for_topic(topic) or set()
-            wanted = there if partitions is None else there & set(partitions)
-        return await self.ranges_of([TopicPartition(topic, number) for number in sorted(wanted)])
+        if topic not in cluster.topics():
+            raise MissingTopicError(f"no topic {topic} at the broker, or this user may not see it")
+        there: set[int] = cluster.partitions_for_topic(topic) or set()
+        return [TopicPartition(topic, number) for number in sorted(there)]
+
+    async def ranges(self, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Range]:
+        """What there is to read now of each partition; MissingTopicError as `partitions`."""
+        wanted = None if partitions is None else set(partitions)
+        there = await self.partitions(topic)
+        return await self.ranges_of([tp for tp in there if wanted is None or tp.partition in wanted])
 
     async def ranges_of(self, tps: Sequence[TopicPartition]) -> dict[int, Range]:
         """The same of partitions of one topic that are known to be there."""

@@ -164,7 +164,7 @@ class EventLog:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(PATIENCE):
-            events = await self._partitions(consumer, self._topics.events)
+            events = await self._reader(consumer).partitions(self._topics.events)
             identity = await topic_id(consumer._client, self._topics.events)
             begins = await consumer.beginning_offsets(events)
             ends = await consumer.end_offsets(events)
@@ -189,15 +189,11 @@ class EventLog:
         finally:
             beats.cancel()
 
-    async def _partitions(self, consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-        cluster: Any = await consumer._client.fetch_all_metadata()
-        if topic not in cluster.topics():
-            raise MissingTopicError(f"no topic {topic} at the broker, or this user may not see it")
-        numbers: set[int] = cluster.partitions_for_topic(topic) or set()
-        return [TopicPartition(topic, number) for number in sorted(numbers)]
+    def _reader(self, consumer: AIOKafkaConsumer) -> TopicReader:
+        return TopicReader(consumer, self._clock.monotonic)
 
     async def _load_state(self, consumer: AIOKafkaConsumer, hub: Hub) -> None:
-        reader = TopicReader(consumer, self._clock.monotonic)
+        reader = self._reader(consumer)
         ranges = await reader.ranges(self._topics.state)
         async for records in reader.forwards(self._topics.state, ranges):
             for record in records:
@@ -265,7 +261,7 @@ class EventLog:
         """Look where the log begins now; OtherLogError where it is not the one that was followed."""
         begins = await consumer.beginning_offsets(events)
         hub.history.begins = [begins[tp] for tp in events]
-        there = await self._partitions(consumer, self._topics.events)
+        there = await self._reader(consumer).partitions(self._topics.events)
         if there != events or await topic_id(consumer._client, self._topics.events) != identity:
             raise OtherLogError(f"{self._topics.events} was made anew")
 
@@ -281,7 +277,7 @@ class EventLog:
                     await stop_client(consumer)
                     raise
                 self._back_reader = consumer
-            reader = TopicReader(self._back_reader, self._clock.monotonic)
+            reader = self._reader(self._back_reader)
             found: list[Logged] = []
             try:
                 async for records in reader.forwards(self._topics.events, {partition: Range(begin, end)}):
