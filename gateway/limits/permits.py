@@ -200,32 +200,6 @@ class Permits:
             self._serve(desk)
         return Grant(self, desk, request) if request.granted else Place(self, desk, request, ready)
 
-    async def acquire(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> Grant:
-        """Wait in line; cancelled, it leaves the line and keeps nothing.
-
-        Raises:
-            ValueError: as `line_up`.
-            LimitLoweredError: no window can hold it any more, as the limit was lowered during the wait.
-            LimitFrozenError: a long freeze of one of the limits began during the wait.
-        """
-        future: asyncio.Future[PermitResult] = asyncio.get_running_loop().create_future()
-
-        def tell(result: PermitResult) -> None:
-            if not future.done():
-                future.set_result(result)
-
-        place = self.line_up(venue, account, costs, tell)
-        if isinstance(place, Grant):
-            return place
-        try:
-            result = await future
-        except asyncio.CancelledError:
-            place.leave()
-            raise
-        if isinstance(result, Exception):
-            raise result
-        return result
-
     def cancel(self, desk: _VenueQueue, request: PermitRequest) -> None:
         """Take a request out of its line."""
         desk.budget.cancel(request)

@@ -7,6 +7,7 @@ import pytest
 from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
 from gateway.limits.permits import Grant, LimitFrozenError, LimitLoweredError, Permits
 from tests.limits.simulation import SimulatedLoop, simulate
+from tests.limits.waiting import acquire
 
 LIMITS = (
     Limit(name="address", scope="ip", capacity=3, window=10.0, usage_header="X-USED"),
@@ -30,7 +31,7 @@ async def turns(count: int = 5) -> None:
 
 
 def asking(permits: Permits, account: str = "a", costs: tuple[Cost, ...] = OWN) -> asyncio.Task[Grant]:
-    return asyncio.create_task(permits.acquire("okx", account, costs))
+    return asyncio.create_task(acquire(permits, "okx", account, costs))
 
 
 def free(permits: Permits, limit: str) -> int:
@@ -42,9 +43,9 @@ def test_a_permit_comes_back_a_window_after_its_call_and_wakes_the_next():
         permits = permits_on(loop)
         began = loop.now
         for _ in range(2):
-            (await permits.acquire("okx", "a", OWN)).spent()
+            (await acquire(permits, "okx", "a", OWN)).spent()
         assert loop.now == began
-        (await permits.acquire("okx", "a", OWN)).spent()
+        (await acquire(permits, "okx", "a", OWN)).spent()
         assert loop.now == pytest.approx(began + 4, abs=0.01)
 
     simulate(main)
@@ -53,7 +54,7 @@ def test_a_permit_comes_back_a_window_after_its_call_and_wakes_the_next():
 def test_the_end_of_a_call_sets_the_timer_for_those_who_waited_before():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
+        holders = [await acquire(permits, "okx", "a", OWN) for _ in range(2)]
         waiter = asking(permits)
         await asyncio.sleep(3)
         holders[0].spent()
@@ -66,7 +67,7 @@ def test_the_end_of_a_call_sets_the_timer_for_those_who_waited_before():
 def test_an_unused_permit_goes_to_the_next_at_once():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
+        holders = [await acquire(permits, "okx", "a", OWN) for _ in range(2)]
         waiter = asking(permits)
         await turns()
         holders[0].give_back()
@@ -82,7 +83,7 @@ def test_an_unused_permit_goes_to_the_next_at_once():
 def test_who_gives_up_waiting_takes_nothing_and_holds_nobody_up():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holder = await permits.acquire("okx", "a", (Cost("own", 1),))
+        holder = await acquire(permits, "okx", "a", (Cost("own", 1),))
         heavy, light = (
             asking(permits, costs=(Cost("own", 2),)),
             asking(permits, costs=(Cost("own", 1), Cost("address", 1))),
@@ -103,7 +104,7 @@ def test_who_gives_up_waiting_takes_nothing_and_holds_nobody_up():
 def test_who_is_cancelled_in_the_instant_of_the_grant_loses_no_permit():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holders = [await permits.acquire("okx", "a", OWN) for _ in range(2)]
+        holders = [await acquire(permits, "okx", "a", OWN) for _ in range(2)]
         first, second = asking(permits), asking(permits)
         await turns()
         holders[0].give_back()
@@ -119,7 +120,7 @@ def test_who_is_cancelled_in_the_instant_of_the_grant_loses_no_permit():
 def test_a_freeze_added_after_the_answer_still_comes_before_the_next_grant():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holder = await permits.acquire("okx", "a", ADDRESS)
+        holder = await acquire(permits, "okx", "a", ADDRESS)
         waiter = asking(permits, costs=ADDRESS)
         await turns()
         holder.spent([Usage("address", 1)], loop.wall())
@@ -135,7 +136,7 @@ def test_a_long_freeze_sends_those_in_line_for_its_scope_away_and_nobody_else():
         permits = permits_on(loop)
         for account in ("a", "b"):
             for _ in range(2):
-                await permits.acquire("okx", account, OWN)
+                await acquire(permits, "okx", account, OWN)
         waiting, other = asking(permits), asking(permits, "b")
         await turns()
         permits.throttle("okx", "a", "own", loop.monotonic() + 600)
@@ -183,7 +184,7 @@ def test_a_freeze_without_a_name_pauses_all_that_the_account_can_touch():
 def test_a_permit_knows_that_a_freeze_came_after_it():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        permit = await permits.acquire("okx", "a", OWN)
+        permit = await acquire(permits, "okx", "a", OWN)
         assert not permit.is_frozen()
         permits.throttle("okx", "a", None, loop.monotonic() + 30)
         assert permit.is_frozen()
@@ -196,7 +197,7 @@ def test_a_permit_knows_that_a_freeze_came_after_it():
 def test_the_usage_header_lets_the_rest_go_at_once():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        first = await permits.acquire("okx", "a", ADDRESS)
+        first = await acquire(permits, "okx", "a", ADDRESS)
         waiters = [asking(permits, costs=ADDRESS) for _ in range(2)]
         await asyncio.sleep(1)
         assert not any(waiter.done() for waiter in waiters)
@@ -212,7 +213,7 @@ def test_venues_share_nothing():
         permits = permits_on(loop)
         permits.throttle("okx", "a", None, loop.monotonic() + 1000)
         stuck = asking(permits)
-        await permits.acquire("ztdx", "a", OWN)
+        await acquire(permits, "ztdx", "a", OWN)
         assert loop.now == 500
         stuck.cancel()
         await turns()
@@ -223,7 +224,7 @@ def test_venues_share_nothing():
 def test_a_raised_limit_serves_those_in_line_and_a_lowered_one_refuses_the_impossible():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        holder = await permits.acquire("okx", "a", (Cost("own", 2),))
+        holder = await acquire(permits, "okx", "a", (Cost("own", 2),))
         heavy, light = asking(permits, costs=(Cost("own", 2),)), asking(permits)
         await turns()
         permits.resize("okx", "own", 1)
@@ -241,10 +242,10 @@ def test_an_account_taken_over_waits_one_window():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
         permits.assume_spent("okx", "a")
-        await permits.acquire("okx", "b", OWN)
+        await acquire(permits, "okx", "b", OWN)
         assert loop.now == 500
         assert permits.estimate("okx", "a", OWN) == pytest.approx(4, abs=0.01)
-        await permits.acquire("okx", "a", OWN)
+        await acquire(permits, "okx", "a", OWN)
         assert loop.now == pytest.approx(504, abs=0.01)
 
     simulate(main)
@@ -253,7 +254,7 @@ def test_an_account_taken_over_waits_one_window():
 def test_the_snapshot_tells_the_metrics_what_is_used_free_and_waited_for():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
-        await permits.acquire("okx", "a", OWN)
+        await acquire(permits, "okx", "a", OWN)
         waiter = asking(permits, costs=(Cost("own", 2),))
         await turns()
         own = next(scope for scope in permits.snapshot() if scope.limit == "own")
@@ -269,7 +270,7 @@ def test_one_timer_runs_however_many_wait():
         permits = permits_on(loop)
         for account in "abcdefgh":
             for _ in range(2):
-                (await permits.acquire("okx", account, OWN)).spent()
+                (await acquire(permits, "okx", account, OWN)).spent()
             await asyncio.sleep(0.1)
         waiters = [asking(permits, account) for account in "abcdefgh" for _ in range(3)]
         await turns()
@@ -292,7 +293,7 @@ def test_a_start_that_is_known_to_be_the_first_waits_for_nothing_but_what_it_was
         permits.estimate("okx", "early", OWN)  # whose bucket is there before it is known
         permits.assume_nothing()
         for account in ("early", "late"):
-            await permits.acquire("okx", account, OWN)
+            await acquire(permits, "okx", account, OWN)
         assert loop.now - began == pytest.approx(waits, abs=0.01)
 
     simulate(main)
@@ -303,7 +304,7 @@ def test_a_start_of_which_nothing_is_known_waits_a_window_where_no_answer_tells(
         permits = Permits(loop)
         permits.register("okx", LIMITS, {})
         began = loop.now
-        await permits.acquire("okx", "a", OWN)
+        await acquire(permits, "okx", "a", OWN)
         assert loop.now - began == pytest.approx(4.0, abs=0.01)
 
     simulate(main)

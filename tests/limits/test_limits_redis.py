@@ -18,6 +18,7 @@ from gateway.limits.permits import Permits
 from gateway.limits.redis_store import RedisStore
 from gateway.limits.shared import DEADLINE, LEASE, Exchange, ScopeReport, SharedBuckets, StoreGoneError
 from tests.limits.scripted_store import Said
+from tests.limits.waiting import acquire
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
@@ -321,7 +322,7 @@ class Replica:
 
     async def _call(self) -> None:
         while True:
-            permit = await self.permits.acquire("ztdx", "", self._costs)
+            permit = await acquire(self.permits, "ztdx", "", self._costs)
             await asyncio.sleep(0.001)
             self._venue.count()
             self.calls += 1

@@ -12,6 +12,7 @@ from gateway.limits.permits import Permits
 from gateway.limits.shared import LEASE, SharedBuckets
 from tests.limits.scripted_store import Said, ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, simulate
+from tests.limits.waiting import acquire
 
 CALL_TIMEOUT = 1.0
 
@@ -74,7 +75,7 @@ class Replica:
         while True:
             await self.busy.wait()
             account = "abc"[int((self._loop.time() + self._ahead) / 10) % 3]
-            permit = await self.permits.acquire("ztdx", account, self._costs)
+            permit = await acquire(self.permits, "ztdx", account, self._costs)
             if random.random() < 0.05:
                 permit.give_back()
                 await asyncio.sleep(0.01)

@@ -11,6 +11,7 @@ from gateway.limits.permits import Grant, Permits
 from gateway.limits.shared import LEASE, Exchange, Reply, SharedBuckets
 from tests.limits.scripted_store import Said, ScriptedServer, ScriptedStore
 from tests.limits.simulation import SimulatedLoop, Stop, StoppingLoop, simulate
+from tests.limits.waiting import acquire
 
 ADDRESS = Limit(name="ip_calls", scope="ip", capacity=10, window=1.0)
 ACCOUNT = Limit(name="uid_calls", scope="account", capacity=5, window=20.0)
@@ -57,7 +58,7 @@ class Process:
 
     async def take(self, count: int, limit: Limit) -> list[Grant]:
         costs = [Cost(limit.name, 1)]
-        return list(await asyncio.gather(*(self.permits.acquire("ztdx", "a", costs) for _ in range(count))))
+        return list(await asyncio.gather(*(acquire(self.permits, "ztdx", "a", costs) for _ in range(count))))
 
     async def call(self, limit: Limit = ADDRESS) -> None:
         for permit in await self.take(1, limit):

@@ -10,6 +10,7 @@ import pytest
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.limits.permits import Permits
 from tests.limits.simulation import SimulatedLoop, StrictVenue, latency, simulate
+from tests.limits.waiting import acquire
 
 MINUTES = 10
 HEADER = "X-MBX-USED-WEIGHT-1M"
@@ -37,7 +38,7 @@ class Crowd:
         self.permits.register("binance_usdm", [limit])
 
     async def call(self) -> None:
-        permit = await self.permits.acquire("binance_usdm", "desk", [Cost(self.limit.name, self.weight)])
+        permit = await acquire(self.permits, "binance_usdm", "desk", [Cost(self.limit.name, self.weight)])
         await asyncio.sleep(latency(self.random))
         used = self.venue.count(self.weight, ours=self.ours)
         await asyncio.sleep(latency(self.random))
