@@ -159,6 +159,7 @@ def test_a_place_in_line_is_given_back_when_its_partition_is_lost(after):
         bench.admit(incoming(1))
         await asyncio.sleep(after)
         bench.lanes.close()
+        assert [scope.used for scope in bench.permits.snapshot()] == [1], "the permit of the call under way"
         await bench.calls.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
         assert len(requests(bench)) == 1
 
