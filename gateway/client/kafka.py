@@ -19,7 +19,7 @@ from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lo
 from gateway.client.options import KafkaOptions
 from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock, SystemClock
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 from schemas import DecodeError, Event, LeverageChanged, SetLeverage, decode_event, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE, content_type
@@ -83,7 +83,7 @@ class KafkaTransport:
     ) -> AIOKafkaProducer:
         try:
             async with asyncio.timeout(PATIENCE):
-                await producer.start()
+                await start_client(producer)
                 if check is not None:
                     await check(producer)
         except BaseException:
@@ -222,7 +222,7 @@ class _LogReader:
         )
         try:
             async with asyncio.timeout(PATIENCE):
-                await consumer.start()
+                await start_client(consumer)
                 events = await self._partitions_of(self._topics.events)
                 starts = await (consumer.beginning_offsets(events) if from_beginning else consumer.end_offsets(events))
             if with_state:

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 
 PATIENCE = 30.0  # seconds in which a partition hands out something more
 POLL_MS = 100
@@ -225,7 +225,7 @@ async def open_reader(
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            await consumer.start()
+            await start_client(consumer)
         yield TopicReader(consumer, monotonic)
     finally:
         await stop_client(consumer)

@@ -26,7 +26,7 @@ from gateway.edge.hub import Hub
 from gateway.edge.position import Positions
 from gateway.edge.record import Logged, read_record
 from gateway.edge.topic_id import topic_id
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 from schemas import DecodeError
 from schemas.topics import Topics
 
@@ -125,7 +125,7 @@ class EventLog:
                 consumer = self._consumer()
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        await consumer.start()
+                        await start_client(consumer)
                     await self._follow(consumer)
                 except (OffsetOutOfRangeError, OtherLogError) as error:
                     self._start_anew(str(error))
@@ -272,7 +272,7 @@ class EventLog:
                 consumer = self._consumer()
                 try:
                     async with asyncio.timeout(PATIENCE):
-                        await consumer.start()
+                        await start_client(consumer)
                 except BaseException:
                     await stop_client(consumer)
                     raise

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAuthorizationFailedError
 
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 from schemas import SetLeverage, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE
@@ -55,7 +55,7 @@ class Publisher:
                 if self._producer is None:
                     producer = AIOKafkaProducer(**self._options, acks="all", enable_idempotence=True)
                     try:
-                        await producer.start()
+                        await start_client(producer)
                     except BaseException:
                         await stop_client(producer)
                         raise

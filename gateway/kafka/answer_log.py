@@ -26,10 +26,10 @@ from aiokafka.structs import RecordMetadata
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.tail import AnswerPartitions, TailReader
+from gateway.kafka_clients import start_client, stop_client
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
-from gateway.stopping import stop_client
 from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
@@ -88,7 +88,7 @@ class KafkaAnswerLog:
         )
         try:
             async with asyncio.timeout(self._patience):
-                await producer.start()
+                await start_client(producer)
         except (TransactionalIdAuthorizationFailed, InvalidTransactionTimeout) as error:
             await stop_client(producer)
             raise UnreachableError(_remedy(error, self._transactional_id)) from error
@@ -122,7 +122,7 @@ class KafkaAnswerLog:
         )
         try:
             async with asyncio.timeout(self._patience):
-                await consumer.start()
+                await start_client(consumer)
             both = AnswerPartitions(self._events, self._dead_letters)
             tail = await TailReader(consumer, both, patience=self._patience, clock=self._clock).read(
                 start, window, lowest=lowest

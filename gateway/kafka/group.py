@@ -29,6 +29,7 @@ from gateway.kafka.membership import (
     leave_group,
 )
 from gateway.kafka.past import PastReader
+from gateway.kafka_clients import start_client
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -158,7 +159,7 @@ class Group(ConsumerRebalanceListener):
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks  # before the start: it returns after the first assignment
                 try:
-                    await self.consumer.start()
+                    await start_client(self.consumer)
                     tasks.create_task(self._commit(), name="commit")
                     await self._poll()
                 finally:

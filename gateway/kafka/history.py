@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from tenacity import retry, retry_if_exception, wait_fixed
 
+from gateway.kafka_clients import start_client, stop_client
 from gateway.ownership.ledger import Checkpoint
 from gateway.settings.tree import KafkaSettings
-from gateway.stopping import stop_client
 
 
 async def is_quiet(kafka: KafkaSettings, options: dict[str, Any], *, since: float) -> bool:
@@ -41,7 +41,7 @@ async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> b
     admin = AIOKafkaAdminClient(**options)
     partitions = [TopicPartition(kafka.topics.commands, number) for number in range(kafka.partitions)]
     try:
-        await admin.start()
+        await start_client(admin)
         committed = await admin.list_consumer_group_offsets(kafka.group_id, partitions=partitions)
     finally:
         await stop_client(admin)
@@ -55,7 +55,7 @@ async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> b
 async def _has_events(kafka: KafkaSettings, options: dict[str, Any], since: float) -> bool:
     consumer = AIOKafkaConsumer(kafka.topics.events, **options)
     try:
-        await consumer.start()
+        await start_client(consumer)
         partitions: set[int] | None = consumer.partitions_for_topic(kafka.topics.events)  # pyright: ignore[reportUnknownMemberType] - untyped
         times = {TopicPartition(kafka.topics.events, number): int(since * 1000) for number in partitions or ()}
         found: list[Any] = list((await consumer.offsets_for_times(times)).values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - untyped

@@ -12,10 +12,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
 from gateway.kafka.static_member import is_replaced
+from gateway.kafka_clients import stop_client
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
-from gateway.stopping import stop_client
 
 
 class Membership:

@@ -12,8 +12,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from gateway.kafka_clients import start_client, stop_client
 from gateway.settings.tree import KafkaSettings
-from gateway.stopping import stop_client
 from schemas import DecodeError, Event, decode_event
 from schemas.headers import content_type
 
@@ -81,7 +81,7 @@ class PastReader:
         )
         try:
             async with asyncio.timeout(self._patience):
-                await consumer.start()
+                await start_client(consumer)
             consumer.assign(list(partitions))
             yield consumer
         finally:

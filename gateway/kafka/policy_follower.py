@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.clock import Clock
-from gateway.kafka.policy_topic import FETCH_WAIT_MS, START_PATIENCE, policy_consumer, take_entry
+from gateway.kafka.policy_topic import FETCH_WAIT_MS, policy_consumer, take_entry
 from gateway.policy.board import Board, Ruling
 from gateway.policy.guard import Guard
 
@@ -26,6 +26,7 @@ POLL_MS = 100
 FAILED_LOOKS = 6  # in a row, some three seconds: then the topic counts as lost
 LOOKS_A_CONSUMER = 3  # failed ones in a row, before the connection is made anew
 PAUSE = 0.3  # seconds after a failed look
+CLOSE_PATIENCE = 2.0  # seconds for questions under way
 RECONNECT = 0.5  # seconds before the connection is made anew
 
 
@@ -170,7 +171,7 @@ class PolicyFollower:
     async def _close(self) -> None:
         """Let questions that nobody waits for any more come to their end."""
         if self._asking:
-            await asyncio.wait(self._asking, timeout=START_PATIENCE)
+            await asyncio.wait(self._asking, timeout=CLOSE_PATIENCE)
         for asking in tuple(self._asking):
             asking.cancel()
 

@@ -14,13 +14,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.kafka.topics import NOT_SEEN
+from gateway.kafka_clients import start_client, stop_client
 from gateway.policy.board import Board
 from gateway.policy.signatures import OperatorKeys
-from gateway.stopping import stop_client
 from schemas.policy import PolicyRecord, encode_policy_record
 
 PATIENCE = 10.0  # seconds for a connection, or one step of reading
-START_PATIENCE = 2.0  # seconds for a connection under way, once nobody wants it any more
 FETCH_WAIT_MS = 100  # a broker answers one connection in order: who asks for the end waits behind a fetch
 
 
@@ -51,20 +50,16 @@ async def policy_consumer(topic: str, options: Mapping[str, Any]) -> AsyncGenera
         auto_offset_reset="earliest",
         isolation_level="read_committed",
     )
-    starting = asyncio.ensure_future(_start(consumer, topic))
     try:
         async with asyncio.timeout(PATIENCE):
-            await asyncio.shield(starting)
+            await _start(consumer, topic)
         yield consumer
     finally:
-        await asyncio.wait([starting], timeout=START_PATIENCE)  # cut off midway it would leave its connection open
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
         await stop_client(consumer)
 
 
 async def _start(consumer: AIOKafkaConsumer, topic: str) -> None:
-    await consumer.start()
+    await start_client(consumer)
     cluster: Any = await consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to ask for one that is missing may make it
     if topic not in cluster.topics():
         raise KafkaError(f"{topic} {NOT_SEEN}; `leverage-gateway topics create` makes it")
@@ -99,7 +94,7 @@ async def write_policy(topic: str, options: Mapping[str, Any], record: PolicyRec
     producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **options)
     try:
         async with asyncio.timeout(PATIENCE):
-            await producer.start()
+            await start_client(producer)
             value = encode_policy_record(record)
             written = await producer.send_and_wait(topic, value, key=record.key.encode(), partition=0)
     finally:

@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
+from gateway.kafka_clients import start_client, stop_client
 from gateway.settings.tree import KafkaSettings, Settings
-from gateway.stopping import stop_client
 from schemas.topics import CLEANUP
 
 DEADLINE = 30.0
@@ -257,7 +257,7 @@ async def _admin(
     admin = AIOKafkaAdminClient(**options or await reachable(kafka, client_options(kafka, base_dir)))
     try:
         async with asyncio.timeout(DEADLINE):
-            await admin.start()
+            await start_client(admin)
             yield admin
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         raise unreachable(kafka, error) from error

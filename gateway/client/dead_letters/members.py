@@ -14,7 +14,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 
 PATIENCE = 10.0  # seconds
 ASK_AGAIN = 0.5  # seconds, while the coordinator is not there yet
@@ -28,7 +28,7 @@ async def has_members(kafka: Mapping[str, Any], group: str) -> bool:
     admin = AIOKafkaAdminClient(**kafka)
     try:
         async with asyncio.timeout(PATIENCE):
-            await admin.start()
+            await start_client(admin)
             while (told := await _describe(admin, group)).errno in NOT_YET:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(ASK_AGAIN)
             return bool(told.errno) or told.has_members

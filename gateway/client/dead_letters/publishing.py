@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 
-from gateway.stopping import stop_client
+from gateway.kafka_clients import start_client, stop_client
 from schemas.disposition import DeadLetterDisposition, encode_disposition
 from schemas.topics import Topics
 
@@ -111,7 +111,7 @@ async def open_publisher(
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            await producer.start()
+            await start_client(producer)
         yield Publisher(producer, topics, partition)
     finally:
         await stop_client(producer)

@@ -1,0 +1,68 @@
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportAttributeAccessIssue=false
+# ruff: noqa: SLF001 - aiokafka has no other way to the connections of its clients
+"""Starting and stopping aiokafka's clients, both in bounded time, and so that no connection is left open.
+
+Over TLS a transport may wait half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
+A start that is cut off forgets the connection that it asks for the cluster by, and what is stopped while it connects
+anew keeps the new one.
+"""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.cluster import ClusterMetadata
+
+Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
+
+GOODBYE = 0.5  # seconds
+
+
+async def start_client(client: Client) -> None:
+    """Start a client; where this is cut off, the start gets a moment to end. Stop the client after a failure too."""
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+    except BaseException:
+        await asyncio.wait([starting], timeout=GOODBYE)
+        await _end(starting)
+        raise
+
+
+async def stop_client(client: Client) -> None:
+    """Stop a client; what does not end by itself has its connections cut. Flush a producer before."""
+    network: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    transports = _transports(network)
+    stopping = asyncio.ensure_future(client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+    await asyncio.wait([stopping], timeout=GOODBYE)
+    for transport in transports:
+        transport.abort()
+    await asyncio.wait([stopping], timeout=GOODBYE)
+    await _end(stopping)
+    await _close_for_good(network)
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _close_for_good(network: Any) -> None:
+    """Close what tasks of the client opened while it stopped: they connect under a lock, and only to known brokers."""
+    network.cluster = ClusterMetadata()
+    try:
+        async with asyncio.timeout(GOODBYE), network._get_conn_lock:
+            pass
+    except TimeoutError:
+        pass
+    for transport in _transports(network):
+        transport.abort()
+    closing = asyncio.ensure_future(network.close())
+    await asyncio.wait([closing], timeout=GOODBYE)
+    await _end(closing)
+
+
+def _transports(network: Any) -> list[asyncio.Transport]:
+    return [one._writer.transport for one in network._conns.values() if one._writer is not None]
