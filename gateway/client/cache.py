@@ -60,7 +60,6 @@ class LeverageCache(Mapping[LaneKey, LaneState]):
         self._is_closed = False
         self._lost_why: str | None = None
         self._current_at: float | None = None  # monotonic
-        self._word_lasts = 0.0
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._changed = asyncio.Condition()
         self._readers: list[dict[LaneKey, LaneChange]] = []
@@ -73,7 +72,7 @@ class LeverageCache(Mapping[LaneKey, LaneState]):
             return "closed"
         if not self._is_loaded:
             return "loading"
-        return "stale" if self._lost_why is not None or self.lag > STALE_AFTER + self._word_lasts else "ready"
+        return "stale" if self._lost_why is not None or self.lag > STALE_AFTER else "ready"
 
     @property
     def lag(self) -> float:
@@ -192,9 +191,8 @@ class LeverageCache(Mapping[LaneKey, LaneState]):
             case Appended(events=events):
                 for logged in events:
                     self._see(logged.event)
-            case Current(age=age, lasts=lasts):
+            case Current(age=age):
                 self._finish_loading()
-                self._word_lasts = lasts
                 self._lost_why = None
                 self._current_at = self._clock.monotonic() - age
             case Lost(why=why):

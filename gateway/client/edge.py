@@ -13,15 +13,24 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
+from gateway.client.edge_feed import (
+    EdgeFeed,
+    EdgeRefusedError,
+    EventFrame,
+    Frame,
+    Live,
+    Problem,
+    Result,
+    frames,
+    pinging,
+)
+from gateway.client.feed import FeedItem, Loading, Lost
 from gateway.client.rejections import rejection
 from gateway.clock import Clock, SystemClock
 from schemas import (
-    DecodeError,
     Event,
-    LeverageChanged,
     LeverageRejected,
     Reason,
     SetLeverage,
@@ -30,75 +39,15 @@ from schemas import (
     encode,
 )
 
-PATIENCE = 10.0  # seconds for a connection and its first frame
+PATIENCE = 10.0  # seconds for a connection, and for a frame on one that is asked all the time
 PAUSE, LONGEST_PAUSE = 0.2, 5.0
-BEHIND = 1.0  # seconds of lag from which on an edge cannot be trusted to be current
 SUBPROTOCOL = "leverage.v1.json"
 MOST_SENT = 10_000  # commands whose answers are waited for
 BEGINNING = "beginning"  # the position before the oldest event there is
 _log = logging.getLogger(__name__)
 
 
-class _Frame(Struct, frozen=True, tag_field="type"):
-    pass
-
-
-class _Hello(_Frame, frozen=True, tag="hello"):
-    heartbeat_seconds: float
-
-
-class _Snapshot(_Frame, frozen=True, tag="snapshot"):
-    lanes: list[Raw]
-    more: bool = False
-
-
-class _Live(_Frame, frozen=True, tag="live"):
-    position: str
-    resumed: bool = False
-
-
-class _Event(_Frame, frozen=True, tag="event"):
-    event: Raw
-    position: str | None = None
-    ref: str | None = None
-
-
-class _State(_Frame, frozen=True, tag="state"):
-    event: Raw
-
-
-class _Heartbeat(_Frame, frozen=True, tag="heartbeat"):
-    lag_ms: float
-    position: str | None = None
-
-
-class _Problem(Struct, frozen=True):
-    code: str
-    message: str
-
-
-class _Result(_Frame, frozen=True, tag="result"):
-    ref: str
-    accepted: str | None = None
-    error: _Problem | None = None
-
-
-class _Error(_Frame, frozen=True, tag="error"):
-    code: str
-    message: str
-
-
-class _Notice(_Frame, frozen=True, tag="notice"):
-    reason: str
-
-
-_decoder = msgspec.json.Decoder(_Hello | _Snapshot | _Live | _Event | _State | _Heartbeat | _Result | _Error | _Notice)
-_Answer = _Hello | _Snapshot | _Live | _Event | _State | _Heartbeat | _Result | _Error | _Notice
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError)
-
-
-class EdgeRefusedError(Exception):
-    """Raised where the edge refuses what no rule of a command forbids: the token, an account, a subscription."""
 
 
 class _Sent:
@@ -185,21 +134,23 @@ class EdgeTransport:
         ask = {"type": "subscribe", "id": "s", "mode": "events"} | (
             {} if accounts is None else {"accounts": [*accounts]}
         )
-        reader = _Feed(BEGINNING if from_beginning else None, with_state=with_state)
+        start = BEGINNING if from_beginning else None
+        reader = EdgeFeed(start, with_state=with_state, monotonic=self._clock.monotonic)
         pauses = _Pauses()
         while True:
             try:
-                async with self._connected() as socket:
+                async with self._connected(autoping=False) as socket, pinging(socket, reader):
                     resume = {} if reader.position is None else {"resume": reader.position}
                     await socket.send_str(msgspec.json.encode(ask | resume).decode())
-                    async for frame in _frames(socket):
+                    async for frame in frames(socket, PATIENCE):
                         for item in reader.take(frame):
                             yield item
-                        if isinstance(frame, _Live):
+                        if isinstance(frame, Live):
                             pauses.begin()
+                            await socket.ping(reader.ping())
                 why = "the edge closed the stream"
             except _FAILURES as error:
-                why = f"the edge: {error or type(error).__name__}"
+                why = f"the edge: {_said(error)}"
             yield Lost(why)
             await pauses.wait()
 
@@ -215,27 +166,27 @@ class EdgeTransport:
                     pauses.begin()
                     if not is_there.done():
                         is_there.set_result(None)
-                    async for frame in _frames(socket):
+                    async for frame in frames(socket):
                         self._take(frame)
             except (*_FAILURES, EdgeRefusedError) as error:
                 if not is_there.done():
                     refused = isinstance(error, EdgeRefusedError)
-                    is_there.set_exception(error if refused else ConnectionError(f"{self._url}: {error}"))
+                    is_there.set_exception(error if refused else ConnectionError(f"{self._url}: {_said(error)}"))
                     return
-                _log.warning("lost_edge %s: %s", self._url, error or type(error).__name__)
+                _log.warning("lost_edge %s: %s", self._url, _said(error))
             finally:
                 self._socket = None
             await pauses.wait()
 
-    def _take(self, frame: _Answer) -> None:
-        if isinstance(frame, _Result):
+    def _take(self, frame: Frame) -> None:
+        if isinstance(frame, Result):
             sent = self._sent.get(frame.ref)
             if sent is not None and not sent.taken.done():  # else it was taken before, and only its event is missing
                 self._taken(sent, frame.error)
-        elif isinstance(frame, _Event) and frame.ref is not None and self._sent.pop(frame.ref, None) is not None:
+        elif isinstance(frame, EventFrame) and frame.ref is not None and self._sent.pop(frame.ref, None) is not None:
             self._on_event(decode_event(bytes(frame.event)))
 
-    def _taken(self, sent: _Sent, error: _Problem | None) -> None:
+    def _taken(self, sent: _Sent, error: Problem | None) -> None:
         if error is None:
             sent.taken.set_result(None)
             return
@@ -254,13 +205,18 @@ class EdgeTransport:
             sent.taken.set_exception(rejection(event))
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
+    async def _connected(self, *, autoping: bool = True) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
         if self._http is None:
             raise RuntimeError("the client is not started: use `async with`")
         try:
             async with asyncio.timeout(PATIENCE):
                 socket = await self._http.ws_connect(
-                    self._url, protocols=(SUBPROTOCOL,), ssl=self._ssl or True, max_msg_size=0, heartbeat=20.0
+                    self._url,
+                    protocols=(SUBPROTOCOL,),
+                    ssl=self._ssl or True,
+                    max_msg_size=0,
+                    autoping=autoping,
+                    heartbeat=20.0 if autoping else None,
                 )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in {401, 403}:
@@ -272,53 +228,6 @@ class EdgeTransport:
             with suppress(*_FAILURES):
                 async with asyncio.timeout(1.0):
                     await socket.close()
-
-
-class _Feed:
-    """What the frames of one subscription say, over any number of connections."""
-
-    def __init__(self, position: str | None, *, with_state: bool) -> None:
-        self.position = position
-        self._with_state = with_state
-        self._lasts = 0.0
-        self._is_loading = True
-
-    def take(self, frame: _Answer) -> list[FeedItem]:
-        """The items of a frame, in order."""
-        match frame:
-            case _Hello():
-                self._lasts = 2 * frame.heartbeat_seconds
-            case _Snapshot():
-                return self._rows(frame)
-            case _Live():
-                self.position, self._is_loading = frame.position, False
-            case _Event():
-                self.position = frame.position or self.position
-                event = _read(frame.event)
-                return [] if event is None else [Appended([Logged(-1, -1, event)])]
-            case _Heartbeat():
-                self.position = frame.position or self.position
-                if not self._is_loading:
-                    return self._current(frame.lag_ms / 1000)
-            case _Error():
-                raise EdgeRefusedError(f"{frame.code}: {frame.message}")
-            case _:
-                pass
-        return []
-
-    def _rows(self, frame: _Snapshot) -> list[FeedItem]:
-        items: list[FeedItem] = []
-        if not self._is_loading or self.position is not None:
-            items.append(Loading("the edge could not go on from where this client was"))
-            self.position, self._is_loading = None, True
-        if self._with_state:
-            events = [_read(raw) for raw in frame.lanes]
-            items.append(Rows([event for event in events if isinstance(event, LeverageChanged)]))
-        return items
-
-    def _current(self, lag: float) -> list[FeedItem]:
-        behind: list[FeedItem] = [Lost(f"the edge is {lag:.1f} s behind the log")] if lag > BEHIND else []
-        return [Current(lag, self._lasts), *behind]
 
 
 class _Pauses:
@@ -335,27 +244,6 @@ class _Pauses:
         """Wait a while."""
         await asyncio.sleep(self._next * (0.5 + random.random()))  # noqa: S311 - no secret
         self._next = min(2 * self._next, LONGEST_PAUSE)
-
-
-async def _frames(socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[_Answer]:
-    """The frames of a connection up to its end; those of kinds that are not known yet are passed over."""
-    async for message in socket:
-        if message.type is aiohttp.WSMsgType.TEXT:
-            try:
-                frame: _Answer = _decoder.decode(message.data)
-            except msgspec.ValidationError:
-                continue
-            yield frame
-    if socket.close_code is not None and 4500 <= socket.close_code <= 4999:  # noqa: PLR2004 - do not come back
-        raise EdgeRefusedError(f"the edge ended the stream for good, with {socket.close_code}")
-
-
-def _read(raw: Raw) -> Event | None:
-    try:
-        return decode_event(bytes(raw))
-    except DecodeError as error:
-        _log.warning("skipped_event: %s", error)
-        return None
 
 
 def _refused_at_the_door(command: SetLeverage, reason: Reason, message: str, now: float) -> LeverageRejected:
@@ -375,6 +263,10 @@ def _refused_at_the_door(command: SetLeverage, reason: Reason, message: str, now
         reason=reason,
         message=message,
     )
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _ignore(_event: Event) -> None:

@@ -45,10 +45,9 @@ class Appended(Struct, frozen=True):
 
 
 class Current(Struct, frozen=True):
-    """Everything that was committed until `age` seconds ago has been told; the next word may take `lasts` seconds."""
+    """Everything that was committed until `age` seconds ago has been told."""
 
     age: float = 0.0
-    lasts: float = 0.0
 
 
 class Lost(Struct, frozen=True):

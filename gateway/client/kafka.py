@@ -149,7 +149,7 @@ class KafkaTransport:
             except (OffsetOutOfRangeError, PartitionsChangedError) as error:
                 why = f"the log went on without us: {error}"
             except (KafkaError, TimeoutError, OSError) as error:
-                why = f"Kafka: {error or type(error).__name__}"
+                why = f"Kafka: {str(error) or type(error).__name__}"
                 yield Lost(why)
                 await asyncio.sleep(RECONNECT)
             finally:
@@ -256,7 +256,7 @@ class _LogReader:
                 try:
                     ends = await self._ends(consumer, partitions)
                 except (KafkaError, TimeoutError, OSError) as error:
-                    yield Lost(f"Kafka does not say where the log ends: {error or type(error).__name__}")
+                    yield Lost(f"Kafka does not say where the log ends: {str(error) or type(error).__name__}")
                 else:
                     pending = pending if pending.offsets else _Ends(now, ends)
             logged = await self._poll(consumer)

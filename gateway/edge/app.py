@@ -149,6 +149,7 @@ class Edge:
                 ("bootstrap servers", self._servers.watch()),
                 ("tokens", self.tokens.watch()),
                 ("heartbeats", self.streams.beat()),
+                ("lag", self.streams.tell_lag()),
                 ("slow readers", self.streams.pay()),
                 ("samples", self._sample()),
             ):

@@ -28,7 +28,7 @@ from gateway.edge.hub import CommandKey, Hub, Named
 from gateway.edge.outlet import Outlet
 from gateway.edge.subscription import Subscription
 from gateway.edge.tokens import Token
-from gateway.edge.wire import Wire
+from gateway.edge.wire import PONG, Wire, message
 from gateway.settings.tree import EdgeSettings
 from schemas import SetLeverage
 from schemas.codec import ContentType
@@ -172,7 +172,15 @@ class Session:
     def beat(self) -> None:
         """Write a heartbeat, unless there is enough unread."""
         if not self.outlet.is_behind:
-            self.write(Heartbeat(position=self.position, lag_ms=round(self.hub.lag() * 1000)))
+            self._beat()
+
+    def answer(self, ping: bytes) -> None:
+        """Answer a ping: its pong comes after a heartbeat, so whoever asked knows how old what it has is at most."""
+        self._beat()
+        self.outlet.write(message(PONG, ping))
+
+    def _beat(self) -> None:
+        self.write(Heartbeat(position=self.position, lag_ms=round(self.hub.lag() * 1000)))
 
     def warn(self, reason: str, seconds: float) -> None:
         """Tell the reader to go elsewhere."""

@@ -13,7 +13,9 @@ from gateway.edge.session import GOING_AWAY, OTHER_LOG, SILENT, Session
 from gateway.edge.tokens import Token
 from gateway.edge.wire import PING, SseWire, message
 
-TURNS = 10  # parts of a heartbeat's time, in each of which as many streams have their turn
+TURNS = 20  # parts of a heartbeat's time, in each of which as many streams have their turn
+BEHIND = 0.75  # seconds behind the log, from which on every stream is told
+LOOK, LOOK_AGAIN = 0.05, 1.0  # seconds between two looks whether it is, and after it was told
 PAY = 0.02  # seconds between two looks at who reads again
 PING_EVERY = 20.0
 SILENCE = 120.0  # seconds without a word, not even the answer to a ping
@@ -99,6 +101,18 @@ class Streams:
             if self._clock.monotonic() >= ping_at:
                 ping_at += PING_EVERY
                 self._ping()
+
+    async def tell_lag(self) -> None:
+        """Give every stream a heartbeat at once where the log cannot be followed, and where it is again; for ever."""
+        is_told = False
+        while True:
+            await asyncio.sleep(LOOK)
+            hub = self._hub()
+            if hub is not None and (hub.lag() > BEHIND) != is_told:
+                is_told = not is_told
+                for session in list(self.sessions):
+                    session.beat()
+                await asyncio.sleep(LOOK_AGAIN)
 
     async def pay(self) -> None:
         """Give those who read again what they are owed, for ever."""

@@ -17,7 +17,6 @@ from gateway.edge.session import SLOW_READER, Ending, Session
 from gateway.edge.wire import CLOSE, LONGEST_REASON, JsonWire, MsgpackWire, Wire, message
 from schemas.codec import JSON, MSGPACK, ContentType
 
-PONG = 0xA
 CLOSE_PATIENCE = 5.0  # seconds for the closing handshake
 SLOW_CLOSE_PATIENCE = 30.0  # the same, where the reader has much to read before it
 HANDSHAKE_PATIENCE = 10.0
@@ -101,7 +100,7 @@ class WebSocketStream:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     await self._take(session, received)
                 case WSMsgType.PING:
-                    session.outlet.write(message(PONG, received.data))
+                    session.answer(received.data)
                 case WSMsgType.PONG:
                     pass
                 case _:

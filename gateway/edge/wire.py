@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from gateway.edge.frames import ServerFrame
 
-TEXT, BINARY, CLOSE, PING = 0x1, 0x2, 0x8, 0x9
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 LONGEST_REASON = 123  # bytes of a close frame's reason (RFC 6455 5.5)
 _SHORT, _MEDIUM = 126, 1 << 16
 _json = msgspec.json.Encoder()

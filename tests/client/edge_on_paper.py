@@ -32,11 +32,11 @@ from schemas.targets import VENUES, venue_of
 class EdgeOnPaper:
     """The fake's own methods, and clients that come by the edge."""
 
-    def __init__(self, fake: FakeGateway, folder: Path) -> None:
+    def __init__(self, fake: FakeGateway, folder: Path, *, heartbeat: float = 0.2) -> None:
         self.fake = fake
         (folder / "token").write_text("a-token")
         token = EdgeTokenSettings(token_file="token", accounts=("*",), verbs=("read", "send"))
-        settings = EdgeSettings(listen="127.0.0.1:0", heartbeat=0.2, drain_timeout=0.1, tokens={"all": token})
+        settings = EdgeSettings(listen="127.0.0.1:0", heartbeat=heartbeat, drain_timeout=0.1, tokens={"all": token})
         clock, telemetry = SystemClock(), EdgeTelemetry(Metrics())
         loop = asyncio.get_running_loop()
         self.hub = Hub(History([0], self._load, most=10_000), Positions(b"paper", 1), loop.call_later, self._lag)
@@ -58,7 +58,8 @@ class EdgeOnPaper:
         )
         self.server = EdgeServer(settings, pages={}, api=api.answer, tls=None)
         fake._listeners.append(self._take)
-        self._tasks = [asyncio.create_task(self.streams.beat()), asyncio.create_task(self.streams.pay())]
+        streams = (self.streams.beat(), self.streams.tell_lag(), self.streams.pay())
+        self._tasks = [asyncio.create_task(part) for part in streams]
 
     def client(self) -> Client:
         return connect(f"{self.server.url.replace('http', 'ws')}/v1/stream", token="a-token")

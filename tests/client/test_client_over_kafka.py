@@ -1,26 +1,25 @@
 """The client over a real broker: commands out, answers back, and a cache that is ready by position."""
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 
 from deploy.kafka.broker import Cluster
 from gateway.client import LaneKey, MissingTopicError, Stale, VenueRejected, connect
 from gateway.client.reading import open_reader
 from gateway.clock import SystemClock
-from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.topics import create_topics
-from gateway.ownership.ports import OutRecord
 from gateway.settings.tree import KafkaSettings, Settings
-from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
-from schemas.events import fields_of_answer
+from schemas import BinanceUsdm, Timestamp
 from schemas.topics import Topics
+from tests.client.echo import echoing
+from tests.edge.rig import edge_of, settings_of
 
 pytestmark = pytest.mark.kafka
 BTC = BinanceUsdm(symbol="BTCUSDT")
@@ -32,77 +31,6 @@ async def until(is_so):
     async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110 - a real broker's time is nobody's event
             await asyncio.sleep(0.02)
-
-
-class Echo:
-    """A gateway that says yes to every leverage up to 125, in transactions, on the command's partition."""
-
-    def __init__(self, bootstrap, topics):
-        self._bootstrap = bootstrap
-        self._topics = topics
-        self._logs = {}
-
-    async def answer(self, partition, offset, command):
-        about = fields_of_answer(
-            command,
-            event_id=f"{self._topics.commands}/{partition}/{offset}",
-            attempts=1,
-            occurred_at=Timestamp.parse("2026-11-26T12:00:00Z"),
-        )
-        if command.leverage > 125:
-            event = LeverageRejected(
-                **about, leverage=command.leverage, reason="venue_rejected", message="Leverage is not valid"
-            )
-            records = [OutRecord("events", event.key.encode(), encode(event), ())]
-        else:
-            event = LeverageChanged(
-                **about, leverage=command.leverage, requested_leverage=command.leverage, certainty="confirmed"
-            )
-            records = [
-                OutRecord("events", event.key.encode(), encode(event), ()),
-                OutRecord("state", event.state_key.encode(), encode(event), ()),
-            ]
-        if partition not in self._logs:
-            self._logs[partition] = log = self._log(partition)
-            await log.fence()
-        await self._logs[partition].write(records)
-
-    def _log(self, partition):
-        return KafkaAnswerLog(
-            options={"bootstrap_servers": self._bootstrap},
-            consumer_options={},
-            topics=self._topics,
-            partition=partition,
-            transactional_id=f"echo-{uuid4().hex}",
-            transaction_timeout_ms=10_000,
-            patience=10.0,
-            clock=SystemClock(),
-        )
-
-    async def run(self):
-        consumer = AIOKafkaConsumer(
-            self._topics.commands, bootstrap_servers=self._bootstrap, auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            async for record in consumer:
-                await self.answer(record.partition, record.offset, decode_command(record.value))
-        finally:
-            await consumer.stop()
-            for log in self._logs.values():
-                await log.close()
-
-
-@asynccontextmanager
-async def echoing(bootstrap, topics):
-    task = asyncio.create_task(Echo(bootstrap, topics).run())
-    try:
-        async with connect(f"kafka://{bootstrap}", topics=topics) as client:
-            yield client
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_commands_return_their_events_and_a_cache_follows_them(kafka_bootstrap, topics):
@@ -178,17 +106,34 @@ async def test_a_topic_that_is_not_there_is_said_at_once(kafka_bootstrap):
             pass
 
 
-async def test_a_cache_says_that_it_is_stale_while_the_broker_is_away_and_goes_on_after_it():
+@asynccontextmanager
+async def over_edge(bootstrap, topics, folder):
+    async with edge_of(settings_of(bootstrap, topics, folder, heartbeat=3600.0), folder) as edge:
+        url = edge.server.url.replace("http", "ws") + "/v1/stream"
+        async with connect(url, token="desk-token") as client:
+            yield client
+
+
+@pytest.mark.parametrize("over", ["kafka", "edge"])
+async def test_a_cache_says_that_it_is_stale_while_the_broker_is_away_and_goes_on_after_it(over, tmp_path):
     with Cluster() as cluster:
         topics = Topics()
         kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, topics=topics, partitions=2)
         await create_topics(Settings(kafka=kafka), base_dir=Path())
-        async with echoing(cluster.bootstrap_servers, topics) as client:
+        async with (
+            echoing(cluster.bootstrap_servers, topics) as over_kafka,
+            over_edge(cluster.bootstrap_servers, topics, tmp_path) as through_edge,
+        ):
+            client = over_kafka if over == "kafka" else through_edge
             event = await client.set_leverage(BTC, 20, account="desk-1", timeout=30)
             cache = await client.cache()
             await cache.at_least(event, 30)
             cluster.suspend(NODE)
+            gone_at = Timestamp.from_epoch(SystemClock.wall())
             await until(lambda: cache.state == "stale")
+            as_of = cache.as_of
+            assert as_of is not None
+            assert as_of <= gone_at, "so it was stale a second after that at the latest"
             with pytest.raises(Stale):
                 cache.get(KEY, max_age=0.3)
             assert cache.get(KEY).event.leverage == 20

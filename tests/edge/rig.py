@@ -16,7 +16,7 @@ from gateway.edge.app import Edge
 from gateway.settings.tree import EdgeSettings, EdgeTokenSettings, KafkaSettings, Settings
 from schemas import BinanceUsdm, LeverageChanged, Timestamp, encode
 from schemas.topics import Topics
-from tests.client.test_client_over_kafka import Echo
+from tests.client.echo import Echo
 
 PATIENCE = 60.0
 TOKENS = {
