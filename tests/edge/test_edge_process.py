@@ -2,52 +2,25 @@
 
 import asyncio
 import signal
-import sys
 
 import msgspec
 import pytest
 import websockets
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientSession
 
-from tests.app.processes import toml
-from tests.edge.rig import settings_of
+from tests.edge.serving import serving, status
 
 pytestmark = pytest.mark.kafka
 PATIENCE = 60
 
 
 @pytest.fixture
-async def process(kafka_bootstrap, topics, tmp_path, unused_tcp_port):
-    listen = f"127.0.0.1:{unused_tcp_port}"
-    settings = settings_of(kafka_bootstrap, topics, tmp_path, listen=listen, drain_timeout=3.0)
-    tables = msgspec.to_builtins(settings)
-    path = tmp_path / "edge.toml"
-    path.write_text(toml({"kafka": tables["kafka"], "edge": tables["edge"], "logging": {"format": "json"}}))
-    log = (tmp_path / "log").open("wb")
-    arguments = ("-m", "gateway", "serve", "--config", str(path))
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=log, stderr=log)
-    process.url = f"http://{listen}"
-    process.log = tmp_path / "log"
-    yield process
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
-    log.close()
-
-
-async def status(url):
-    try:
-        async with ClientSession() as session, session.get(url) as response:
-            return response.status
-    except ClientError:
-        return None
+async def process(kafka_bootstrap, topics, tmp_path):
+    async with serving(kafka_bootstrap, topics, tmp_path, drain_timeout=3.0) as process:
+        yield process
 
 
 async def test_it_warns_its_readers_is_not_ready_at_once_and_leaves_in_the_told_time(process):
-    async with asyncio.timeout(PATIENCE):
-        while await status(f"{process.url}/readyz") != 200:
-            assert process.returncode is None, process.log.read_text()
-            await asyncio.sleep(0.05)
     headers = {"Authorization": "Bearer reader-token"}
     async with (
         websockets.connect(f"{process.url.replace('http', 'ws')}/v1/stream", additional_headers=headers) as stream,
