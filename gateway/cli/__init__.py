@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NoReturn
 
-_WRONG_USAGE = 2  # as `exits` has it, which is read later
+_WRONG_USAGE, _NOT_THERE = 2, 3  # as `exits` has them, which is read later
 _INTERRUPTED = 130  # as shells say it of SIGINT
 _RUNS_ON = ("run", "serve", "simulate", "watch")  # until they are told to stop
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             signal.signal(name, _leave)
     try:
         "".join(tokens).encode()
+        _check_installed()
         from gateway.cli.commands import call_and_exit  # noqa: PLC0415 - Ctrl-C while this reads is no bug of ours
 
         call_and_exit(tokens)
@@ -31,6 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except UnicodeEncodeError:
         sys.stderr.write("the arguments are not UTF-8; set a locale that is, such as LC_ALL=C.UTF-8\n")
         sys.exit(_WRONG_USAGE)
+
+
+def _check_installed() -> None:
+    """End with the remedy where only the client is installed."""
+    if find_spec("cyclopts") is None:
+        sys.stderr.write("the command line is an extra: pip install 'leverage-gateway[gateway]'\n")
+        sys.exit(_NOT_THERE)
 
 
 def _leave(_signal: int, _frame: object) -> NoReturn:

@@ -1,9 +1,9 @@
 """What strategy engines and risk caches import: typed commands, all events, and a cache that says how old it may be.
 
 `connection` (the one way in), `gateway` (the client), `cache` and `lanes` (what is), `rejections` (what is no), `feed`
-(what every transport tells), `kafka` and `edge` (the transports), `testing` (a gateway in process), `ids` (command
-ids), `options` (how to connect). It needs the messages (`schemas`) and aiokafka, or aiohttp for the edge, nothing else
-of the gateway.
+(what every transport tells), `kafka` and `edge` with its `edge_feed` (the transports), `testing` (a gateway in
+process), `ids` (command ids), `options` (how to connect). It needs the messages (`schemas`) and aiokafka, and over an
+edge aiohttp (the extra `websocket`); nothing else of the gateway.
 """
 
 from gateway.client.cache import Closed, LeverageCache, NotReady, Stale

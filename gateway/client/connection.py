@@ -29,6 +29,7 @@ def connect(
 
     Raises:
         ValueError: the address is of no known kind.
+        ModuleNotFoundError: the extra `websocket` is not installed, and the address is an edge's.
     """
     parts = urlsplit(url)
     if parts.scheme == "kafka" and parts.netloc:
@@ -42,6 +43,9 @@ def connect(
 
 
 def _over_edge(url: str, token: str, ssl_context: ssl.SSLContext | None) -> Client:
-    from gateway.client.edge import EdgeTransport  # noqa: PLC0415 - needs aiohttp, which a client of Kafka's does not
-
+    try:
+        from gateway.client.edge import EdgeTransport  # noqa: PLC0415 - a client of Kafka's has no aiohttp
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'leverage-gateway[websocket]'"
+        raise ModuleNotFoundError(f"an edge is reached by aiohttp, an extra: {remedy}", name=error.name) from error
     return Client(EdgeTransport(url, token, ssl_context=ssl_context))
