@@ -80,7 +80,7 @@ kafka: ## A real Apache Kafka on a free loopback port, until Ctrl-C (needs Java 
 	@$(PYTHON) deploy/kafka/broker.py --brokers $(BROKERS)
 
 lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
-	$(LOCK) --extra embedded --extra redis pyproject.toml -o requirements.lock
+	$(LOCK) --extra embedded --extra redis --extra traces pyproject.toml -o requirements.lock
 	$(LOCK) --group test --group sdk --group check -c requirements.lock -o tests/requirements.lock
 	$(LOCK) --group build -o deploy/build.lock
 	$(LOCK) --group release -o deploy/release.lock

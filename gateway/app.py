@@ -12,7 +12,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from gateway.calls.clock_watch import ClockWatch
-from gateway.calls.published_limits import PublishedLimits
+from gateway.calls.published_limits import PublishedLimits, limit_policies
 from gateway.calls.venue_caller import VenueCaller
 from gateway.calls.venue_clock import VenueClock
 from gateway.clock import Clock, SystemClock
@@ -32,9 +32,8 @@ from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
 from gateway.kafka.past import PastReader
 from gateway.kafka.policy_follower import PolicyFollower
-from gateway.kafka.topics import NOT_SEEN, check_topics
+from gateway.kafka.topics import check_topics, unmet
 from gateway.limits.connection import StoreAddress, shared_buckets
-from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.limits.shared import SharedBuckets
 from gateway.ownership.lease import quarantine
@@ -54,6 +53,7 @@ from gateway.telemetry.observer import Telemetry
 from gateway.telemetry.policy import PolicyTelemetry
 from gateway.telemetry.sampling import Sampler
 from gateway.telemetry.server import ObservabilityServer
+from gateway.telemetry.traces import journeys, span_export
 from gateway.transport.session import VenueSession
 from gateway.venues.accounts import Accounts
 from gateway.venues.catalogue import venues
@@ -130,7 +130,8 @@ class Gateway:
         self._base_dir = base_dir
         self._log = structlog.get_logger("gateway")
         self.metrics = Metrics()
-        telemetry = Telemetry(self.metrics)
+        self.spans = span_export(settings)
+        telemetry = Telemetry(self.metrics, journeys(self.spans, settings.kafka, clock))
         self.accounts = Accounts(
             settings.accounts, base_dir, clock=clock, observer=telemetry, keys_changed=keys_changed
         )
@@ -177,12 +178,18 @@ class Gateway:
             accounts=self.accounts,
             clock=clock,
             dropped_lines=dropped_lines,
+            dropped_traces=lambda: 0 if self.spans is None else self.spans.dropped,
         )
         self.health = GatewayHealth(self.group, self.sampler, clock)
         self.server = ObservabilityServer(settings.http.listen, health=self.health, metrics=self.metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, work until `stop` is set, drain, and take everything down."""
+        async with self.spans or nullcontext():
+            await self._run(stop)
+        self._log.info("stopped_gateway")
+
+    async def _run(self, stop: asyncio.Event) -> None:
         await self.server.start()
         try:
             work = asyncio.create_task(self._work(), name="work")
@@ -194,7 +201,6 @@ class Gateway:
             await self._go_down(work)
         finally:
             await self.server.stop()
-        self._log.info("stopped_gateway")
 
     async def _work(self) -> None:
         """Start, and work until cancelled."""
@@ -307,7 +313,7 @@ class Gateway:
 
     def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
         settings = self._venue_settings(venue.name)
-        self.permits.register(venue.name, venue.limits, _policies(settings), settings.call_timeout)
+        self.permits.register(venue.name, venue.limits, limit_policies(settings), settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
         session = self._sessions[venue.name]
         return VenueCaller(
@@ -377,30 +383,11 @@ class Gateway:
         problems = await check_topics(self._settings, base_dir=self._base_dir, options=self._options)
         for problem in problems:
             self._log.warning("found_topic_problem", topic=problem.topic, problem=problem.problem)
-        missing = [problem.topic for problem in problems if problem.missing and problem.is_fatal]
-        if missing:
-            error = KafkaError(
-                f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing"
-            )
+        if (error := unmet(problems)) is not None:
             raise unreachable(self._settings.kafka, error)
-        fatal = [f"{problem.topic} {problem.problem}" for problem in problems if problem.is_fatal]
-        if fatal:
-            raise unreachable(self._settings.kafka, KafkaError("; ".join(fatal)))
 
     async def _membership(self) -> None:
         try:
             await self.group.run()
         except KafkaError as error:
             raise unreachable(self._settings.kafka, error) from error
-
-
-def _policies(settings: VenueSettings) -> dict[str, LimitPolicy]:
-    return {
-        name: LimitPolicy(
-            capacity=limit.capacity,
-            window=limit.window,
-            is_shared=limit.shared,
-            assume_spent=limit.assume_spent_at_start,
-        )
-        for name, limit in settings.limits.items()
-    }

@@ -1,12 +1,21 @@
 """What calls to venues tell whoever watches: metrics and logs in production, nothing in the simulation."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from gateway.outcomes import Outcome
-from gateway.venues.venue import Purpose
+from gateway.venues.venue import Call
 from schemas import VenueName
+
+
+class CallTimes(NamedTuple):
+    """When a call's turn was asked for and came, when it was begun, and when it was signed; monotonic seconds."""
+
+    wanted: float
+    granted: float
+    begun: float
+    signed: float
 
 
 class Called(Struct, frozen=True, kw_only=True):
@@ -14,6 +23,7 @@ class Called(Struct, frozen=True, kw_only=True):
 
     Attributes:
         account: whose keys signed it; empty for a public call.
+        about: what it was made for, as who made it said; None for a public call.
         status: the HTTP status; None where no answer came.
         outcome: what it meant; None for a public call.
         seconds: from its signature to its answer.
@@ -21,7 +31,9 @@ class Called(Struct, frozen=True, kw_only=True):
 
     venue: VenueName
     account: str
-    purpose: Purpose
+    call: Call
+    about: object
+    times: CallTimes
     status: int | None
     outcome: Outcome | None
     seconds: float

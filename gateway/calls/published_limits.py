@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 from gateway.calls.observer import CallObserver
 from gateway.calls.venue_caller import VenueCaller
+from gateway.limits.limit import LimitPolicy
 from gateway.limits.permits import Permits
+from gateway.settings.tree import VenueSettings
 from schemas import VenueName
 
 INTERVAL = 3600.0
@@ -63,3 +65,16 @@ class PublishedLimits:
         while True:
             told = await self.refresh(calls)
             await asyncio.sleep(INTERVAL if told else RETRY)
+
+
+def limit_policies(settings: VenueSettings) -> dict[str, LimitPolicy]:
+    """What the settings say of a venue's limits, in place of what it publishes."""
+    return {
+        name: LimitPolicy(
+            capacity=limit.capacity,
+            window=limit.window,
+            is_shared=limit.shared,
+            assume_spent=limit.assume_spent_at_start,
+        )
+        for name, limit in settings.limits.items()
+    }

@@ -27,10 +27,12 @@ class StalledError(Exception):
 class CallPermit:
     """The right to start one call now; it must be used or given back."""
 
-    __slots__ = ("_account", "_slots", "permit")
+    __slots__ = ("_account", "_slots", "granted_at", "permit", "wanted_at")
 
-    def __init__(self, permit: Grant, slots: Slots, account: str) -> None:
+    def __init__(self, permit: Grant, slots: Slots, account: str, *, wanted_at: float, granted_at: float) -> None:
         self.permit = permit
+        self.wanted_at = wanted_at
+        self.granted_at = granted_at
         self._account = account
         self._slots: Slots | None = slots
 
@@ -202,8 +204,8 @@ class Turn:
         grant, self._grant = self._grant, None
         if grant is None:
             raise RuntimeError("a slot comes after a permit")
-        permit = CallPermit(grant, self._lines.slots, self._account)
         now = self._lines.clock.monotonic()
+        permit = CallPermit(grant, self._lines.slots, self._account, wanted_at=self._begun, granted_at=now)
         if not (self._gate.is_stalled() or grant.is_frozen()) and self._gate.lets_pass(now):
             self._lines.observer.waited(self._lines.venue, now - self._begun)
             return permit

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from msgspec import structs
 
 from gateway.calls.breaker import Breaker, BreakerPolicy
-from gateway.calls.observer import Called, CallObserver
+from gateway.calls.observer import Called, CallObserver, CallTimes
 from gateway.calls.pauses import LimitScope, Pauses
 from gateway.calls.redaction import without_secrets
 from gateway.calls.slots import Slots
@@ -216,12 +216,13 @@ class VenueCaller:
         *,
         may_send: Callable[[], bool] = lambda: True,
         expires_at: float | None = None,
+        about: object = None,
     ) -> Outcome | None:
         """Sign, send once and say what became of it; None where it may not be sent any more, and nothing was.
 
         `may_send` is asked after the signature, and again when connected: a process that is stopped after that sends,
         once it wakes up, what the venue refuses for its old timestamp. Nothing goes on the wire past `expires_at`, wall
-        seconds of the venue's clock: a connection that is not there by then is given up.
+        seconds of the venue's clock: a connection that is not there by then is given up. `about` is for the observer.
         """
         begun = self._clock.monotonic()
         try:
@@ -229,6 +230,7 @@ class VenueCaller:
         except BaseException:
             turn.give_back()
             raise
+        times = CallTimes(turn.wanted_at, turn.granted_at, begun, self._clock.monotonic())
         within = None if expires_at is None else expires_at - self.wall()
         request = structs.replace(request, connect_within=within, may_send=may_send)
         if not may_send() or (within is not None and within <= 0):
@@ -246,7 +248,7 @@ class VenueCaller:
             self._slots.widen()
         self._learn(account, call, outcome, begun)
         self._learn_of_keys(account, call, credentials, outcome)
-        self._say(account, call, answer, outcome, begun)
+        self._say(account, call, answer, outcome, times=times, about=about)
         return outcome
 
     async def _exchange(self, turn: CallPermit, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
@@ -290,7 +292,8 @@ class VenueCaller:
             self._rest("", call, limited, begun)
         elif isinstance(answer, HttpReply):
             self._slots.widen()
-        self._say("", call, answer, limited, begun)
+        times = CallTimes(turn.wanted_at, turn.granted_at, begun, begun)
+        self._say("", call, answer, limited, times=times, about=None)
         return PublicReply(answer, begun, self._clock.monotonic()) if isinstance(answer, HttpReply) else None
 
     async def _public_turn(self, call: Call) -> CallPermit:
@@ -310,15 +313,19 @@ class VenueCaller:
         call: Call,
         answer: HttpReply | Unavailable | Ambiguous,
         outcome: Outcome | None,
-        begun: float,
+        *,
+        times: CallTimes,
+        about: object,
     ) -> None:
         fact = Called(
             venue=self.venue.name,
             account=account,
-            purpose=call.purpose,
+            call=call,
+            about=about,
+            times=times,
             status=answer.status if isinstance(answer, HttpReply) else None,
             outcome=outcome,
-            seconds=self._clock.monotonic() - begun,
+            seconds=self._clock.monotonic() - times.begun,
         )
         self._observer.called(fact)
 

@@ -12,6 +12,7 @@ Exception
 │  ├─ CertificateError      a certificate file for the brokers
 │  ├─ SecretFileError       a password's file
 │  ├─ RedisMissingError     a shared limit without the extra `redis`
+│  ├─ TracesMissingError    traces without the extra `traces`
 │  ├─ PlanError             a file that is no plan of a redrive
 │  ├─ DraftError            a file with no corrected command of a dead letter
 │  ├─ PolicyFileError       a file of caps; all that is wrong at once
@@ -71,6 +72,7 @@ from gateway.settings.file import SettingsError
 from gateway.settings.operators import OperatorKeyError
 from gateway.settings.secret_files import SecretFileError
 from gateway.telemetry.server import ListenError
+from gateway.telemetry.traces import TracesMissingError
 from gateway.venues.keys import CredentialError
 
 DONE = 0
@@ -91,6 +93,7 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         CertificateError: WRONG_USAGE,
         SecretFileError: WRONG_USAGE,
         RedisMissingError: WRONG_USAGE,
+        TracesMissingError: WRONG_USAGE,
         PlanError: WRONG_USAGE,
         DraftError: WRONG_USAGE,
         PolicyFileError: WRONG_USAGE,

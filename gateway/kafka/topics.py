@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -58,6 +58,15 @@ class TopicProblem(Struct, frozen=True, kw_only=True):
     problem: str
     missing: bool = False
     is_fatal: bool = False
+
+
+def unmet(problems: Sequence[TopicProblem]) -> KafkaError | None:
+    """The error that says why no gateway starts with these; None where one does."""
+    missing = [problem.topic for problem in problems if problem.missing and problem.is_fatal]
+    if missing:
+        return KafkaError(f"{', '.join(missing)} {NOT_SEEN}; `leverage-gateway topics create` makes what is missing")
+    fatal = [f"{problem.topic} {problem.problem}" for problem in problems if problem.is_fatal]
+    return KafkaError("; ".join(fatal)) if fatal else None
 
 
 class _Found(Struct, frozen=True, kw_only=True):

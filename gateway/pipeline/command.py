@@ -25,7 +25,7 @@ class CommandRecord(Struct, frozen=True):
     unreadable: str | None = None
 
 
-class Command(Struct, frozen=True, kw_only=True, eq=False):
+class Command(Struct, frozen=True, kw_only=True, eq=False, weakref=True):
     """A decoded command on its way to an answer; what becomes of it is its lane's business.
 
     Attributes:

@@ -317,6 +317,7 @@ class LaneServer:
             lambda reply: caller.venue.classify(message, reply),
             may_send=lambda: self._fence.may_set(call_timeout) and self._is_allowed(command),
             expires_at=None if message.expires_at is None else message.expires_at.timestamp(),
+            about=command,
         )
         if isinstance(outcome, ClockSkewed):
             await caller.measure_clock()
@@ -350,6 +351,7 @@ class LaneServer:
             credentials,
             lambda reply: caller.venue.classify_read_back(message, reply),
             may_send=lambda: self._fence.may_read(call_timeout),
+            about=command,
         )
         return outcome if isinstance(outcome, Applied) else None
 

@@ -46,6 +46,9 @@ def check_settings(
     for name in msgspec.structs.asdict(settings.venues):
         yield from _venue(name, getattr(settings.venues, name), limit_names)
     yield from _redis(settings.redis, base_dir)
+    if settings.traces.endpoint is not None and not _is_traces_url(settings.traces.endpoint):
+        remedy = "expected the whole URL, as http://collector:4318/v1/traces, without a user name or query"
+        yield ("traces", "endpoint"), remedy
     yield from _policy(settings.policy, base_dir)
     is_edge, has_accounts = bool(settings.edge.tokens), bool(settings.accounts)
     if with_accounts and (has_accounts or not (with_edge and is_edge)):
@@ -91,6 +94,13 @@ def _is_redis_url(url: str) -> bool:
     if split is None or split[0] not in {"redis", "rediss"} or re.search(r"[@?#\s]", url):
         return False
     return re.fullmatch(r"(/\d{0,9})?", urlsplit(url).path) is not None
+
+
+def _is_traces_url(url: str) -> bool:
+    split = urlsplit_or_none(url)
+    if split is None or split[0] not in {"http", "https"} or re.search(r"[@?#\s]", url):
+        return False
+    return urlsplit(url).path.strip("/") != ""
 
 
 def _authorities(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding]:

@@ -145,6 +145,18 @@ class LoggingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )
 
 
+class TracesSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where traces go; the extra `traces`."""
+
+    endpoint: Annotated[
+        str | None,
+        Meta(description="URL that takes traces by OTLP over HTTP, as `http://collector:4318/v1/traces`; none: none."),
+    ] = None
+    share: Annotated[
+        float, Meta(ge=0, le=1, description="Of commands that bring no `traceparent`, how many are traced.")
+    ] = 1.0
+
+
 class LimitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An override of one of the venue's published limits."""
 
@@ -294,6 +306,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
+    traces: TracesSettings = TracesSettings()
     venues: VenuesSettings = VenuesSettings()
     accounts: dict[str, AccountSettings] = {}
     redis: RedisSettings = RedisSettings()

@@ -26,7 +26,7 @@ from schemas import SetLeverage
 from schemas.targets import venue_of
 
 # A library at its own debug level tells of every fetch, and aiokafka there prints whole requests.
-LIBRARIES = {"aiokafka": logging.WARNING, "aiohttp": logging.WARNING, "asyncio": logging.WARNING}
+LIBRARIES = dict.fromkeys(("aiokafka", "aiohttp", "asyncio", "opentelemetry", "urllib3"), logging.WARNING)
 
 _SECRET_NAMES = re.compile(
     r"(ok-access-.+|x-mbx-apikey|.*signature|authorization|cookie|.*(api_?key|secret|passphrase|password|private_key))",

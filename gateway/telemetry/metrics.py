@@ -239,6 +239,9 @@ class Metrics:
         self.log_lines_dropped_total = self._counter(
             "gateway_log_lines_dropped_total", "Log lines left out because nobody read the log fast enough."
         )
+        self.traces_dropped_total = self._counter(
+            "gateway_traces_dropped_total", "Traces left out because `traces.endpoint` did not take them in time."
+        )
         self.build_info = self._gauge("gateway_build_info", "Always 1; the labels tell the build.", "version", "python")
         self.build_info.labels(version(), platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)

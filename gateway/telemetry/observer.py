@@ -6,6 +6,7 @@ from gateway.calls.observer import Called
 from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.steps import Retry
+from gateway.telemetry.journeys import Journeys
 from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
 from schemas import Event, LeverageChanged, VenueName
@@ -15,8 +16,10 @@ from schemas.targets import venue_of
 class Telemetry:
     """The production observer of pipeline and group."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, journeys: Journeys | None = None) -> None:
+        """`journeys` makes traces; None where nobody wants them."""
         self._metrics = metrics
+        self._journeys = journeys
         self._log = structlog.get_logger("gateway")
 
     def answered(self, command: Command, event: Event, seconds: float) -> None:
@@ -24,6 +27,8 @@ class Telemetry:
         outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
         self._metrics.commands_total.labels(command.venue, outcome).inc()
         self._metrics.command_duration_seconds.labels(command.venue).observe(seconds)
+        if self._journeys is not None:
+            self._journeys.answered(command, event)
         log = command_log(command.command)
         where = {"offset": command.offset, "attempts": event.attempts, "seconds": round(seconds, 4)}
         if isinstance(event, LeverageChanged):
@@ -51,9 +56,11 @@ class Telemetry:
         """Count the request by endpoint and status; a ban and a refused key are loud."""
         venue, outcome = fact.venue, fact.outcome
         status = "none" if fact.status is None else str(fact.status)
-        self._metrics.venue_requests_total.labels(venue, fact.purpose, status).inc()
-        self._metrics.venue_request_duration_seconds.labels(venue, fact.purpose).observe(fact.seconds)
-        where = {"venue": venue, "account": fact.account, "endpoint": fact.purpose}
+        self._metrics.venue_requests_total.labels(venue, fact.call.purpose, status).inc()
+        self._metrics.venue_request_duration_seconds.labels(venue, fact.call.purpose).observe(fact.seconds)
+        if self._journeys is not None:
+            self._journeys.called(fact)
+        where = {"venue": venue, "account": fact.account, "endpoint": fact.call.purpose}
         if isinstance(outcome, Throttled):
             if outcome.banned:
                 self._metrics.bans_total.labels(venue).inc()

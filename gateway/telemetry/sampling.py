@@ -37,6 +37,7 @@ class Sampler:
         accounts: Accounts,
         clock: Clock,
         dropped_lines: Callable[[], int],
+        dropped_traces: Callable[[], int],
     ) -> None:
         self._metrics = metrics
         self._group = group
@@ -44,8 +45,10 @@ class Sampler:
         self._calls = calls
         self._accounts = accounts
         self._clock = clock
-        self._dropped_lines = dropped_lines
-        self._dropped_before = 0
+        self._dropped = {
+            metrics.log_lines_dropped_total: _Growth(dropped_lines),
+            metrics.traces_dropped_total: _Growth(dropped_traces),
+        }
         self.turned_at = clock.monotonic()
 
     async def run(self) -> None:
@@ -74,9 +77,8 @@ class Sampler:
             metrics.venue_clock_offset_seconds.labels(name).set(calls.clock_offset or 0.0)
             metrics.accounts_stopped.labels(name).set(sum(venue == name for venue, _ in self._accounts.stopped))
         self._sample_limits()
-        dropped = self._dropped_lines()
-        metrics.log_lines_dropped_total.inc(dropped - self._dropped_before)
-        self._dropped_before = dropped
+        for counter, dropped in self._dropped.items():
+            counter.inc(dropped.since())
 
     def _sample_limits(self) -> None:
         """The fullest scope of each limit speaks for it: an account's own numbers are no label."""
@@ -93,6 +95,18 @@ class Sampler:
         for venue in self._calls:
             waiting = max((scope.waiting for scope in scopes if scope.venue == venue), default=0)
             metrics.limit_waiting.labels(venue).set(waiting)
+
+
+class _Growth:
+    """By how much a number has grown since it was last asked for."""
+
+    def __init__(self, number: Callable[[], int]) -> None:
+        self._number = number
+        self._before = 0
+
+    def since(self) -> int:
+        before, self._before = self._before, self._number()
+        return self._before - before
 
 
 def _set_by_partition(gauge: Gauge, values: Mapping[int, int]) -> None:

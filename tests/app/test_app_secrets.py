@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from gateway.clock import SystemClock
 from gateway.settings.checks import secret_texts
-from gateway.settings.tree import AccountSettings, CredentialSettings, LoggingSettings, Settings
+from gateway.settings.tree import AccountSettings, CredentialSettings, LoggingSettings, Settings, TracesSettings
 from gateway.simulator import Fault, Simulator, demo_accounts
 from gateway.telemetry.logging import Guard
 from gateway.telemetry.metrics import Metrics
@@ -30,6 +30,7 @@ from schemas import (
     Target,
     Ztdx,
 )
+from tests.app.otlp import Collector, collector
 from tests.app.processes import until
 from tests.app.rig import Rig, deployed
 from tests.chaos.collect import read_topic
@@ -110,7 +111,7 @@ async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signat
 ):
     logging = LoggingSettings(format=style, level="debug")
     settings = rig.settings(accounts=with_wrong_keys(rig), logging=logging, venue={"breaker_failures": 100})
-    async with rig.process(f"secrets-{style}", settings, ready=False) as process:
+    async with collector() as otlp, rig.process(f"secrets-{style}", traced(settings, otlp), ready=False) as process:
         for event in await rig.ask(*(rig.command(target, 5) for target in TARGETS)):
             assert isinstance(event, LeverageChanged), event
         for event in await rig.ask(*(rig.command(target, 5, account="desk-wrong") for target in TARGETS)):
@@ -127,7 +128,9 @@ async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signat
         shown = await probes(process_url(process.log))
         assert await process.terminate() == 0
 
-    written = {"log": process.log, "probes": shown}
+    assert {span.name.partition(" ")[0] for span in otlp.spans} >= {"process", "POST", "sign", "settle"}
+    traces = b"".join(otlp.bodies).decode("utf-8", "replace")
+    written = {"log": process.log, "probes": shown, "traces": traces}
     for role in ("events", "state", "dead_letters"):
         records = await read_topic(rig.bootstrap, getattr(rig.topics, role))
         written[role] = "\n".join(
@@ -141,6 +144,10 @@ async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signat
         found = [secret[:6] for secret in secrets if secret in text]
         assert found == [], place
         assert not re.search(r"signature=(?!\[removed\])", text), place
+
+
+def traced(settings: Settings, otlp: Collector) -> Settings:
+    return replace(settings, traces=TracesSettings(endpoint=otlp.url))
 
 
 def signed(signatures: set[str]) -> str:

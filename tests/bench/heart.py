@@ -22,6 +22,7 @@ from gateway.ownership.takeover import Inheritance
 from gateway.pipeline.brake import Brake
 from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.intake import Intake
+from gateway.pipeline.observer import Observer
 from gateway.pipeline.partition import Partition, PartitionPolicy, Parts, lane_policy
 from gateway.pipeline.rules import Deadline
 from gateway.settings.tree import VenueSettings
@@ -85,13 +86,13 @@ class Everything:
         return lambda *_args, **_more: None
 
 
-def partition(world: Everything, clock: SystemClock) -> Partition:
+def partition(world: Everything, clock: SystemClock, observer: Observer) -> Partition:
     """The pipeline as the gateway builds it, around a paper venue without limits that bite."""
     venue, permits = PaperVenue("binance_usdm", None, reads_back=True), Permits(clock)
     permits.register("binance_usdm", venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
     caller = VenueCaller(
         venue, VenueSettings(), sender=world, venue_time=world, keys=world, permits=permits, clock=clock,
-        max_in_flight=64, observer=Quiet([]),
+        max_in_flight=64, observer=observer,
     )  # fmt: skip
     policy = PartitionPolicy(
         topic="t", group="g", collect=0.005, transaction_patience=5.0, quarantine=0.0, max_incomplete=10_000,
@@ -104,7 +105,7 @@ def partition(world: Everything, clock: SystemClock) -> Partition:
     parts = Parts(
         policy=policy, intake=intake, calls={"binance_usdm": caller},
         lanes={"binance_usdm": lane_policy(caller, random.Random(0))}, accounts=world,
-        brake=Brake({"binance_usdm": 10}), clock=clock, observer=Quiet([]),
+        brake=Brake({"binance_usdm": 10}), clock=clock, observer=observer,
     )  # fmt: skip
     nothing = LogPosition(0, 0)
     tail = Tail(frozenset(), (), nothing)
@@ -122,10 +123,10 @@ def records(lanes: int) -> list[CommandRecord]:
     ]
 
 
-async def run(lanes: int) -> float:
+async def run(lanes: int, observer: Observer | None = None) -> float:
     """CPU microseconds a command."""
     world, fed = Everything(), records(lanes)
-    one = partition(world, SystemClock())
+    one = partition(world, SystemClock(), observer or Quiet([]))
     working = asyncio.get_running_loop().create_task(one.run())
     await asyncio.sleep(0)
     begun = time.process_time()

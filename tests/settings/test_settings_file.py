@@ -67,6 +67,16 @@ WRONG = {
         for file, remedy in (("binary", "not text"), ("lines", "one line"), ("marked", "byte-order mark"))
     },
     **{
+        f"traces at {url!r}": (f'{ACCOUNT}[traces]\nendpoint = "{url}"', "traces.endpoint", "expected the whole URL")
+        for url in (
+            "collector:4318",
+            "http://collector:4318",
+            "grpc://c/v1/traces",
+            "http://u:p@c/v1/traces",
+            "http://c/v1?k=v",
+        )
+    },
+    **{
         f"redis at {url}": (f'{ACCOUNT}[redis]\nurl = "{url}"', "redis.url", "expected redis://host:port/database")
         for url in (
             "http://redis:6379",

@@ -20,7 +20,12 @@ def group():
 
 
 @pytest.fixture
-def shown(group):
+def lost():
+    return [0]
+
+
+@pytest.fixture
+def shown(group, lost):
     metrics = Metrics()
     sampler = Sampler(
         metrics,
@@ -30,6 +35,7 @@ def shown(group):
         accounts=SimpleNamespace(stopped=()),
         clock=FakeClock(),
         dropped_lines=lambda: 0,
+        dropped_traces=lambda: lost[0],
     )
 
     def sample():
@@ -60,3 +66,9 @@ def test_a_fetch_that_fails_is_told_until_one_succeeds(group, shown):
     assert "gateway_fetch_failing 1.0" in shown()
     group.is_fetching = True
     assert "gateway_fetch_failing 0.0" in shown()
+
+
+def test_what_was_dropped_is_counted_once(lost, shown):
+    for number in (2, 2, 5):
+        lost[0] = number
+        assert f"gateway_traces_dropped_total {number}.0" in shown()
