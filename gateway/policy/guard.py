@@ -209,9 +209,7 @@ class PartitionGuard:
 
     def _try(self, candidate: RuleIndex, command: SetLeverage, *, is_first: bool) -> None:
         met = candidate.met(command)
-        asked = Question(
-            lane_of(command.account, command.target), command.leverage, self._clock.wall(), is_first=is_first
-        )
+        asked = Question(met.lane(command.account), command.leverage, self._clock.wall(), is_first=is_first)
         found, _ = breaches(met, asked, self._past.history, self._past.shadow_times)
         if found:
             self._observer.shadow_denied(command, self._refusal(found, candidate.book.version))
@@ -225,12 +223,13 @@ class PartitionGuard:
         found, is_untold = self._held_up(command, is_first=is_first) if is_stopped else ([], False)
         policy = guard.ruling.policy
         met = None if policy is None else policy.met(command)
-        if met is None or not met.rules or (met.is_bounds_only and met.allows(command.leverage)):
+        if met is None or not met.rules:
             return found, is_untold
-        past = self._past
-        asked = Question(
-            lane_of(command.account, command.target), command.leverage, self._clock.wall(), is_new, is_first
-        )
+        past, lane = self._past, met.lane(command.account)
+        present = None if met.is_bounds_only else past.history.present(lane)
+        if met.lets(command.leverage, present):
+            return found, is_untold
+        asked = Question(lane, command.leverage, self._clock.wall(), is_new, is_first)
         broken, untold = breaches(met, asked, past.history, past.times)
         found += broken
         if is_new and not found:

@@ -11,7 +11,7 @@ from functools import reduce
 
 from gateway.policy.rules import ANY, Rule, Rulebook, Rules, matches, names
 from schemas import SetLeverage
-from schemas.targets import Target, venue_of
+from schemas.targets import LaneKey, Target, venue_of
 
 REMEMBERED = 20_000  # kinds of command, and accounts
 
@@ -25,10 +25,22 @@ class Met:
         rated: those that limit how many commands come.
     """
 
-    __slots__ = ("_allowed", "_maximum", "_minimum", "is_bounds_only", "raising", "rated", "rules")
+    __slots__ = (
+        "_allowed",
+        "_largest_step",
+        "_maximum",
+        "_minimum",
+        "_name",
+        "_venue",
+        "is_bounds_only",
+        "raising",
+        "rated",
+        "rules",
+    )
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, target: Target) -> None:
         self.rules = rules
+        self._venue, self._name = venue_of(target), target.lane
         self.raising = tuple(rule for rule in rules if rule.needs_value)
         self.is_bounds_only = all(rule.commands_per_hour is None and not rule.needs_value for rule in rules)
         self.rated = tuple(rule for rule in rules if rule.commands_per_hour is not None)
@@ -36,6 +48,20 @@ class Met:
         self._minimum = max((rule.minimum for rule in rules if rule.minimum is not None), default=None)
         allowed = [frozenset(rule.allowed) for rule in rules if rule.allowed is not None]
         self._allowed = reduce(frozenset[Decimal].intersection, allowed) if allowed else None
+        steps = [rule.step_up for rule in self.raising if rule.step_up is not None and not rule.needs_times]
+        self._largest_step = min(steps) if steps and len(steps) == len(self.raising) else None
+
+    def lane(self, account: str) -> LaneKey:
+        """The lane of an account's command of this kind."""
+        return self._venue, account, self._name
+
+    def lets(self, leverage: Decimal, present: Decimal | None) -> bool:
+        """Whether nothing forbids a value where a lane has this one; False too where that has to be looked at."""
+        if not self.allows(leverage):
+            return False
+        if present is None or self.rated:
+            return self.is_bounds_only
+        return leverage <= present or (self._largest_step is not None and leverage - present <= self._largest_step)
 
     def allows(self, leverage: Decimal) -> bool:
         """Whether a value is within the bounds of all of them."""
@@ -74,7 +100,7 @@ class RuleIndex:
             if len(self._found) >= REMEMBERED:
                 self._found.clear()
             found = self._found[kind] = Met(
-                tuple(sorted(self._find(kind[0], command), key=lambda rule: self._places[rule.name]))
+                tuple(sorted(self._find(kind[0], command), key=lambda rule: self._places[rule.name])), command.target
             )
         return found
 

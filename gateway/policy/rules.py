@@ -65,9 +65,12 @@ class Rule(Struct, frozen=True, kw_only=True):
     @property
     def needs_value(self) -> bool:
         """Whether it asks what the lane has now."""
-        return bool(self.closed) or any(
-            limit is not None for limit in (self.step_up, self.step_up_in_window, self.cool_down)
-        )
+        return self.step_up is not None or self.needs_times
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether it asks what the time is, and when the lane changed."""
+        return bool(self.closed) or self.step_up_in_window is not None or self.cool_down is not None
 
     @property
     def horizon(self) -> float:
