@@ -31,7 +31,7 @@ class Met:
         "_maximum",
         "_minimum",
         "_name",
-        "_venue",
+        "_target",
         "is_bounds_only",
         "raising",
         "rated",
@@ -40,7 +40,7 @@ class Met:
 
     def __init__(self, rules: Rules, target: Target) -> None:
         self.rules = rules
-        self._venue, self._name = venue_of(target), target.lane
+        self._target, self._name = target, target.lane
         self.raising = tuple(rule for rule in rules if rule.needs_value)
         self.is_bounds_only = all(rule.commands_per_hour is None and not rule.needs_value for rule in rules)
         self.rated = tuple(rule for rule in rules if rule.commands_per_hour is not None)
@@ -53,7 +53,7 @@ class Met:
 
     def lane(self, account: str) -> LaneKey:
         """The lane of an account's command of this kind."""
-        return self._venue, account, self._name
+        return venue_of(self._target), account, self._name
 
     def lets(self, leverage: Decimal, present: Decimal | None) -> bool:
         """Whether nothing forbids a value where a lane has this one; False too where that has to be looked at."""

@@ -180,6 +180,10 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         True
     )
     call_timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds for one HTTP call.")] = 5.0
+    http_client: Annotated[
+        Literal["wire", "session"],
+        Meta(description="What makes the calls: the lean client, or aiohttp's whole session should that one break."),
+    ] = "wire"
     deadline: Annotated[float, Meta(gt=0, description="Seconds a command without expires_at may take.")] = 60.0
     settles_within: Annotated[
         Seconds | None,

@@ -1,1 +1,1 @@
-"""The HTTP session of a venue, and the mapping of its errors to outcomes."""
+"""Calls to a venue over HTTP, and the mapping of their errors to outcomes."""

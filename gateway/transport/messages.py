@@ -1,7 +1,9 @@
 """One HTTP request and its answer, as values: exact bytes out, exact bytes in."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
+from aiohttp import StreamReader
 from msgspec import Struct
 
 from gateway.outcomes import Unavailable
@@ -36,6 +38,29 @@ class HttpReply(Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Response(Protocol):
+    """One answer whose body is still to be read."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def content(self) -> StreamReader:
+        """The body as it comes."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Found without regard to case."""
+        ...
+
+    def close(self) -> object:
+        """Give the connection back, or close it where the body was not read to its end."""
+        ...
 
 
 WITHDRAWN = Unavailable(message="not sent any more")

@@ -11,24 +11,20 @@ signed request.
 """
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from contextvars import ContextVar
-from typing import Any
+from types import MappingProxyType
+from typing import Literal, Protocol
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.transport.messages import LIMITED, WITHDRAWN, HttpReply, HttpRequest
+from gateway.transport.by_session import SessionExchange
+from gateway.transport.by_wire import WireExchange
+from gateway.transport.connections import UnaskedError, WithdrawnError, connect_timeout, may_send
+from gateway.transport.messages import LIMITED, WITHDRAWN, HttpReply, HttpRequest, Response
 
-NEVER_ROUNDED = float("inf")  # seconds; above it aiohttp rounds a time-out up to whole seconds
-KEEP_ALIVE = 15.0  # seconds; shorter than venues keep an idle connection, so that none is used as they close it
 CONNECT_SHARE = 0.5  # of the call's timeout: what is left after it surely belongs to a connection that stood
-HEADERS = {"User-Agent": "leverage-gateway", "Accept": "application/json"}
-# The signed bytes are the whole request: aiohttp adds nothing, and no content type to an empty body.
-NOT_ADDED = ("Accept-Encoding", "Content-Type")
 NEVER_SENT = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -37,65 +33,59 @@ NEVER_SENT = (
     aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
+    UnaskedError,
 )
 # HttpProcessingError is what aiohttp's parser raises where the client does not wrap it.
 PERHAPS_SENT = (aiohttp.ClientError, HttpProcessingError, EOFError, OSError)
 BODY_PATIENCE = 1.0  # seconds for the body of an answer whose status and headers say all
 
 
-class _WithdrawnError(Exception):
-    """Raised where nothing may be sent on a connection that stands by now."""
+class Exchange(Protocol):
+    """A way to call: with aiohttp's session, or without."""
+
+    async def begin(self, request: HttpRequest, timeout: aiohttp.ClientTimeout) -> Response:  # noqa: ASYNC109 - aiohttp's own
+        """Send, and return when status and headers have come."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
 
 
-_may_send: ContextVar[Callable[[], bool] | None] = ContextVar("may_send", default=None)  # of this task's request
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Asks once more before a connection is used: making one may have taken a while."""
-
-    async def connect(self, req: Any, traces: list[Any], timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's own
-        connection = await super().connect(req, traces, timeout)
-        may_send = _may_send.get()
-        if may_send is not None and not may_send():
-            connection.release()
-            raise _WithdrawnError
-        return connection
+HttpClient = Literal["wire", "session"]
+_EXCHANGES = MappingProxyType[HttpClient, type[WireExchange] | type[SessionExchange]](
+    {"wire": WireExchange, "session": SessionExchange}
+)
 
 
 class VenueSession:
     """The connections to one venue, kept warm."""
 
-    def __init__(self, base_url: str, *, call_timeout: float) -> None:
+    def __init__(self, base_url: str, *, call_timeout: float, client: HttpClient = "wire") -> None:
         """`call_timeout`: seconds from connecting to the last byte of the answer."""
         self._base = base_url.rstrip("/")
         self._call_timeout = call_timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._connect_within = call_timeout * CONNECT_SHARE
+        self._connect_timeout = connect_timeout(self._connect_within)
+        self._client: HttpClient = client
+        self._exchange: Exchange | None = None
 
     async def start(self) -> None:
-        """Make the session; connections are made when they are needed."""
-        self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=KEEP_ALIVE),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=HEADERS,
-            skip_auto_headers=NOT_ADDED,
-            auto_decompress=False,
-            trust_env=False,
-        )
-        # aiohttp repeats a GET over a connection that broke: a second call that no limit would know of.
-        self._session._retry_connection = False  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - no public way
+        """Get ready; connections are made when they are needed."""
+        self._exchange = _EXCHANGES[self._client](self._base)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._exchange is not None:
+            await self._exchange.close()
 
     async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
         """Send once; nothing is retried here."""
-        _may_send.set(request.may_send)
+        may_send.set(request.may_send)
         try:
             async with asyncio.timeout(self._call_timeout) as patience:
-                return await self._exchange(request, patience)
-        except _WithdrawnError:
+                return await self._call(request, patience)
+        except WithdrawnError:
             return WITHDRAWN
         except NEVER_SENT as error:
             return Unavailable(message=f"not reached: {_kind(error)}")
@@ -104,55 +94,51 @@ class VenueSession:
         except PERHAPS_SENT as error:
             return Ambiguous(message=f"no whole answer: {_kind(error)}")
 
-    async def _exchange(self, request: HttpRequest, patience: asyncio.Timeout) -> HttpReply | Ambiguous:
-        if self._session is None:
+    async def _call(self, request: HttpRequest, patience: asyncio.Timeout) -> HttpReply | Ambiguous:
+        if self._exchange is None:
             raise RuntimeError("the session is not started")
-        url = URL(self._base + request.target, encoded=True)
-        async with self._session.request(
-            request.method,
-            url,
-            data=request.body or None,
-            headers=request.headers,
-            allow_redirects=False,
-            timeout=self._timeout(request),
-        ) as response:
+        response = await self._exchange.begin(request, self._timeout(request))
+        try:
             if response.status in LIMITED:
                 until = patience.when() or 0.0
                 patience.reschedule(None)  # from here on it is an answer, however long its body takes
-                body = await _whatever_comes(response, request.largest_answer_bytes, until)
+                body = await _whatever_comes(response.content, request.largest_answer_bytes, until)
             else:
-                body = await _bounded(response, request.largest_answer_bytes)
+                body = await _bounded(response.content, request.largest_answer_bytes)
+        finally:
+            response.close()
         if body is None:
             message = f"an answer of more than {request.largest_answer_bytes} bytes"
             return Ambiguous(message=message, http_status=response.status)
         return HttpReply(status=response.status, headers=response.headers, body=body)
 
     def _timeout(self, request: HttpRequest) -> aiohttp.ClientTimeout:
-        connect = self._call_timeout * CONNECT_SHARE
-        if request.connect_within is not None:
-            connect = min(connect, request.connect_within)
-        return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=NEVER_ROUNDED)
+        within = request.connect_within
+        if within is None or within >= self._connect_within:
+            return self._connect_timeout
+        return connect_timeout(within)
 
 
-async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes | None:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > most:
+async def _bounded(content: aiohttp.StreamReader, most: int) -> bytes | None:
+    body = await content.readany()
+    if content.at_eof():
+        return None if len(body) > most else body
+    chunks = bytearray(body)
+    while not content.at_eof():
+        chunks += await content.readany()
+        if len(chunks) > most:
             return None
-    return bytes(body)
+    return bytes(chunks)
 
 
-async def _whatever_comes(response: aiohttp.ClientResponse, most: int, until: float) -> bytes:
+async def _whatever_comes(content: aiohttp.StreamReader, most: int, until: float) -> bytes:
     """As much of the body as comes soon; cut off it is no JSON, and then the headers say how long to wait."""
     body = bytearray()
     until = min(until, asyncio.get_running_loop().time() + BODY_PATIENCE)
     with suppress(TimeoutError, *PERHAPS_SENT):
         async with asyncio.timeout_at(until):
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > most:
-                    break
+            while not content.at_eof() and len(body) <= most:
+                body += await content.readany()
     return bytes(body[:most])
 
 

@@ -29,14 +29,20 @@ POST = HttpRequest(method="POST", target=SIGNED, headers={"X-MBX-APIKEY": "topse
 GET = HttpRequest(method="GET", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
 
 
-@asynccontextmanager
-async def session_to(url: str, call_timeout: float = 5.0) -> AsyncGenerator[VenueSession]:
-    session = VenueSession(url, call_timeout=call_timeout)
-    await session.start()
-    try:
-        yield session
-    finally:
-        await session.close()
+@pytest.fixture(params=["wire", "session"])
+def session_to(request: pytest.FixtureRequest):
+    """Opens a session to an address; every rule holds of both ways to call."""
+
+    @asynccontextmanager
+    async def opened(url: str, call_timeout: float = 5.0) -> AsyncGenerator[VenueSession]:
+        session = VenueSession(url, call_timeout=call_timeout, client=request.param)
+        await session.start()
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    return opened
 
 
 # Every exception class of aiohttp, one way or the other; a new one in a later aiohttp fails here until it is placed.
@@ -110,23 +116,23 @@ def test_every_exception_class_of_aiohttp_has_its_place():
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-async def test_every_exception_becomes_an_outcome_that_shows_no_secret(kind, make, outcome, monkeypatch):
+async def test_every_exception_becomes_an_outcome_that_shows_no_secret(session_to, kind, make, outcome, monkeypatch):
     async def failing(*_, **__):
         raise make(kind)
 
     async with session_to("http://127.0.0.1:1") as session:
-        monkeypatch.setattr(aiohttp.ClientSession, "_request", failing)
+        monkeypatch.setattr(session._exchange, "begin", failing)
         result = await session.send(POST)
     assert type(result) is outcome
     assert not any(secret in repr(result) for secret in SECRETS)
 
 
-async def test_a_bug_of_ours_is_no_outcome(monkeypatch):
+async def test_a_bug_of_ours_is_no_outcome(session_to, monkeypatch):
     async def failing(*_, **__):
         raise ZeroDivisionError
 
     async with session_to("http://127.0.0.1:1") as session:
-        monkeypatch.setattr(aiohttp.ClientSession, "_request", failing)
+        monkeypatch.setattr(session._exchange, "begin", failing)
         with pytest.raises(ZeroDivisionError):
             await session.send(POST)
 
@@ -140,27 +146,27 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-async def test_a_refused_connection_is_unavailable():
+async def test_a_refused_connection_is_unavailable(session_to):
     async with session_to(f"http://127.0.0.1:{free_port()}") as session:
         assert type(await session.send(POST)) is Unavailable
 
 
-async def test_a_name_that_nobody_knows_is_unavailable():
+async def test_a_name_that_nobody_knows_is_unavailable(session_to):
     async with session_to("http://venue.invalid") as session:
         assert type(await session.send(POST)) is Unavailable
 
 
-async def test_a_failed_tls_handshake_is_unavailable():
+async def test_a_failed_tls_handshake_is_unavailable(session_to):
     async with serving(babbling) as server, session_to(server.url.replace("http:", "https:")) as session:
         assert type(await session.send(POST)) is Unavailable
 
 
-async def test_a_tls_handshake_that_never_ends_is_unavailable_and_not_ambiguous():
+async def test_a_tls_handshake_that_never_ends_is_unavailable_and_not_ambiguous(session_to):
     async with serving(silent) as server, session_to(server.url.replace("http:", "https:"), 0.2) as session:
         assert type(await session.send(POST)) is Unavailable
 
 
-async def test_a_connection_that_is_not_there_in_the_time_it_may_take_is_given_up_and_nothing_sent():
+async def test_a_connection_that_is_not_there_in_the_time_it_may_take_is_given_up_and_nothing_sent(session_to):
     late = structs.replace(POST, connect_within=0.05)
     async with serving(silent) as server, session_to(server.url.replace("http:", "https:"), 1e6) as session:
         assert type(await session.send(late)) is Unavailable
@@ -170,7 +176,7 @@ async def test_a_connection_that_is_not_there_in_the_time_it_may_take_is_given_u
 # Real sockets: after that.
 
 
-async def test_a_black_hole_is_ambiguous_when_its_time_is_over():
+async def test_a_black_hole_is_ambiguous_when_its_time_is_over(session_to):
     async with serving(silent) as server, session_to(server.url, 0.2) as session:
         outcome = await session.send(POST)
         assert outcome == Ambiguous(message="no answer within 0.2 s")
@@ -195,27 +201,27 @@ async def test_a_black_hole_is_ambiguous_when_its_time_is_over():
     ],
     ids=range(12),
 )
-async def test_an_answer_cut_short_or_broken_is_ambiguous(answer):
+async def test_an_answer_cut_short_or_broken_is_ambiguous(session_to, answer):
     async with serving(answering(answer)) as server, session_to(server.url) as session:
         assert type(await session.send(POST)) is Ambiguous
         assert len(server.requests) == 1
 
 
-async def test_a_reset_after_sending_is_ambiguous():
+async def test_a_reset_after_sending_is_ambiguous(session_to):
     async with serving(resetting()) as server, session_to(server.url) as session:
         assert type(await session.send(POST)) is Ambiguous
         assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("request_", [POST, GET], ids=["post", "get"])
-async def test_a_kept_connection_that_breaks_is_not_tried_again_unseen(request_):
+async def test_a_kept_connection_that_breaks_is_not_tried_again_unseen(session_to, request_):
     async with serving(resetting(http())) as server, session_to(server.url) as session:
         assert type(await session.send(request_)) is HttpReply
         assert type(await session.send(request_)) is Ambiguous
         assert (len(server.requests), server.connections) == (2, 1)
 
 
-async def test_a_kept_connection_that_the_server_closed_is_not_used():
+async def test_a_kept_connection_that_the_server_closed_is_not_used(session_to):
     async with serving(answering(http())) as server, session_to(server.url) as session:
         for _ in range(3):
             assert type(await session.send(POST)) is HttpReply
@@ -223,7 +229,7 @@ async def test_a_kept_connection_that_the_server_closed_is_not_used():
         assert server.connections == 3
 
 
-async def test_connections_are_kept_warm():
+async def test_connections_are_kept_warm(session_to):
     async with serving(answering(*[http()] * 20)) as server, session_to(server.url) as session:
         for _ in range(20):
             assert type(await session.send(POST)) is HttpReply
@@ -231,7 +237,7 @@ async def test_connections_are_kept_warm():
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer_and_is_not_followed(status):
+async def test_a_redirect_is_an_answer_and_is_not_followed(session_to, status):
     async with serving(answering(http(status, Location="/elsewhere"), http())) as server:
         async with session_to(server.url) as session:
             answer = await session.send(POST)
@@ -240,14 +246,14 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(status):
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 99999999999", b"Connection: close"])
-async def test_a_flood_ends_at_the_bound(framing):
+async def test_a_flood_ends_at_the_bound(session_to, framing):
     flood = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + b"x" * (4 * LARGEST_ANSWER_BYTES)
     async with serving(answering(flood)) as server, session_to(server.url) as session:
         assert type(await session.send(POST)) is Ambiguous
 
 
 @pytest.mark.parametrize("status", [418, 429])
-async def test_a_limit_stays_one_whatever_its_body_is(status):
+async def test_a_limit_stays_one_whatever_its_body_is(session_to, status):
     head = f"HTTP/1.1 {status} Told\r\nRetry-After: 7\r\nContent-Length: 100\r\n\r\n".encode()
     async with serving(answering(head + b"cut")) as server, session_to(server.url) as session:
         answer = await session.send(POST)
@@ -257,7 +263,7 @@ async def test_a_limit_stays_one_whatever_its_body_is(status):
 
 @pytest.mark.parametrize("status", [418, 429])
 @pytest.mark.parametrize("begin", [b"", b'{"code":-1003}'], ids=["no body", "a body that ends in nothing"])
-async def test_a_limit_whose_body_never_ends_is_one_all_the_same(status, begin):
+async def test_a_limit_whose_body_never_ends_is_one_all_the_same(session_to, status, begin):
     head = f"HTTP/1.1 {status} Told\r\nRetry-After: 30\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
     chunk = f"{len(begin):x}\r\n".encode() + begin + b"\r\n" if begin else b""
     async with serving(never_ending(head + chunk)) as server, session_to(server.url, 0.2) as session:
@@ -266,13 +272,13 @@ async def test_a_limit_whose_body_never_ends_is_one_all_the_same(status, begin):
     assert (answer.status, answer.headers["retry-after"], answer.body) == (status, "30", begin)
 
 
-async def test_another_answer_whose_body_never_ends_is_ambiguous():
+async def test_another_answer_whose_body_never_ends_is_ambiguous(session_to):
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
     async with serving(never_ending(head)) as server, session_to(server.url, 0.2) as session:
         assert type(await session.send(POST)) is Ambiguous
 
 
-async def test_a_compressed_bomb_is_not_unpacked():
+async def test_a_compressed_bomb_is_not_unpacked(session_to):
     bomb = gzip.compress(b"\0" * 50_000_000)
     packed = answering(http(200, bomb, Content_Encoding="gzip"))
     async with serving(packed) as server, session_to(server.url) as session:
@@ -284,7 +290,7 @@ async def test_a_compressed_bomb_is_not_unpacked():
 # What goes out and comes in.
 
 
-async def test_what_was_signed_goes_out_byte_for_byte_with_no_header_but_ours():
+async def test_what_was_signed_goes_out_byte_for_byte_with_no_header_but_ours(session_to):
     body = b'{"symbol":"BTCUSDT","leverage":5}'
     headers = {"X-MBX-APIKEY": "key", "Content-Type": "application/json"}
     async with serving(answering(http(), http())) as server, session_to(server.url) as session:
@@ -300,13 +306,13 @@ async def test_what_was_signed_goes_out_byte_for_byte_with_no_header_but_ours():
     assert server.requests[1].endswith(b"\r\n\r\n" + body)
 
 
-async def test_a_base_url_may_have_a_path():
+async def test_a_base_url_may_have_a_path(session_to):
     async with serving(answering(http())) as server, session_to(server.url + "/okx/") as session:
         await session.send(GET)
     assert server.requests[0].startswith(f"GET /okx{SIGNED} HTTP/1.1".encode())
 
 
-async def test_cookies_and_the_environments_proxy_are_not_used(monkeypatch):
+async def test_cookies_and_the_environments_proxy_are_not_used(session_to, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     async with serving(answering(http(Set_Cookie="a=b; Path=/"), http())) as server, session_to(server.url) as session:
@@ -315,7 +321,7 @@ async def test_cookies_and_the_environments_proxy_are_not_used(monkeypatch):
     assert "cookie" not in _headers(server.requests[1])
 
 
-async def test_headers_of_an_answer_are_found_in_any_case():
+async def test_headers_of_an_answer_are_found_in_any_case(session_to):
     async with serving(answering(http(X_Mbx_Used_Weight_1M="12"))) as server, session_to(server.url) as session:
         answer = await session.send(POST)
     assert isinstance(answer, HttpReply)
@@ -323,8 +329,8 @@ async def test_headers_of_an_answer_are_found_in_any_case():
 
 
 @given(garbage=st.binary(max_size=200) | st.binary(max_size=100).map(lambda some: b"HTTP/1.1 200 OK\r\n" + some))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_a_server_says_is_an_answer_or_an_outcome(garbage):
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_a_server_says_is_an_answer_or_an_outcome(session_to, garbage):
     async def ask():
         async with serving(answering(garbage)) as server, session_to(server.url) as session:
             return await session.send(POST)
@@ -342,7 +348,7 @@ def _headers(request: bytes) -> dict[str, str]:
     return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
 
 
-async def test_a_call_that_may_not_be_sent_any_more_when_it_is_connected_is_not_sent():
+async def test_a_call_that_may_not_be_sent_any_more_when_it_is_connected_is_not_sent(session_to):
     asked = []
     async with serving(answering(http(), http())) as server, session_to(server.url) as session:
         withdrawn = await session.send(structs.replace(POST, may_send=lambda: bool(asked.append("no"))))
@@ -352,3 +358,55 @@ async def test_a_call_that_may_not_be_sent_any_more_when_it_is_connected_is_not_
         sent = await session.send(structs.replace(POST, may_send=lambda: True))
         assert isinstance(sent, HttpReply)
         assert isinstance(await session.send(POST), HttpReply)
+
+
+async def test_what_a_server_says_unasked_is_never_the_answer_to_the_next_call(session_to):
+    async with (
+        serving(answering(http(200, b"first") + http(200, b"stale"))) as server,
+        session_to(server.url) as session,
+    ):
+        for _ in range(3):
+            answer = await session.send(POST)
+            assert isinstance(answer, HttpReply)
+            assert answer.body == b"first"
+
+
+async def test_a_late_answer_to_a_call_that_was_given_up_is_not_the_next_calls(session_to):
+    def late(server):
+        async def deed(reader, writer):
+            await server.read(reader)
+            if server.connections == 1:
+                await reader.read()  # until it is given up
+            writer.write(http(200, f"of connection {server.connections}".encode()))
+
+        return deed
+
+    async with serving(late) as server, session_to(server.url, 0.2) as session:
+        assert type(await session.send(POST)) is Ambiguous
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpReply)
+    assert (answer.body, server.connections) == (b"of connection 2", 2)
+
+
+async def test_an_informational_answer_is_not_the_answer(session_to):
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with serving(answering(early + http(200, b"{}"))) as server, session_to(server.url) as session:
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpReply)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        structs.replace(POST, headers={"X-MBX-APIKEY": "key\r\nX-Other: 1"}),
+        structs.replace(POST, headers={"X-MBX-APIKEY": "key\nX-Other: 1"}),
+        structs.replace(POST, headers={"X-MBX\r\n-APIKEY": "key"}),
+    ],
+    ids=["value", "bare line feed", "name"],
+)
+async def test_a_line_break_in_a_header_is_a_bug_and_nothing_is_sent(session_to, smuggled):
+    async with serving(answering(http())) as server, session_to(server.url) as session:
+        with pytest.raises(ValueError, match=r"line break|[Nn]ewline|control|CR|header"):
+            await session.send(smuggled)
+        assert server.requests == []
