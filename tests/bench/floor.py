@@ -1,0 +1,134 @@
+"""The floor: what the libraries alone cost, with no promise kept. `python -m tests.bench.floor`, started by `table`.
+
+aiokafka, msgspec, hmac and aiohttp's session in a bare loop: no order, no limits, no retries, nothing remembered. With
+`--transactions` the answers are committed in groups, every 10 ms.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import msgspec
+import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from schemas import LeverageChanged, SetLeverage, Timestamp, decode_command, encode
+from schemas.events import fields_of_answer
+
+CONCURRENCY = 64
+GROUP_COMMIT = 0.01  # seconds
+SECRET = b"secret"
+
+
+class Answer(msgspec.Struct):
+    """What the venue says."""
+
+    leverage: int
+
+
+class Floor:
+    """One bare loop."""
+
+    def __init__(self, producer: Any, session: aiohttp.ClientSession, url: str, events: str) -> None:
+        self._producer = producer
+        self._session = session
+        self._url = url
+        self._events = events
+        self._decoder = msgspec.json.Decoder(Answer)
+        self.queue = asyncio.Queue[Any](maxsize=2000)
+        self.done: list[tuple[bytes, bytes, int]] = []
+
+    async def work(self) -> None:
+        """Call for one command after the other."""
+        while True:
+            record = await self.queue.get()
+            command = decode_command(record.value)
+            event = await self._call(command)
+            await self.tell(record.key, encode(event), record.partition)
+
+    async def _call(self, command: SetLeverage) -> LeverageChanged:
+        symbol = command.target.symbol  # pyright: ignore[reportAttributeAccessIssue] - one venue is measured
+        query = f"symbol={symbol}&leverage={command.leverage}&timestamp={int(time.time() * 1000)}"
+        signature = hmac.new(SECRET, query.encode(), hashlib.sha256).hexdigest()
+        url = f"{self._url}/fapi/v1/leverage?{query}&signature={signature}"
+        async with self._session.post(url, headers={"X-MBX-APIKEY": "key"}) as response:
+            answer = self._decoder.decode(await response.read())
+        answered = fields_of_answer(
+            command, event_id=command.command_id, attempts=1, occurred_at=Timestamp.from_epoch(time.time())
+        )
+        return LeverageChanged(
+            **answered,
+            leverage=Decimal(answer.leverage),
+            requested_leverage=command.leverage,
+            certainty="confirmed",
+        )
+
+    async def tell(self, key: bytes, value: bytes, partition: int) -> None:
+        """Publish, as the libraries do best."""
+        await self._producer.send(self._events, value, key=key, partition=partition)
+
+
+class Grouped(Floor):
+    """The same, with the answers of 10 ms in one transaction."""
+
+    async def tell(self, key: bytes, value: bytes, partition: int) -> None:
+        self.done.append((key, value, partition))
+
+    async def commit(self) -> None:
+        """Commit what has come, for ever."""
+        while True:
+            await asyncio.sleep(GROUP_COMMIT)
+            if self.done:
+                done, self.done = self.done, []
+                async with self._producer.transaction():
+                    for key, value, partition in done:
+                        await self._producer.send(self._events, value, key=key, partition=partition)
+
+
+@asynccontextmanager
+async def started(client: Any) -> AsyncGenerator[Any]:
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def run(bootstrap: str, commands: str, events: str, url: str, *, has_transactions: bool) -> None:
+    """Answer everything, until killed."""
+    transactional = {"transactional_id": f"floor-{events}"} if has_transactions else {}
+    consumer = AIOKafkaConsumer(
+        commands, bootstrap_servers=bootstrap, group_id=f"floor-{commands}", auto_offset_reset="earliest"
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=2, **transactional)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        started(consumer),
+        started(producer),
+        aiohttp.ClientSession(connector=connector) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        floor = (Grouped if has_transactions else Floor)(producer, session, url, events)
+        if isinstance(floor, Grouped):
+            tasks.create_task(floor.commit())
+        for _ in range(CONCURRENCY):
+            tasks.create_task(floor.work())
+        print("ready", flush=True)
+        async for record in consumer:
+            await floor.queue.put(record)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name in ("bootstrap", "commands", "events", "url"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--transactions", action="store_true")
+    given = parser.parse_args()
+    uvloop.run(run(given.bootstrap, given.commands, given.events, given.url, has_transactions=given.transactions))
