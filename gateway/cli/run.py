@@ -1,6 +1,7 @@
 """`leverage-gateway run`: the gateway itself."""
 
 import asyncio
+import gc
 import platform
 import sys
 from typing import Any
@@ -18,6 +19,8 @@ from gateway.telemetry.logging import is_for_people, set_up_logging
 from gateway.version import version
 
 SETTINGS_NAMED = 5  # of secret files that others may read; five hundred accounts are no reason for as many lines
+
+COLLECT_AFTER = 20_000  # objects more; a command makes a hundred, and hardly any refer to each other in a ring
 
 
 def run(*, config: ConfigOption = None) -> int:
@@ -63,6 +66,8 @@ def _run(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
         def keys_changed() -> None:
             guard.learn(secret_texts(settings, base_dir))
 
+        gc.freeze()  # what is there by now stays: no collection need look at it again
+        gc.set_threshold(COLLECT_AFTER)
         runner.run(app.run(settings, base_dir=base_dir, keys_changed=keys_changed, dropped_lines=lambda: lines.dropped))
 
 

@@ -5,6 +5,7 @@ loosens needs two, fresh, and for exactly what it replaces. A refused record cha
 of its key, so that what held before is not known any more, its scope counts as frozen.
 """
 
+from functools import cached_property
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ class PolicyRefusedError(Exception):
     """Raised where every replica would refuse a record; its text says why. It was not written."""
 
 
-class Ruling(Struct, frozen=True, kw_only=True):
+class Ruling(Struct, frozen=True, kw_only=True, dict=True):
     """What holds now.
 
     Attributes:
@@ -42,12 +43,12 @@ class Ruling(Struct, frozen=True, kw_only=True):
     stops: tuple[Stop, ...] = ()
     since: float | None = None
 
-    @property
+    @cached_property
     def asks_past(self) -> bool:
         """Whether commands may have to be judged by what their lanes have or had, or by how many came."""
         return any(book.asks_past for book in self._books) or any(not stop.is_frozen for stop in self.stops)
 
-    @property
+    @cached_property
     def horizon(self) -> float:
         """How far back rules ask, in seconds."""
         return max((book.horizon for book in self._books), default=0.0)

@@ -72,6 +72,7 @@ def set_up_logging(
             processors=[ProcessorFormatter.remove_processors_meta, *before, guard],
         )
     )
+    logging._srcfile = None  # noqa: SLF001 # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage] - as its documentation has it: no line tells its caller, who is dear to find
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -1,5 +1,7 @@
 """What the pipeline and the group tell, as metrics and log lines; the one place that turns the one into the other."""
 
+from functools import cache
+
 import structlog
 
 from gateway.calls.observer import Called
@@ -21,12 +23,18 @@ class Telemetry:
         self._metrics = metrics
         self._journeys = journeys
         self._log = structlog.get_logger("gateway")
+        # Told of every command: to look a metric's child up by its labels costs more than to count.
+        self._commands_total = cache(metrics.commands_total.labels)
+        self._command_duration_seconds = cache(metrics.command_duration_seconds.labels)
+        self._venue_requests_total = cache(metrics.venue_requests_total.labels)
+        self._venue_request_duration_seconds = cache(metrics.venue_request_duration_seconds.labels)
+        self._limit_wait_seconds = cache(metrics.limit_wait_seconds.labels)
 
     def answered(self, command: Command, event: Event, seconds: float) -> None:
         """Count the answer by its outcome; log it with the command's id, venue and account."""
         outcome = "changed" if isinstance(event, LeverageChanged) else event.reason
-        self._metrics.commands_total.labels(command.venue, outcome).inc()
-        self._metrics.command_duration_seconds.labels(command.venue).observe(seconds)
+        self._commands_total(command.venue, outcome).inc()
+        self._command_duration_seconds(command.venue).observe(seconds)
         if self._journeys is not None:
             self._journeys.answered(command, event)
         log = command_log(command.command)
@@ -56,8 +64,8 @@ class Telemetry:
         """Count the request by endpoint and status; a ban and a refused key are loud."""
         venue, outcome = fact.venue, fact.outcome
         status = "none" if fact.status is None else str(fact.status)
-        self._metrics.venue_requests_total.labels(venue, fact.call.purpose, status).inc()
-        self._metrics.venue_request_duration_seconds.labels(venue, fact.call.purpose).observe(fact.seconds)
+        self._venue_requests_total(venue, fact.call.purpose, status).inc()
+        self._venue_request_duration_seconds(venue, fact.call.purpose).observe(fact.seconds)
         if self._journeys is not None:
             self._journeys.called(fact)
         where = {"venue": venue, "account": fact.account, "endpoint": fact.call.purpose}
@@ -83,7 +91,7 @@ class Telemetry:
 
     def waited(self, venue: VenueName, seconds: float) -> None:
         """Observe the wait for a permit."""
-        self._metrics.limit_wait_seconds.labels(venue).observe(seconds)
+        self._limit_wait_seconds(venue).observe(seconds)
 
     def missed_venue_clock(self, venue: VenueName) -> None:
         """Log that the clock known before stays in use."""
