@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from gateway.app import VENUES
+from gateway.kafka.policy_topic import write_policy
+from gateway.kafka.topics import create_topics
 from gateway.settings.tree import (
     AccountSettings,
     CredentialSettings,
@@ -23,9 +25,13 @@ from gateway.settings.tree import (
 )
 from schemas.topics import Topics
 from tests.app.processes import ROOT, toml
+from tests.policy.cost import rules
+from tests.policy.desk import applied
 
 PLENTY = 10_000_000
 PARTITIONS = 12
+RULES = 1_000
+POLICY = f"gateway, {RULES:,} rules"
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -78,9 +84,18 @@ CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
         "floor": _floor,
         "floor, transactions": lambda deployment: _floor(deployment, "--transactions"),
         "gateway": _gateway,
+        POLICY: _gateway,
     }
 )
 BASELINE = "floor"
+
+
+async def prepare(name: str, deployment: Deployment) -> None:
+    """Make the topics, and what is on them before a contender starts."""
+    await create_topics(Settings(kafka=kafka(deployment)), base_dir=Path())
+    if name == POLICY:
+        record = applied(rules(RULES, with_step=True))
+        await write_policy(deployment.topics.policy, {"bootstrap_servers": deployment.bootstrap}, record)
 
 
 class Contender:

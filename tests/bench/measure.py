@@ -17,11 +17,9 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from msgspec import Struct
 
-from gateway.kafka.topics import create_topics
-from gateway.settings.tree import Settings
 from schemas import BinanceUsdm, SetLeverage, decode_event, encode
 from schemas.topics import Topics
-from tests.bench.contenders import PARTITIONS, Contender, Deployment, kafka
+from tests.bench.contenders import PARTITIONS, Contender, Deployment, prepare
 
 WARM = 400  # commands, answered before anything is measured
 PATIENCE = 240.0
@@ -135,7 +133,7 @@ def bench(name: str, bootstrap: str, url: str, lanes: int) -> Generator[Bench]:
     with TemporaryDirectory(prefix="gateway-bench-") as folder:
         deployment = Deployment(bootstrap, topics, url, Path(folder))
 
-        asyncio.run(create_topics(Settings(kafka=kafka(deployment)), base_dir=Path()))
+        asyncio.run(prepare(name, deployment))
         measured = Bench(name, deployment, lanes)
         try:
             measured.warm_up()
