@@ -239,6 +239,7 @@ class Groups:
         self._groups: dict[tuple[object, ...], Group] = {}
         self._of_account: dict[str, list[Group]] = {}
         self._of_all: list[Group] = []
+        self._unsettled: dict[Group, None] = {}
 
     def join(self, choice: Choice, reader: Reader) -> Group:
         """Give somebody all that comes from now on."""
@@ -265,17 +266,19 @@ class Groups:
                 del self._of_account[account]
 
     def concerned(self, record: Logged) -> list[Group]:
-        """Whom an event concerns."""
+        """Whom an event concerns; `settle` lets them give it out."""
         face = record.face
         of_account = self._of_account.get(face.account, ())
         found = [group for group in of_account if group.choice.filter.takes(face)]
         of_all = self._of_all
         found += [one for one in of_all if one.choice.rights.allow(face.account) and one.choice.filter.takes(face)]
+        self._unsettled.update(dict.fromkeys(found))
         return found
 
     def settle(self) -> None:
-        """Let every group give out what came."""
-        for group in list(self._groups.values()):
+        """Let the groups that something came for give it out."""
+        unsettled, self._unsettled = self._unsettled, {}
+        for group in unsettled:
             group.settle()
 
     def flush(self) -> None:

@@ -38,6 +38,7 @@ LOOK_EVERY = 20  # beats between two looks where it begins, and whether it is th
 BEAT_PATIENCE = 5.0
 POLL_MS = 100
 FETCH_WAIT_MS = 100  # a broker answers one connection in order: a beat waits behind a fetch
+GATHER = 0.01  # seconds in which events gather after some came: each fetch costs a millisecond of the processor
 BATCH = 2_000
 SLICE = 200  # events between two turns of the loop
 TRY_AGAIN = 0.5
@@ -154,12 +155,11 @@ class EventLog:
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             **self._options,
-            **self._consumer_options,
+            **({"fetch_max_wait_ms": FETCH_WAIT_MS} | dict(self._consumer_options)),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
@@ -205,7 +205,8 @@ class EventLog:
             await asyncio.sleep(0)
 
     async def _poll(self, consumer: AIOKafkaConsumer, hub: Hub, events: Sequence[TopicPartition]) -> None:
-        for tp, records in (await self._fetch(consumer, events)).items():
+        fetched = await self._fetch(consumer, events)
+        for tp, records in fetched.items():
             for begin in range(0, len(records), SLICE):
                 part = records[begin : begin + SLICE]
                 logged = [one for record in part if (one := self._read(record)) is not None]
@@ -220,6 +221,8 @@ class EventLog:
             if self.hub is None:
                 self.hub, self._was_loaded = hub, True
                 self._observer.loaded(hub.lane_count)
+        if fetched:
+            await asyncio.sleep(GATHER)
 
     async def _fetch(
         self, consumer: AIOKafkaConsumer, events: Sequence[TopicPartition]

@@ -26,11 +26,15 @@ class Positions:
         """`log_id`: what tells this topic from all others, up to 56 bytes."""
         self._log_id = log_id
         self._partitions = partitions
+        self._last: tuple[Sequence[int], bytes, str] = ((), b"", "")
 
     def write(self, offsets: Sequence[int], rights: bytes) -> str:
         """The text for the offsets that come next, one a partition."""
-        body = b"".join(map(_varint, offsets))
-        return urlsafe_b64encode(body + self._check(body, rights)).decode().rstrip("=")
+        if self._last[:2] != (offsets, rights):  # thousands of readers stand at the same
+            body = b"".join(map(_varint, offsets))
+            text = urlsafe_b64encode(body + self._check(body, rights)).decode().rstrip("=")
+            self._last = tuple(offsets), rights, text
+        return self._last[2]
 
     def read(self, text: str, rights: bytes) -> tuple[int, ...] | None:
         """The offsets of a text; None where it is not one of this log, for these rights."""

@@ -13,7 +13,7 @@ from gateway.edge.session import GOING_AWAY, OTHER_LOG, SILENT, Session
 from gateway.edge.tokens import Token
 from gateway.edge.wire import PING, SseWire, message
 
-TURNS = 20  # parts of a heartbeat's time, in each of which as many streams have their turn
+TURNS = 10  # parts of a heartbeat's time, in each of which as many streams have their turn
 BEHIND = 0.75  # seconds behind the log, from which on every stream is told
 LOOK, LOOK_AGAIN = 0.05, 1.0  # seconds between two looks whether it is, and after it was told
 PAY = 0.02  # seconds between two looks at who reads again

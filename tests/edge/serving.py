@@ -37,6 +37,16 @@ class Serving:
         """Where its WebSocket is."""
         return f"{self.url.replace('http', 'ws')}/v1/stream"
 
+    @property
+    def port(self) -> int:
+        """The same."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def pid(self) -> int:
+        """Which process it is."""
+        return self._process.pid
+
     def send_signal(self, number: int) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
