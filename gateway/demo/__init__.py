@@ -1,7 +1,7 @@
 """The gateway at work on one machine, with nothing but Python: embedded broker, simulated venues, sample commands.
 
 In order: `embedded` is the broker, `scenario` the commands, `stage` all that runs, `play` the acts, `second_act` the
-dead letter's, `report` the tables.
+dead letter's, `stream_act` the edge's, `report` the tables.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            answered, redriven = runner.run(play(console))
+            played = runner.run(play(console))
     except EmbeddedMissingError as missing:
         sys.stderr.write(f"{missing}\n")
         return 3
     except KeyboardInterrupt:
         return 130
-    print_report(answered, redriven, console)
-    return 0 if redriven.is_closed and all(one.sample.met_by(one.event) for one in answered) else 1
+    print_report(played.answered, played.redriven, played.stream, console)
+    return 0 if played.is_as_it_should_be else 1

@@ -18,6 +18,7 @@ from gateway.demo.report import SampleResult
 from gateway.demo.scenario import ACCOUNT, EACH_VENUE, NEWER, PUT_ASIDE, RULED, SLOW, TROUBLE, Sample
 from gateway.demo.second_act import RedrivenLetter, redrive_letter
 from gateway.demo.stage import Stage, staged
+from gateway.demo.stream_act import StreamSeen, follow_stream
 from gateway.simulator import Fault
 from schemas import Event, Timestamp
 
@@ -63,9 +64,26 @@ class Answers:
         return found()
 
 
-async def play(console: Console) -> tuple[list[SampleResult], RedrivenLetter]:
+class Played(NamedTuple):
+    """What came of every act."""
+
+    answered: list[SampleResult]
+    redriven: RedrivenLetter
+    stream: StreamSeen
+
+    @property
+    def is_as_it_should_be(self) -> bool:
+        """Whether every act came out as it was meant."""
+        return (
+            self.redriven.is_closed
+            and self.stream.is_whole
+            and all(one.sample.met_by(one.event) for one in self.answered)
+        )
+
+
+async def play(console: Console) -> Played:
     """Run the demo; EmbeddedMissingError without the extra `embedded`."""
-    console.print("Starting an embedded broker, the simulated venues and the gateway", highlight=False)
+    console.print("Starting an embedded broker, the simulated venues, the gateway and its edge", highlight=False)
     async with staged() as stage:
         _introduce(stage, console)
         async with connect(f"kafka://{stage.bootstrap_servers}", check_crcs=False) as client:
@@ -77,7 +95,7 @@ async def play(console: Console) -> tuple[list[SampleResult], RedrivenLetter]:
                 following.cancel()
 
 
-async def _acts(stage: Stage, client: Client, answers: Answers) -> tuple[list[SampleResult], RedrivenLetter]:
+async def _acts(stage: Stage, client: Client, answers: Answers) -> Played:
     """Each act when the one before has come far enough for its point."""
     answered = await answers.wait(await _send(EACH_VENUE, stage, client))
     trouble = await _send(TROUBLE, stage, client)
@@ -89,7 +107,7 @@ async def _acts(stage: Stage, client: Client, answers: Answers) -> tuple[list[Sa
     (put_aside,) = await answers.wait(await _send([PUT_ASIDE], stage, client))
     command_id = put_aside.sent.command.command_id
     redriven = await redrive_letter(stage.bootstrap_servers, command_id, answers.of_redrive)
-    return [*answered, put_aside], redriven
+    return Played([*answered, put_aside], redriven, await follow_stream(stage))
 
 
 async def _send(samples: Sequence[Sample], stage: Stage, client: Client) -> list[_Sent]:
@@ -116,5 +134,6 @@ def _introduce(stage: Stage, console: Console) -> None:
         ("broker", f"{stage.bootstrap_servers} (in memory: librdkafka's mock cluster, not Kafka)"),
         ("venues", f"{stage.simulator.url} (faults and journal at /_control/)"),
         ("gateway", f"{stage.gateway.server.url} (/livez /readyz /metrics)"),
+        ("edge", f"{stage.edge.server.url} (/v1/leverage /v1/stream /v1/events /v1/commands)"),
     ):
         console.print(f"  {name:<8} {where}", highlight=False, markup=False)

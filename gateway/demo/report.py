@@ -11,6 +11,7 @@ from rich.text import Text
 from gateway.client import SentCommand
 from gateway.demo.scenario import Sample, outcome
 from gateway.demo.second_act import RedrivenLetter
+from gateway.demo.stream_act import StreamSeen
 from schemas import Event, LeverageChanged, encode
 from schemas.targets import venue_of
 
@@ -41,7 +42,9 @@ class SampleResult(NamedTuple):
         return self.event.occurred_at.timestamp() - self.event.issued_at.timestamp()
 
 
-def print_report(answered: Sequence[SampleResult], redriven: RedrivenLetter, console: Console) -> None:
+def print_report(
+    answered: Sequence[SampleResult], redriven: RedrivenLetter, stream: StreamSeen, console: Console
+) -> None:
     """Print all of it."""
     shown = len(_COLUMNS) if console.width >= _ROOM_FOR_WORDS else len(_COLUMNS) - 1
     table = Table(box=box.SIMPLE, title="What became of each command", title_justify="left", padding=(0, 1, 0, 0))
@@ -55,7 +58,29 @@ def print_report(answered: Sequence[SampleResult], redriven: RedrivenLetter, con
         console.print(Text("The event of the one that was retried, as it is on leverage.events.v1:"))
         console.print_json(encode(retried).decode(), indent=None)
     console.print(_second_act(redriven))
+    console.print(_stream_act(stream))
     console.print(Text(f"\n{NEXT}"))
+
+
+def _stream_act(seen: StreamSeen) -> Table:
+    table = Table(
+        "step",
+        "what came over the WebSocket",
+        box=box.SIMPLE,
+        title="What a client of the edge saw: no Kafka, a token",
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+    )
+    key, old, new = seen.change.key, seen.change.old, seen.change.new
+    before = "nothing" if old is None else f"{old.event.leverage}x"
+    style = "green" if seen.is_whole else "bold red"
+    for step, said in (
+        ("cache ready", f"a snapshot of {seen.lanes} lanes; {key.venue} {key.lane} has {before}"),
+        ("command in", f"{key.venue} {key.lane} {seen.sent.requested_leverage}x: {outcome(seen.sent)}"),
+        ("change out", f"{key.venue} {key.lane} from {before} to {new.event.leverage}x, in the cache that follows"),
+    ):
+        table.add_row(Text(step), Text(said, style=style))
+    return table
 
 
 def _second_act(redriven: RedrivenLetter) -> Table:

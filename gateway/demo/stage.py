@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,10 @@ from gateway.app import VENUES, Gateway
 from gateway.clock import SystemClock
 from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
 from gateway.demo.scenario import ACCOUNT, MAX_ATTEMPTS
+from gateway.edge.app import Edge
 from gateway.settings.tree import (
+    EdgeSettings,
+    EdgeTokenSettings,
     HttpSettings,
     KafkaSettings,
     LimitSettings,
@@ -25,9 +28,11 @@ from gateway.settings.tree import (
 )
 from gateway.simulator import Simulator, SimulatorSettings, demo_accounts
 from gateway.simulator.config import account_settings
+from gateway.telemetry.server import Verdict
 from schemas import VenueName
 from schemas.topics import Topics
 
+TOKEN = "demo"  # noqa: S105 - no secret: its edge is gone with this process
 _READY_PATIENCE = 30.0
 
 
@@ -37,6 +42,7 @@ class Stage(Struct, frozen=True, kw_only=True):
     bootstrap_servers: str
     simulator: Simulator
     gateway: Gateway
+    edge: Edge
 
 
 @asynccontextmanager
@@ -47,8 +53,8 @@ async def staged() -> AsyncGenerator[Stage]:
         async with embedded_broker(topics) as bootstrap_servers, _simulated() as simulator:
             kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topics=topics, partitions=PARTITIONS)
             settings = _settings(kafka, simulator, Path(folder))
-            async with _running(settings, Path(folder)) as gateway:
-                yield Stage(bootstrap_servers=bootstrap_servers, simulator=simulator, gateway=gateway)
+            async with _running(settings, Path(folder)) as gateway, _edge(settings, Path(folder)) as edge:
+                yield Stage(bootstrap_servers=bootstrap_servers, simulator=simulator, gateway=gateway, edge=edge)
 
 
 @asynccontextmanager
@@ -64,23 +70,41 @@ async def _simulated() -> AsyncGenerator[Simulator]:
 @asynccontextmanager
 async def _running(settings: Settings, base_dir: Path) -> AsyncGenerator[Gateway]:
     gateway = Gateway(settings, base_dir=base_dir, consumer_options=CONSUMER_OPTIONS)
+    async with _until_left(gateway.run, gateway.health.ready):
+        yield gateway
+
+
+@asynccontextmanager
+async def _edge(settings: Settings, base_dir: Path) -> AsyncGenerator[Edge]:
+    (base_dir / "token").write_text(TOKEN)
+    edge = Edge(settings, base_dir=base_dir, consumer_options=CONSUMER_OPTIONS)
+    async with _until_left(edge.run, edge.ready):
+        yield edge
+
+
+@asynccontextmanager
+async def _until_left(
+    run: Callable[[asyncio.Event], Coroutine[None, None, None]], ready: Callable[[], Verdict]
+) -> AsyncGenerator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(gateway.run(stop), name="gateway")
+        tasks.create_task(run(stop))
         try:
             async with asyncio.timeout(_READY_PATIENCE):
-                while not gateway.health.ready()[0]:  # noqa: ASYNC110 - a probe is asked, it does not tell
+                while not ready()[0]:  # noqa: ASYNC110 - a probe is asked, it does not tell
                     await asyncio.sleep(0.05)
-            yield gateway
+            yield
         finally:
             stop.set()
 
 
 def _settings(kafka: KafkaSettings, simulator: Simulator, folder: Path) -> Settings:
+    token = EdgeTokenSettings(token_file="token", accounts=("*",), verbs=("read", "send"))  # noqa: S106 - a file's name
     return Settings(
         kafka=kafka,
         http=HttpSettings(listen="127.0.0.1:0"),
         venues=VenuesSettings(**{name: _venue(name, simulator) for name in VENUES}),
+        edge=EdgeSettings(listen="127.0.0.1:0", tokens={"demo": token}, drain_timeout=1.0),
         accounts=account_settings(folder, [one for one in demo_accounts() if one.name == ACCOUNT]),
     )
 

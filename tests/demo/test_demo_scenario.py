@@ -26,7 +26,13 @@ def test_the_demo_shows_what_it_says_and_leaves_nothing_behind(tmp_path):
         row = f"{venue_of(sample.target)} {sample.target.lane} {sample.leverage}x"
         assert any(row in line and sample.expected in line for line in done.stdout.splitlines()), row
     words = " ".join(done.stdout.split())
-    for step in ("seen letter", "judged apply", "sent again as rd-", "closed changed"):
+    for step in (
+        "seen letter",
+        "judged apply",
+        "sent again as rd-",
+        "closed changed",
+        "change out binance_usdm BTCUSDT from 20x to 25x",
+    ):
         assert step in words, step
     assert list(tmp_path.iterdir()) == []
     secrets = [secret for account in demo_accounts() for secret in (account.secret, account.passphrase) if secret]
