@@ -153,9 +153,10 @@ class EventLog:
             self._replaced(hub)
 
     def _consumer(self) -> AIOKafkaConsumer:
+        reading: dict[str, Any] = {"fetch_max_wait_ms": FETCH_WAIT_MS, **self._consumer_options}
         return AIOKafkaConsumer(
             **self._options,
-            **({"fetch_max_wait_ms": FETCH_WAIT_MS} | dict(self._consumer_options)),
+            **reading,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
