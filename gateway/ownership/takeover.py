@@ -31,9 +31,14 @@ class Inheritance(Struct, frozen=True, kw_only=True):
     end: int
 
     @property
+    def may_be_called_for(self) -> bool:
+        """Whether calls of a predecessor may be under way: it did not leave in order, and there were commands."""
+        return not self.checkpoint.clean and self.end > 0
+
+    @property
     def sent_below(self) -> int:
-        """Offset below which a predecessor may have sent what is not answered; 0 where it left in order."""
-        return 0 if self.checkpoint.clean else self.end
+        """Offset below which a predecessor may have sent what is not answered; 0 where there is none such."""
+        return self.end if self.may_be_called_for else 0
 
     @property
     def untold_below(self) -> int:

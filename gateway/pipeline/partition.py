@@ -103,7 +103,7 @@ class Partition:
         self._past = past
         self._rails = None if parts.guard is None else parts.guard.past()
         self._quarantined_below = inheritance.sent_below
-        self._quarantine_ends = now + policy.quarantine if not inheritance.checkpoint.clean else float("-inf")
+        self._quarantine_ends = now + policy.quarantine if inheritance.may_be_called_for else float("-inf")
         self._untold_below = inheritance.untold_below
         self._untold: set[LaneKey] = set()
         self._predecessor = not self._was_quiet(inheritance)

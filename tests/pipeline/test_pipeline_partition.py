@@ -305,6 +305,14 @@ def test_leaving_during_the_quarantine_is_not_clean():
         point = await owner.partition.drain(0.5)
         assert not point.clean
 
+    owning(scenario, Topics(Checkpoint(1, LogPosition(0, 0), clean=False), end=1), quarantine=5.0)
+
+
+def test_where_there_was_no_command_nobody_can_have_been_called_for_one_and_leaving_at_once_is_clean():
+    async def scenario(owner):
+        point = await owner.partition.drain(0.5)
+        assert point.clean
+
     owning(scenario, Topics(Checkpoint(0, LogPosition(0, 0), clean=False), end=0), quarantine=5.0)
 
 
