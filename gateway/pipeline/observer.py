@@ -16,8 +16,10 @@ class Observer(CallObserver, TakeoverObserver, Protocol):
         """A command's answer is committed, `seconds` after the command was read."""
         ...
 
-    def dead_lettered(self, record: CommandRecord, stage: str, reason: str, message: str) -> None:
-        """A record's bytes went to the dead-letter topic."""
+    def dead_lettered(
+        self, record: CommandRecord, command: Command | None, stage: str, reason: str, message: str
+    ) -> None:
+        """A record's bytes went to the dead-letter topic; `command` is what it says, None where it cannot be read."""
         ...
 
     def braked(self, venue: VenueName) -> None:

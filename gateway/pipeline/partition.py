@@ -362,4 +362,4 @@ class Partition:
             observer.answered(command, event, self._parts.clock.monotonic() - command.received_at)
         if answer.dead_letter is not None:
             letter = answer.dead_letter
-            observer.dead_lettered(answer.record, letter.stage, letter.reason, letter.message)
+            observer.dead_lettered(answer.record, command, letter.stage, letter.reason, letter.message)

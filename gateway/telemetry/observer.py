@@ -3,6 +3,7 @@
 from functools import cache
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from gateway.calls.observer import Called
 from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
@@ -37,19 +38,22 @@ class Telemetry:
         self._command_duration_seconds(command.venue).observe(seconds)
         if self._journeys is not None:
             self._journeys.answered(command, event)
-        log = command_log(command.command)
-        where = {"offset": command.offset, "attempts": event.attempts, "seconds": round(seconds, 4)}
+        log = _log_of(command)
+        where = {"attempts": event.attempts, "seconds": round(seconds, 4)}
         if isinstance(event, LeverageChanged):
             log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty, **where)
         else:
             told = {"reason": event.reason, "message": event.message, "venue_code": event.venue_code}
             log.info("rejected_command", **told, **where)
 
-    def dead_lettered(self, record: CommandRecord, stage: str, reason: str, message: str) -> None:
+    def dead_lettered(
+        self, record: CommandRecord, command: Command | None, stage: str, reason: str, message: str
+    ) -> None:
         """Count it; log where the record was, never its bytes."""
         self._metrics.dead_letters_total.labels(stage, reason).inc()
-        where = {"partition": record.partition, "offset": record.offset}
-        self._log.warning("dead_lettered_record", **where, stage=stage, reason=reason, message=message)
+        place = {"partition": record.partition, "offset": record.offset}
+        log = self._log.bind(**place) if command is None else _log_of(command)
+        log.warning("dead_lettered_record", stage=stage, reason=reason, message=message)
 
     def braked(self, venue: VenueName) -> None:
         """Count a dead letter left out."""
@@ -58,7 +62,7 @@ class Telemetry:
     def repeated(self, command: Command) -> None:
         """Count and log a repeat."""
         self._metrics.repeats_total.labels(venue_of(command.command.target)).inc()
-        command_log(command.command).info("skipped_repeat", offset=command.offset)
+        _log_of(command).info("skipped_repeat")
 
     def called(self, fact: Called) -> None:
         """Count the request by endpoint and status; a ban and a refused key are loud."""
@@ -81,7 +85,7 @@ class Telemetry:
         """Count and log a call that will be made again."""
         kind = _retry_kind(retry.outcome)
         self._metrics.retries_total.labels(command.venue, kind).inc()
-        command_log(command.command).info(
+        _log_of(command).info(
             "retrying_call",
             outcome=kind,
             attempts=retry.attempts,
@@ -162,7 +166,7 @@ class Telemetry:
 
     def failed(self, command: Command, error: BaseException) -> None:
         """Log a bug with its traceback."""
-        command_log(command.command).error("failed_command", exc_info=error)
+        _log_of(command).error("failed_command", exc_info=error)
 
     def lost_shared_store(self, reason: str) -> None:
         """Say that shared limits are held by our share of them."""
@@ -234,6 +238,11 @@ class Telemetry:
     def trouble(self, doing: str, error: BaseException) -> None:
         """Log what Kafka did not do."""
         self._log.warning("missed_kafka", doing=doing, error=repr(error))
+
+
+def _log_of(command: Command) -> FilteringBoundLogger:
+    """A logger whose every line says which command it is about, and where its record is."""
+    return command_log(command.command).bind(partition=command.record.partition, offset=command.offset)
 
 
 def _retry_kind(outcome: Outcome) -> str:
