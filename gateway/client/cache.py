@@ -12,7 +12,7 @@ seconds. What is known is kept then, and `get(key, max_age=…)` refuses to serv
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal, TypeVar, overload
@@ -185,9 +185,8 @@ class LeverageCache(Mapping[LaneKey, LaneState]):
             case Loading(why=why):
                 self._loading = {}
                 self._lost_why = why if self._is_loaded else None
-            case Rows(rows=rows):
-                for row in rows:
-                    self._put(row)
+            case Rows(rows=rows, gone=gone):
+                self._load(rows, gone)
             case Appended(events=events):
                 for logged in events:
                     self._see(logged.event)
@@ -197,6 +196,12 @@ class LeverageCache(Mapping[LaneKey, LaneState]):
                 self._current_at = self._clock.monotonic() - age
             case Lost(why=why):
                 self._lost_why = why
+
+    def _load(self, rows: Sequence[LeverageChanged], gone: Sequence[LaneKey]) -> None:
+        for row in rows:
+            self._put(row)
+        for key in gone:
+            (self._lanes if self._loading is None else self._loading).pop(key, None)
 
     def _see(self, event: Event) -> None:
         if isinstance(event, LeverageChanged):

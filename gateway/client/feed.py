@@ -15,6 +15,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from gateway.client.lanes import LaneKey
 from schemas import Event, LeverageChanged, SetLeverage
 
 
@@ -25,9 +26,10 @@ class Loading(Struct, frozen=True):
 
 
 class Rows(Struct, frozen=True):
-    """Some lanes' last events, while loading."""
+    """Some lanes' last events, while loading; `gone`: lanes that were taken out of the state."""
 
     rows: Sequence[LeverageChanged]
+    gone: Sequence[LaneKey] = ()
 
 
 class Logged(Struct, frozen=True):

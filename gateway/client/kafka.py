@@ -12,10 +12,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Place, Rows
+from gateway.client.lanes import LaneKey
 from gateway.client.options import KafkaOptions
 from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock, SystemClock
@@ -241,10 +243,12 @@ class _LogReader:
         async with asyncio.timeout(PATIENCE):
             partitions = await self._partitions_of(self._topics.state)
         async for records in reader.forwards(self._topics.state, await reader.ranges_of(partitions)):
-            events = map(self._read, records)
+            newest = {record.key: record for record in records}
+            events = map(self._read, newest.values())
             rows = [event for event in events if isinstance(event, LeverageChanged)]
-            if rows:
-                yield Rows(rows)
+            gone = [key for record in newest.values() if record.value is None and (key := _lane_of(record.key))]
+            if rows or gone:
+                yield Rows(rows, gone)
 
     async def _events(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> AsyncGenerator[FeedItem]:
         """Hand out events as they come, and every beat whether anything was missing when it was asked."""
@@ -298,6 +302,13 @@ class _LogReader:
                 _log.warning("skipped_record %s: %s", place, error)
             return None
         return event if self._accounts is None or event.account in self._accounts else None
+
+
+def _lane_of(key: bytes | None) -> LaneKey | None:
+    try:
+        return msgspec.convert((key or b"").decode().split(":", 2), LaneKey)
+    except ValueError:  # msgspec's ValidationError is one
+        return None
 
 
 def _ignore(_event: Event) -> None:

@@ -7,13 +7,14 @@ before it is read. The replay is another reader's: the last committed value of e
 import argparse
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -50,15 +51,20 @@ async def fill(bootstrap: str, topics: Topics, lanes: int) -> int:
 
 
 async def _write(
-    producer: AIOKafkaProducer, topics: Topics, numbers: "list[int] | range", begin: int, *, aborts: bool
+    producer: AIOKafkaProducer, topics: Topics, numbers: Sequence[int], begin: int, *, aborts: bool
 ) -> None:
     await producer.begin_transaction()
     for place, number in enumerate(numbers, begin):
         event = lane_event(number, Decimal(125 if aborts else place % 50 + 1))
-        partition = number // SYMBOLS % (PARTITIONS - 1)
+        partition = partition_of(number)
         for topic, key in ((topics.events, event.key), (topics.state, event.state_key)):
             await producer.send(topic, encode(event), key=key.encode(), partition=partition)
     await (producer.abort_transaction() if aborts else producer.commit_transaction())
+
+
+def partition_of(number: int) -> int:
+    """Where an account's lanes are."""
+    return number // SYMBOLS % (PARTITIONS - 1)
 
 
 def lane_event(number: int, leverage: Decimal) -> LeverageChanged:
@@ -67,6 +73,19 @@ def lane_event(number: int, leverage: Decimal) -> LeverageChanged:
     event = changed(number, account=f"desk-{number // SYMBOLS}")
     target = BinanceUsdm(symbol=symbol)
     return replace(event, target=target, lane=symbol, leverage=leverage, requested_leverage=leverage)
+
+
+async def take_out(bootstrap: str, topics: Topics, numbers: Sequence[int]) -> None:
+    """Take lanes out of the state, as an operator does; a value that comes after it is one again."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        for number in numbers:
+            key = lane_event(number, Decimal(1)).state_key.encode()
+            await producer.send(topics.state, None, key=key, partition=partition_of(number))
+        await producer.flush()
+    finally:
+        await producer.stop()
 
 
 async def replay(bootstrap: str, topics: Topics) -> tuple[dict[LaneKey, LeverageChanged], int]:
@@ -82,8 +101,12 @@ async def replay(bootstrap: str, topics: Topics) -> tuple[dict[LaneKey, Leverage
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 count += len(records)
-                events = [decode_event(record.value) for record in records]
-                found |= {LaneKey.of(event): event for event in events if isinstance(event, LeverageChanged)}
+                for record in records:
+                    key = msgspec.convert(record.key.decode().split(":", 2), LaneKey)
+                    if record.value is None:
+                        found.pop(key, None)
+                    elif isinstance(event := decode_event(record.value), LeverageChanged):
+                        found[key] = event
     finally:
         await consumer.stop()
     return found, count
