@@ -70,8 +70,8 @@ chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker
 seeds: $(COMMAND) $(TESTS) ## SEEDS simulated runs with random faults, on simulated time
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-bench: $(COMMAND) $(TESTS) ## What a black-holed venue costs the others, as a ratio within one run
-	@$(BIN)/python -m tests.bench.isolation $(ARGS)
+bench: $(COMMAND) $(TESTS) ## The gateway beside the bare libraries, in one run: a table, and build/bench.json and .svg
+	@$(BIN)/python -m tests.bench.table $(ARGS)
 
 run: $(COMMAND) ## The gateway, with the settings of CONFIG (gateway.toml), until Ctrl-C
 	@$(COMMAND) run --config $(CONFIG)
