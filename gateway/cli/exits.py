@@ -41,6 +41,8 @@ Exception
    ├─ LimitLoweredError     a call for which the budget became too small while it waited
    ├─ LimitFrozenError      a call in line when a long pause of its limits began; it thinks again
    ├─ StalledError          a call for which there is no room to wait: its venue does not answer
+   ├─ WithdrawnError        a call that may not be sent any more, now that its connection stands
+   ├─ UnaskedError          a connection on which a venue talks before it was asked
    ├─ StoreGoneError        the store of shared limits
    ├─ DoorError             a request to the edge that is refused
    ├─ ForbiddenAccountError a filter for what its token does not open
