@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import platform
+import resource
 import sys
 from typing import Any
 
@@ -49,6 +50,7 @@ def run(*, config: ConfigOption = None) -> int:
 def _run(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
     from gateway import app  # noqa: PLC0415 - the whole gateway, which no other command needs
 
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # it would hold keys
     base_dir = base_dir_of(config)
     guard = set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir), stream=lines)
     if exposed := exposed_secrets(settings, base_dir):

@@ -3,7 +3,6 @@
 Logging hands finished lines in; what does not fit the bound is dropped and counted, never waited for.
 """
 
-import contextlib
 import os
 import threading
 import time
@@ -76,15 +75,20 @@ class LineWriter:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
                 batch, self._waiting, self._writing = "".join(self._waiting), [], True
-            with contextlib.suppress(OSError):  # a reader that is gone: there is nobody to tell
-                _write(self._descriptor, batch.encode("utf-8", "backslashreplace"))
+            written = _write(self._descriptor, batch.encode("utf-8", "backslashreplace"))
             with self._changed:
+                self.dropped += 0 if written else batch.count("\n")
                 self._size -= len(batch)
                 self._writing = False
                 self._changed.notify_all()
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes) -> bool:
+    """Whether all of it was written: not where the reader is gone or the disk is full, of which nobody can be told."""
     rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        return False
+    return True

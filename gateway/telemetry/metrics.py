@@ -237,7 +237,8 @@ class Metrics:
             "gateway_event_loop_lag_seconds", "How late the event loop's last tick was."
         )
         self.log_lines_dropped_total = self._counter(
-            "gateway_log_lines_dropped_total", "Log lines left out because nobody read the log fast enough."
+            "gateway_log_lines_dropped_total",
+            "Log lines left out because nobody read the log fast enough, or the disk is full.",
         )
         self.traces_dropped_total = self._counter(
             "gateway_traces_dropped_total", "Traces left out because `traces.endpoint` did not take them in time."

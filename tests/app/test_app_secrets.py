@@ -31,7 +31,7 @@ from schemas import (
     Ztdx,
 )
 from tests.app.otlp import Collector, collector
-from tests.app.processes import until
+from tests.app.processes import GatewayProcess, until
 from tests.app.rig import Rig, deployed
 from tests.chaos.collect import read_topic
 
@@ -125,6 +125,7 @@ async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signat
         await rig.put(f"garbage {signed(signatures)}".encode(), partition=1)
         await rig.settled()
         await until(lambda: "dead_lettered_record" in process.log, "the log has it")
+        assert re.search(r"Max core file size +0 ", limits_of(process)), "a core dump holds every key"
         shown = await probes(process_url(process.log))
         assert await process.terminate() == 0
 
@@ -153,6 +154,10 @@ def traced(settings: Settings, otlp: Collector) -> Settings:
 def signed(signatures: set[str]) -> str:
     """What somebody might paste into a command by mistake."""
     return f"POST /fapi/v1/leverage?signature={next(iter(signatures))}"
+
+
+def limits_of(process: GatewayProcess) -> str:
+    return Path(f"/proc/{process.popen.pid}/limits").read_text()
 
 
 def process_url(log: str) -> str:

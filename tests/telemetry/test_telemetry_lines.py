@@ -50,6 +50,16 @@ def test_a_reader_that_is_gone_stops_nobody():
     os.close(writer)
 
 
+def test_a_disk_that_is_full_stops_nobody_and_what_is_lost_is_counted():
+    with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123 - a device, not a file
+        lines = LineWriter(full.fileno())
+        with lines:
+            for number in range(3):
+                lines.write(f"{number}\n")
+            assert lines.flush_within(5)
+    assert lines.dropped == 3
+
+
 def test_a_line_from_outside_cannot_fill_the_log_alone(pipe):
     reader, writer = pipe
     with LineWriter(writer) as lines:
