@@ -1,6 +1,7 @@
 """What every test may ask for: a clock that stands still, a real Kafka broker once a run, and fresh topics on it."""
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,12 @@ from schemas.topics import Topics
 from tests.clocks import FakeClock
 
 pytest_plugins = ("tests.kafka_report",)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a shell that starts the tests in the background has them ignore it, and all that they start too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
