@@ -371,6 +371,29 @@ async def test_what_a_server_says_unasked_is_never_the_answer_to_the_next_call(s
             assert answer.body == b"first"
 
 
+async def test_a_connection_on_which_something_came_while_it_was_idle_is_not_used(session_to):
+    is_idle = asyncio.Event()
+
+    def pushing(server):
+        async def deed(reader, writer):
+            await server.read(reader)
+            writer.write(http(200, b"asked for"))
+            await is_idle.wait()
+            writer.write(http(200, b"stale"))
+            await server.read(reader)
+            writer.write(http(200, b"asked for"))
+
+        return deed
+
+    async with serving(pushing) as server, session_to(server.url) as session:
+        await session.send(POST)
+        is_idle.set()
+        await asyncio.sleep(0.01)  # what nobody asked for arrives
+        answer = await session.send(POST)
+    assert isinstance(answer, HttpReply)
+    assert (answer.body, server.connections) == (b"asked for", 2)
+
+
 async def test_a_late_answer_to_a_call_that_was_given_up_is_not_the_next_calls(session_to):
     def late(server):
         async def deed(reader, writer):
