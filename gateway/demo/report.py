@@ -47,7 +47,7 @@ def print_report(
 ) -> None:
     """Print all of it."""
     shown = len(_COLUMNS) if console.width >= _ROOM_FOR_WORDS else len(_COLUMNS) - 1
-    table = Table(box=box.SIMPLE, title="What became of each command", title_justify="left", padding=(0, 1, 0, 0))
+    table = _table("What became of each command")
     for column in _COLUMNS[:shown]:
         table.add_column(column, overflow="fold", no_wrap=column == "command")
     for number, one in enumerate(answered, start=1):
@@ -62,15 +62,12 @@ def print_report(
     console.print(Text(f"\n{NEXT}"))
 
 
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, box=box.SIMPLE, title=title, title_justify="left", padding=(0, 1, 0, 0))
+
+
 def _stream_act(seen: StreamSeen) -> Table:
-    table = Table(
-        "step",
-        "what came over the WebSocket",
-        box=box.SIMPLE,
-        title="What a client of the edge saw: no Kafka, a token",
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-    )
+    table = _table("What a client of the edge saw: no Kafka, a token", "step", "what came over the WebSocket")
     key, old, new = seen.change.key, seen.change.old, seen.change.new
     before = "nothing" if old is None else f"{old.event.leverage}x"
     style = "green" if seen.is_whole else "bold red"
@@ -84,15 +81,7 @@ def _stream_act(seen: StreamSeen) -> Table:
 
 
 def _second_act(redriven: RedrivenLetter) -> Table:
-    table = Table(
-        "step",
-        "what came of it",
-        "leverage-gateway dead-letters …",
-        box=box.SIMPLE,
-        title="What became of the dead letter",
-        title_justify="left",
-        padding=(0, 1, 0, 0),
-    )
+    table = _table("What became of the dead letter", "step", "what came of it", "leverage-gateway dead-letters …")
     row, judged, sent, event = redriven.seen, redriven.judged, redriven.sent, redriven.closed_by
     letter = "P:O" if row is None else row.letter
     seen = None if row is None else f"letter {row.letter}: {row.reason}, {row.venue} {row.lane}"
