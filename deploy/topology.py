@@ -72,7 +72,7 @@ class Topology:
             for name in ("simulator", *PROBED):
                 self.start(name)
                 if name == "simulator":
-                    self._wait(self.config.is_file, "the simulator's settings")
+                    self._wait(lambda: self._runs("simulator") and self.config.is_file(), "the simulator's settings")
             for name in PROBED:
                 self.ready(name)
             self._start_prometheus()
@@ -129,9 +129,14 @@ class Topology:
         """What a service has printed."""
         return (self._folder / f"{name}.log").read_text("utf-8", "replace")
 
-    def _answers(self, name: str) -> bool:
+    def _runs(self, name: str) -> bool:
+        """True, or RuntimeError with the end of its log."""
         if self._processes[name].poll() is not None:
             raise RuntimeError(f"{name} ended:\n{self.log(name)[-2000:]}")
+        return True
+
+    def _answers(self, name: str) -> bool:
+        self._runs(name)
         try:
             with urlopen(f"{self.url(PROBED[name])}/readyz", timeout=5) as answer:  # noqa: S310 - our own address
                 return answer.status == 200  # noqa: PLR2004

@@ -10,6 +10,7 @@ from gateway.cli.printing import print_json, print_line, print_table
 from gateway.settings.checks import credentials_of, exposed_secrets
 from gateway.settings.file import SettingsError, base_dir_of
 from gateway.settings.tree import Settings
+from gateway.settings.venue_checks import clear_venues
 from gateway.venues.accounts import accounts_of_one_user
 from gateway.venues.catalogue import venues
 
@@ -38,6 +39,7 @@ def check_config(
     base_dir = base_dir_of(config)
     exposed = exposed_secrets(settings, base_dir)
     warnings = [f"{setting}: every user of this machine may read or change the file" for setting in exposed]
+    warnings += [f"{setting}: PLAIN HTTP, for simulated venues only (allow_http)" for setting in clear_venues(settings)]
     code = WRONG_USAGE if strict and warnings else DONE
     warnings += [
         f"accounts {', '.join(names)} have one API key at {venue}: they are one user there and share its limits"

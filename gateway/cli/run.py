@@ -15,6 +15,7 @@ from gateway.cli.options import ConfigOption, read_settings
 from gateway.settings.checks import exposed_secrets, secret_texts
 from gateway.settings.file import base_dir_of
 from gateway.settings.tree import Settings
+from gateway.settings.venue_checks import clear_venues
 from gateway.telemetry.lines import LineWriter
 from gateway.telemetry.logging import is_for_people, set_up_logging
 from gateway.version import version
@@ -56,6 +57,8 @@ def _run(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
     if exposed := exposed_secrets(settings, base_dir):
         remedy = "take the permissions for others away: mode 0640 or less; in Kubernetes defaultMode 0440 and fsGroup"
         _log().warning("found_exposed_secrets", settings=exposed[:SETTINGS_NAMED], files=len(exposed), remedy=remedy)
+    if clear := clear_venues(settings):
+        _log().warning("calls_in_the_clear", settings=clear, remedy="https; allow_http is for simulated venues")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = type(runner.get_loop()).__module__
         versions = {

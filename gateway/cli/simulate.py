@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import uvloop
 from cyclopts import Parameter
@@ -12,7 +13,7 @@ from gateway.cli.exits import DONE, UsageError
 from gateway.cli.options import JsonOption
 from gateway.cli.printing import print_json, print_table
 from gateway.clock import SystemClock
-from gateway.settings.addresses import parse_listen
+from gateway.settings.addresses import is_loopback, parse_listen, url_host, wrong_base_url
 from gateway.telemetry.server import ListenError
 from schemas.targets import VENUES
 
@@ -32,6 +33,9 @@ assume_spent_at_start = false
 def simulate(
     *,
     listen: Annotated[str, Parameter(help="host:port; port 0 takes a free one.")] = "127.0.0.1:8090",
+    public_url: Annotated[
+        str | None, Parameter(help="How a gateway elsewhere calls it, as http://venues:8090; printed and written.")
+    ] = None,
     write_config: Annotated[
         Path | None, Parameter(help="Write a gateway.toml with the simulated accounts and their keys into this folder.")
     ] = None,
@@ -45,16 +49,29 @@ def simulate(
     leverage-gateway simulate --listen 127.0.0.1:8090
     leverage-gateway simulate --write-config simulated
     leverage-gateway run --config simulated/gateway.toml
+    leverage-gateway simulate --listen 0.0.0.0:8090 --public-url http://venues:8090 --write-config shared
     ```
     """
     try:
         host, port = parse_listen(listen)
     except ValueError as error:
         raise UsageError(f"--listen: {error}") from None
+    if public_url is not None and (remedy := wrong_base_url(public_url, allow_http=True)):
+        raise UsageError(f"--public-url: {remedy}")
     if write_config is not None:
         _check_folder(write_config)
-    uvloop.run(_simulate(host, port, write_config, json=json))
+    if not is_loopback(host):
+        sys.stderr.write(f"Whoever reaches {listen} may switch faults and limits there, and read what was called.\n")
+        if public_url is None:
+            sys.stderr.write("A gateway on another machine or in another container needs --public-url.\n")
+    uvloop.run(_simulate(_Place(host, port, public_url and public_url.rstrip("/")), write_config, json=json))
     return DONE
+
+
+class _Place(NamedTuple):
+    host: str
+    port: int
+    public_url: str | None
 
 
 def _check_folder(folder: Path) -> None:
@@ -69,7 +86,7 @@ def _check_folder(folder: Path) -> None:
         raise UsageError("--write-config: expected a new or empty folder, or one that this wrote before")
 
 
-async def _simulate(host: str, port: int, folder: Path | None, *, json: bool) -> None:
+async def _simulate(place: _Place, folder: Path | None, *, json: bool) -> None:
     from gateway.simulator import Simulator, SimulatorSettings  # noqa: PLC0415 - no other command needs it
 
     stop = asyncio.Event()
@@ -77,10 +94,11 @@ async def _simulate(host: str, port: int, folder: Path | None, *, json: bool) ->
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     simulator = Simulator(SimulatorSettings(), SystemClock())
     try:
-        await simulator.start(host, port)
+        await simulator.start(place.host, place.port, public_url=place.public_url)
     except OSError as error:
         await simulator.stop()
-        raise ListenError(f"--listen: cannot listen on {host}:{port}: {error.strerror}; choose another") from error
+        where = f"{url_host(place.host)}:{place.port}"
+        raise ListenError(f"--listen: cannot listen on {where}: {error.strerror}; choose another") from error
     try:
         _tell(simulator.url, None if folder is None else _write(folder, simulator.url), json=json)
         await stop.wait()

@@ -6,7 +6,7 @@
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -14,22 +14,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.settings.addresses import is_loopback, parse_listen
+from gateway.settings.addresses import parse_listen, urlsplit_or_none, wrong_base_url
 from gateway.settings.certificates import CertificateError, tls_context, trusting
+from gateway.settings.findings import Finding, LimitNames, SettingPath
 from gateway.settings.operators import OperatorKeyError, read_public_key
 from gateway.settings.secret_files import SecretFileError, read_password
-from gateway.settings.tree import (
-    CredentialSettings,
-    KafkaSettings,
-    PolicySettings,
-    RedisSettings,
-    Settings,
-    VenueSettings,
-)
-
-SettingPath = tuple[str, ...]
-Finding = tuple[SettingPath, str]
-LimitNames = Mapping[str, Collection[str]]
+from gateway.settings.tree import CredentialSettings, KafkaSettings, PolicySettings, RedisSettings, Settings
+from gateway.settings.venue_checks import check_venue
 
 ACCOUNT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -44,7 +35,7 @@ def check_settings(
     yield from _times(settings)
     yield from _listen(settings)
     for name in msgspec.structs.asdict(settings.venues):
-        yield from _venue(name, getattr(settings.venues, name), limit_names)
+        yield from check_venue(name, getattr(settings.venues, name), limit_names)
     yield from _redis(settings.redis, base_dir)
     if settings.traces.endpoint is not None and not _is_traces_url(settings.traces.endpoint):
         remedy = "expected the whole URL, as http://collector:4318/v1/traces, without a user name or query"
@@ -121,16 +112,6 @@ def _password(place: SettingPath, file: str, base_dir: Path) -> Iterator[Finding
             read_password(place[-1], base_dir / file)
         except SecretFileError as error:
             yield place, error.problem
-
-
-def urlsplit_or_none(url: str) -> tuple[str, str] | None:
-    """The scheme and host of a URL that has both, and a port that is one; None for anything else."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    return (parts.scheme, parts.hostname) if parts.hostname else None
 
 
 def _kafka(kafka: KafkaSettings, base_dir: Path) -> Iterator[Finding]:
@@ -220,7 +201,7 @@ def _tokens(kafka: KafkaSettings, *, is_used: bool) -> Iterator[Finding]:
     elif not kafka.oauth_token_endpoint:
         yield ("kafka", "oauth_token_file"), "missing; OAUTHBEARER needs this or oauth_token_endpoint"
     else:
-        if remedy := _wrong_base_url(kafka.oauth_token_endpoint):
+        if remedy := wrong_base_url(kafka.oauth_token_endpoint):
             yield ("kafka", "oauth_token_endpoint"), remedy
         for name in ("oauth_client_id", "oauth_client_secret_file"):
             if not getattr(kafka, name):
@@ -247,32 +228,6 @@ def _listen(settings: Settings) -> Iterator[Finding]:
         parse_listen(settings.http.listen)
     except ValueError as error:
         yield ("http", "listen"), str(error)
-
-
-def _venue(name: str, venue: VenueSettings, limit_names: LimitNames) -> Iterator[Finding]:
-    place = ("venues", name)
-    if venue.base_url is not None and (remedy := _wrong_base_url(venue.base_url)):
-        yield (*place, "base_url"), remedy
-    if venue.backoff_base > venue.backoff_cap:
-        yield (*place, "backoff_base"), "must not be more than backoff_cap"
-    known = limit_names.get(name)
-    for limit in venue.limits if known is not None else ():
-        if limit not in (known or ()):
-            yield (*place, "limits", limit), f"no such limit of {name}; there are {', '.join(known or ()) or 'none'}"
-
-
-def _wrong_base_url(url: str) -> str | None:
-    """What is wrong with a venue's address; a path is a proxy's prefix, which signatures do not cover."""
-    split = urlsplit_or_none(url)
-    if split is None or split[0] not in {"http", "https"}:
-        return 'expected "https://host" or "https://host:port"'
-    if "@" in url:
-        return "must hold no user name or password; keys are named under accounts"
-    if re.search(r"[\s?#]", url):
-        return 'expected "https://host" or "https://host/prefix", without a query or white space'
-    if split[0] == "http" and not is_loopback(split[1]):
-        return "must be https; http is for addresses of this machine (127.0.0.1, localhost)"
-    return None
 
 
 def _accounts(settings: Settings, base_dir: Path) -> Iterator[Finding]:

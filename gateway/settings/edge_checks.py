@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.settings.addresses import parse_listen
+from gateway.settings.addresses import parse_listen, urlsplit_or_none
 from gateway.settings.certificates import CertificateError, serving
-from gateway.settings.checks import Finding, file_findings, urlsplit_or_none
+from gateway.settings.checks import file_findings
+from gateway.settings.findings import Finding
 from gateway.settings.secret_files import SecretFileError, read_token
 from gateway.settings.tree import EdgeSettings
 

@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal, NamedTuple, cast, get_args, get_orig
 import msgspec
 from msgspec import Struct
 
-from gateway.settings.checks import LimitNames, SettingPath, check_settings
+from gateway.settings.checks import check_settings
 from gateway.settings.edge_checks import check_edge
+from gateway.settings.findings import LimitNames, SettingPath
 from gateway.settings.secret_files import BYTE_ORDER_MARK
 from gateway.settings.tree import Settings
 

@@ -176,6 +176,10 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     base_url: Annotated[
         str | None, Meta(description="Where the venue is; none: its public address. A path is a proxy's prefix.")
     ] = None
+    allow_http: Annotated[
+        bool,
+        Meta(description="Let base_url be plain http beyond this machine: for simulated venues, never for real ones."),
+    ] = False
     latest_wins: Annotated[bool, Meta(description="Whether a newer command of a lane supersedes those that wait.")] = (
         True
     )

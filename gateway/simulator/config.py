@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.settings.addresses import is_clear
 from gateway.settings.tree import AccountSettings, CredentialSettings
 from gateway.simulator.accounts import SimulatedAccount
 
@@ -32,7 +33,8 @@ def write_gateway_config(
     folder.mkdir(parents=True, exist_ok=True)
     listed = tuple(accounts)
     venues = sorted({account.venue for account in listed})
-    tables = [f'[venues.{venue}]\nbase_url = "{simulator_url}/{venue}"\n' for venue in venues]
+    allow = "allow_http = true   # whoever is on the way may read and change calls\n" if is_clear(simulator_url) else ""
+    tables = [f'[venues.{venue}]\nbase_url = "{simulator_url}/{venue}"\n{allow}' for venue in venues]
     tables += [account_table(folder, account) for account in listed]
     path = folder / name
     path.write_text("\n".join(([head.rstrip() + "\n"] if head else []) + tables), "utf-8")

@@ -4,10 +4,13 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
+from aiohttp.hdrs import ORIGIN
 from msgspec import Struct
 
 from gateway.clock import Clock
@@ -20,6 +23,7 @@ from gateway.simulator.page import render
 from gateway.simulator.windows import Windows
 
 PAGE_ENTRIES = 10_000
+FORM = "application/x-www-form-urlencoded"
 
 
 class LimitChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,9 +64,16 @@ class Control:
         self._journal = journal
         self._holdings = holdings
         self._clock = clock
+        self._host = "localhost"
+
+    def answer_to(self, url: str) -> None:
+        """Say by which URL the simulator is called, now that it is known."""
+        self._host = urlsplit(url).hostname or self._host
 
     async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
         """One request; `path` is what follows `/_control/`."""
+        if foreign := self._foreign(request):
+            return _json({"error": foreign}, 403)
         room, _, name = path.partition("/")
         try:
             if request.method == "GET":
@@ -75,6 +86,21 @@ class Control:
         except (ValueError, KeyError) as wrong:  # msgspec's errors are ValueErrors
             return _json({"error": str(wrong)}, 400)
         return _json({"error": "GET /_control/ tells what there is"}, 404)
+
+    def _foreign(self, request: web.BaseRequest) -> str | None:
+        """Why this may be a page of somebody else in the browser of who runs this; None where it is not.
+
+        Such a page cannot choose the Origin that its browser says, nor have a name that is ours.
+        """
+        origin = request.headers.get(ORIGIN)
+        if origin not in (None, f"http://{request.host}", f"https://{request.host}"):
+            return "pages of another origin may not come here"
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if host not in ("localhost", self._host) and not _is_address(host):
+            return f"is called {self._host} here; --public-url gives it another name"
+        if request.method == "POST" and request.content_type not in (FORM, "application/json"):
+            return "expected Content-Type application/json, or a form's"
+        return None
 
     def _page(self) -> web.Response:
         page = render(self._gate, self._faults, self._journal, self._holdings, self._clock.wall())
@@ -120,9 +146,17 @@ class Control:
                 self._gate.spend(change.venue, change.limit, change.key, change.others_per_second, now)
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 async def _fields(request: web.BaseRequest) -> Mapping[str, object]:
     """The body as JSON or as a form; what a form leaves empty is as if not there."""
-    if request.content_type == "application/x-www-form-urlencoded":
+    if request.content_type == FORM:
         return {name: value for name, value in (await request.post()).items() if value}
     fields: Any = msgspec.json.decode(await request.read())
     return cast("Mapping[str, object]", fields)

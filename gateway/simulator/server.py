@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 from gateway.clock import Clock
+from gateway.settings.addresses import is_wildcard, url_host
 from gateway.simulator.accounts import SimulatedAccount
 from gateway.simulator.binance import BinanceMargin, portfolio, usdm
 from gateway.simulator.control import Control
@@ -69,8 +70,15 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """Where it listens once started, without a slash at the end."""
+        """Where it is called once started, without a slash at the end."""
         return self._url
+
+    @property
+    def port(self) -> int:
+        """Where it listens once started."""
+        if self._runner is None:
+            raise RuntimeError("the simulator is not started")
+        return self._runner.addresses[0][1]
 
     def base_url(self, venue: VenueWord) -> str:
         """What a gateway has as the venue's `base_url`."""
@@ -80,8 +88,13 @@ class Simulator:
         """The leverage of every lane that was set, by `<venue>:<account>:<lane>`."""
         return self._holdings.all()
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, public_url: str | None = None) -> None:
         """Listen; port 0 takes a free one.
+
+        Args:
+            host: where.
+            port: where.
+            public_url: what `url` is, where callers come by another name.
 
         Raises:
             OSError: the address is taken, or not ours.
@@ -89,7 +102,9 @@ class Simulator:
         self._runner = web.ServerRunner(web.Server(self._handle), access_log=None, shutdown_timeout=STOP_PATIENCE)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
-        self._url = f"http://{host}:{self._runner.addresses[0][1]}"
+        called = "127.0.0.1" if is_wildcard(host) else host
+        self._url = public_url or f"http://{url_host(called)}:{self.port}"
+        self._control.answer_to(self._url)
 
     async def stop(self) -> None:
         """Let go of the calls that are held, and close."""

@@ -65,6 +65,45 @@ async def test_simulate_writes_settings_that_the_gateway_accepts_and_writes_them
         assert all(getattr(settings.accounts["desk-1"], venue) for venue in VENUES)
 
 
+async def simulated(*arguments):
+    """Runs it until it has told where it is; what it told, on both streams."""
+    process = await start("--json", *arguments)
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    _, err = await process.communicate()
+    assert process.returncode == 0
+    return told, err.decode()
+
+
+async def test_a_gateway_elsewhere_is_given_the_public_url_and_who_listens_beyond_loopback_is_told(tmp_path):
+    arguments = ("--listen", "0.0.0.0:0", "--public-url", "http://venues:8090/")
+    told, err = await simulated(*arguments, "--write-config", str(tmp_path))
+    assert told["base_urls"]["okx"] == "http://venues:8090/okx"
+    assert err == "Whoever reaches 0.0.0.0:0 may switch faults and limits there, and read what was called.\n"
+    settings = read_settings(tmp_path / "gateway.toml")
+    assert settings.venues.okx.base_url == "http://venues:8090/okx"
+
+
+async def test_all_addresses_are_called_by_the_one_of_this_machine_alone():
+    told, err = await simulated("--listen", "0.0.0.0:0")
+    assert told["control"].startswith("http://127.0.0.1:")
+    assert "--public-url" in err
+
+
+async def test_an_ipv6_address_is_in_brackets_wherever_it_is_written(tmp_path):
+    told, err = await simulated("--listen", "[::1]:0", "--write-config", str(tmp_path))
+    assert (told["base_urls"]["okx"][:13], err) == ("http://[::1]:", "")
+    assert read_settings(tmp_path / "gateway.toml").venues.okx.base_url == told["base_urls"]["okx"]
+
+
+@pytest.mark.parametrize("url", ["venues:8090", "http://user:word@venues", "ftp://venues"])
+async def test_a_public_url_that_is_none_is_wrong_usage(url):
+    process = await start("--public-url", url)
+    _, err = await process.communicate()
+    assert (process.returncode, err.decode()[:14]) == (2, "--public-url: ")
+
+
 @pytest.mark.parametrize("there", ["gateway.toml", "secrets", "other.toml"])
 async def test_simulate_replaces_nothing_that_it_did_not_write(tmp_path, there):
     (tmp_path / there).write_text("mine")

@@ -234,6 +234,14 @@ def test_check_config_calls_warnings_problems_where_it_is_told_to(gateway, folde
     assert (strict.returncode, json.loads(strict.stdout)["ok"]) == (2, False)
 
 
+def test_check_config_shouts_about_calls_in_the_clear(gateway, folder):
+    with (folder / "gateway.toml").open("a") as file:
+        file.write('[venues.okx]\nbase_url = "http://venues:8090/okx"\nallow_http = true\n')
+    shown = gateway("check-config", "--config", "gateway.toml", cwd=folder)
+    assert "venues.okx.base_url: PLAIN HTTP, for simulated venues only (allow_http)" in shown.stdout
+    assert gateway("check-config", "--config", "gateway.toml", "--strict", cwd=folder).returncode == 2
+
+
 def test_closed_standard_streams_are_no_trouble(folder):
     command = f"{sys.executable} -m gateway check-config --config gateway.toml <&- >&- 2>&-"
     environ = {**os.environ, "PYTHONPATH": str(Path.cwd())}

@@ -7,6 +7,7 @@ import pytest
 from gateway.settings.checks import exposed_secrets, secret_texts
 from gateway.settings.file import SettingsError, base_dir_of, load_settings
 from gateway.settings.tree import Settings
+from gateway.settings.venue_checks import clear_venues
 from tests.certificates import Authority
 
 SECRET = "PLEASE-never-show-7f3c9d"
@@ -517,6 +518,13 @@ def test_http_is_allowed_on_this_machine(folder):
     for host in ("127.0.0.1:1", "localhost:1", "[::1]:1/prefix"):
         settings = load(folder, ACCOUNT + f'[venues.okx]\nbase_url = "http://{host}"')
         assert settings.venues.okx.base_url == f"http://{host}"
+
+
+def test_http_beyond_this_machine_is_allowed_where_a_setting_says_so_and_told(folder):
+    settings = load(folder, ACCOUNT + '[venues.okx]\nbase_url = "http://venues:8090/okx"\nallow_http = true')
+    assert clear_venues(settings) == ["venues.okx.base_url"]
+    at_home = load(folder, ACCOUNT + '[venues.okx]\nbase_url = "http://127.0.0.1:8090/okx"\nallow_http = true')
+    assert clear_venues(at_home) == []
 
 
 def test_secret_files_that_everybody_may_read_are_told(folder):

@@ -112,6 +112,41 @@ async def test_a_form_switches_a_fault_on_as_json_does(caller: Caller):
 
 
 @pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (200, {}),
+        (200, {"Host": "localhost:1"}),
+        (200, {"Origin": "http://localhost:1", "Host": "localhost:1"}),
+        (403, {"Origin": "http://localhost:2", "Host": "localhost:1"}),
+        (403, {"Origin": "null"}),
+        (403, {"Host": "rebound.example"}),
+        (403, {"Content-Type": "text/plain"}),
+    ],
+)
+async def test_pages_of_others_in_a_browser_of_this_machine_switch_nothing(caller: Caller, status, headers):
+    url = f"{caller.simulator.url}/_control/faults"
+    headers = {"Content-Type": "application/json"} | headers
+    fault = b'{"kind": "outage", "venue": "ztdx"}'
+    async with caller.http.post(url, data=fault, headers=headers) as answer:
+        assert answer.status == status
+    assert len(list(caller.simulator.faults)) == (status == 200)
+
+
+async def test_the_control_pages_answer_to_the_name_that_the_simulator_is_called_by():
+    simulator = Simulator(SimulatorSettings(), FakeClock())
+    await simulator.start(public_url="http://venues:8090")
+    try:
+        assert simulator.url == "http://venues:8090"
+        url = f"http://127.0.0.1:{simulator.port}/_control/state"
+        async with aiohttp.ClientSession() as http:
+            for host, status in (("venues:8090", 200), ("other:8090", 403)):
+                async with http.get(url, headers={"Host": host}) as answer:
+                    assert answer.status == status
+    finally:
+        await simulator.stop()
+
+
+@pytest.mark.parametrize(
     ("method", "room", "tree"),
     [
         ("POST", "faults", {"kind": "nonsense", "venue": "okx"}),
