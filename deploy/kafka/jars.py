@@ -1,6 +1,7 @@
 """Where Apache Kafka's jars are: those of KAFKA_HOME, or those that Maven copies once from pom.xml.
 
-broker.py starts brokers from them. Standard library only.
+broker.py starts brokers from them. What Maven brings is compared with jars.sha256, wherever it came from; where pom.xml
+changes `python -m deploy.kafka.jars` writes that file anew, to be looked at and committed. Standard library only.
 """
 
 import fcntl
@@ -8,12 +9,14 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 POM = HERE / "pom.xml"
+SUMS = HERE / "jars.sha256"
 STORE = HERE.parents[1] / ".kafka"
 MAVEN_TIMEOUT = 600.0
 
@@ -56,18 +59,37 @@ def _jars() -> Path:
 
 
 def _copy(jars: Path) -> None:
+    half = jars.with_suffix(".half")
+    shutil.rmtree(half, ignore_errors=True)
+    _fetch(half)
+    check(half, SUMS.read_text("utf-8"))
+    half.rename(jars)  # whole or not there at all
+
+
+def _fetch(folder: Path) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise KafkaMissingError("mvn was not found: install Maven, or set KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS")
-    half = jars.with_suffix(".half")
-    shutil.rmtree(half, ignore_errors=True)
-    copy = (maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={half}")
+    copy = (maven, "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={folder}")
     try:
         subprocess.run(copy, check=True, capture_output=True, text=True, timeout=MAVEN_TIMEOUT, cwd=HERE)
     except subprocess.SubprocessError as error:
         said = f"{error.stdout or ''}"[-2000:] if isinstance(error, subprocess.CalledProcessError) else f"{error}"
         raise KafkaMissingError(f"Maven could not fetch Apache Kafka's jars:\n{said}") from error
-    half.rename(jars)  # whole or not there at all
+
+
+def sums_of(folder: Path) -> str:
+    """The SHA-256 of each jar, a line each, as `sha256sum` writes and checks them."""
+    jars = sorted(folder.glob("*.jar"), key=lambda jar: jar.name)
+    return "".join(f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {jar.name}\n" for jar in jars)
+
+
+def check(folder: Path, sums: str) -> None:
+    """KafkaMissingError where the jars there are not exactly these."""
+    found, wanted = set(sums_of(folder).splitlines()), set(sums.splitlines())
+    if found != wanted:
+        names = sorted({line.split()[-1] for line in found ^ wanted})
+        raise KafkaMissingError(f"not the jars that {SUMS.name} pins, by name or content: {', '.join(names)}")
 
 
 @contextmanager
@@ -75,3 +97,9 @@ def _locked(path: Path) -> Generator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        _fetch(Path(place))
+        SUMS.write_text(sums_of(Path(place)), "utf-8")

@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if tokens[:1] and tokens[0] in _RUNS_ON:
         for name in (signal.SIGTERM, signal.SIGHUP):  # until the command has handlers of its own: nothing has begun
             signal.signal(name, _leave)
+        for name in (signal.SIGUSR1, signal.SIGUSR2):  # sent by habit, to have logs reopened: no reason to die
+            signal.signal(name, signal.SIG_IGN)
     try:
         "".join(tokens).encode()
         _check_installed()

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import platform
-import resource
 import sys
 from typing import Any
 
@@ -12,6 +11,7 @@ import uvloop
 
 from gateway.cli.exits import DONE, explain
 from gateway.cli.options import ConfigOption, read_settings
+from gateway.cli.process import keep_memory_private
 from gateway.settings.checks import exposed_secrets, secret_texts
 from gateway.settings.file import base_dir_of
 from gateway.settings.tree import Settings
@@ -51,7 +51,7 @@ def run(*, config: ConfigOption = None) -> int:
 def _run(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
     from gateway import app  # noqa: PLC0415 - the whole gateway, which no other command needs
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # it would hold keys
+    keep_memory_private()
     base_dir = base_dir_of(config)
     guard = set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir), stream=lines)
     if exposed := exposed_secrets(settings, base_dir):

@@ -11,6 +11,7 @@ import uvloop
 
 from gateway.cli.exits import DONE, explain
 from gateway.cli.options import ConfigOption, read_settings
+from gateway.cli.process import keep_memory_private
 from gateway.settings.addresses import is_loopback, parse_listen
 from gateway.settings.checks import exposed_secrets, secret_texts
 from gateway.settings.file import base_dir_of
@@ -46,6 +47,7 @@ def serve(*, config: ConfigOption = None) -> int:
 def _serve(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
     from gateway.edge import app  # noqa: PLC0415 - the whole edge, which no other command needs
 
+    keep_memory_private()
     base_dir = base_dir_of(config)
     descriptors = _allow_connections()
     set_up_logging(settings.logging, secrets=secret_texts(settings, base_dir), stream=lines)

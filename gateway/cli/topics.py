@@ -1,5 +1,7 @@
 """`leverage-gateway topics`: the six topics at the broker."""
 
+import sys
+
 from gateway.cli.exits import DONE, NO
 from gateway.cli.options import ConfigOption, JsonOption, read_settings
 from gateway.cli.printing import print_json, print_line, print_table
@@ -16,6 +18,8 @@ async def create(*, config: ConfigOption = None, json: JsonOption = False) -> in
     """
     settings = read_settings(config, with_accounts=False)
     made = await create_topics(settings, base_dir=base_dir_of(config))
+    for found in await check_topics(settings, base_dir=base_dir_of(config)):
+        sys.stderr.write(f"warning: {found.topic} {found.problem}\n")
     if json:
         print_json(made)
     else:

@@ -72,6 +72,7 @@ def unmet(problems: Sequence[TopicProblem]) -> KafkaError | None:
 class _Found(Struct, frozen=True, kw_only=True):
     partitions: int
     replicas: int
+    brokers: int
     configs: dict[str, str] | None  # None: this broker does not tell
     is_hidden: bool  # from this user, by the broker's rules
 
@@ -167,6 +168,9 @@ def _wrong(role: str, seen: Mapping[str, _Found], settings: Settings) -> list[_W
         )
     if found.replicas < kafka.replicas:
         wrong.append(_Wrong(f"has {found.replicas} replicas; kafka.replicas is {kafka.replicas}"))
+    elif found.replicas == 1 and found.brokers > 1:
+        text = f"has one replica, where {found.brokers} brokers are: it is lost with that one's disk"
+        wrong.append(_Wrong(f"{text}; set kafka.replicas, and make the topic anew or reassign its partitions"))
     if found.is_hidden:
         text = "may not be looked at: this user lacks DescribeConfigs on it, so its settings are not checked"
         wrong.append(_Wrong(text))
@@ -226,6 +230,7 @@ async def _until_seen(admin: AIOKafkaAdminClient, names: set[str]) -> None:
 
 async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Found]:
     described: list[dict[str, Any]] = await admin.describe_topics()  # all of them: asking for one may create it
+    cluster: dict[str, Any] = await admin.describe_cluster()
     there = {topic["topic"]: topic["partitions"] for topic in described if topic["topic"] in names}
     try:
         configs = await _configs(admin, list(there))
@@ -234,6 +239,7 @@ async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Foun
     return {
         name: _Found(
             partitions=len(partitions),
+            brokers=len(cluster["brokers"]),
             replicas=min((len(partition["replicas"]) for partition in partitions), default=0),
             configs=None if configs is None else configs.get(name),
             is_hidden=configs is not None and name not in configs,

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
-from aiohttp.hdrs import ORIGIN
+from aiohttp.hdrs import HOST, ORIGIN
 from msgspec import Struct
 
 from gateway.clock import Clock
+from gateway.settings.addresses import urlsplit_or_none
 from gateway.simulator.accounts import SimulatedAccount
 from gateway.simulator.exchange import VENUES, VenueWord
 from gateway.simulator.faults import Fault, Faults
@@ -92,11 +93,11 @@ class Control:
 
         Such a page cannot choose the Origin that its browser says, nor have a name that is ours.
         """
-        origin = request.headers.get(ORIGIN)
-        if origin not in (None, f"http://{request.host}", f"https://{request.host}"):
+        origin, named = request.headers.get(ORIGIN), request.headers.get(HOST)
+        if origin not in (None, f"http://{named}", f"https://{named}"):
             return "pages of another origin may not come here"
-        host = urlsplit(f"//{request.host}").hostname or ""
-        if host not in ("localhost", self._host) and not _is_address(host):
+        split = urlsplit_or_none(f"http://{request.headers.get(HOST, self._host)}")
+        if split is None or (split[1] not in ("localhost", self._host) and not _is_address(split[1])):
             return f"is called {self._host} here; --public-url gives it another name"
         if request.method == "POST" and request.content_type not in (FORM, "application/json"):
             return "expected Content-Type application/json, or a form's"

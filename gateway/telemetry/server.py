@@ -13,13 +13,13 @@ from typing import Any, Protocol, cast
 import msgspec
 import structlog
 from aiohttp import web
-from aiohttp.hdrs import SERVER
+from aiohttp.hdrs import HOST, SERVER
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from gateway.pipeline.steps import LaneWait
-from gateway.settings.addresses import parse_listen
+from gateway.settings.addresses import is_loopback, parse_listen, url_host, urlsplit_or_none
 from gateway.telemetry.metrics import Metrics
 
 Verdict = tuple[bool, dict[str, Any]]
@@ -107,10 +107,10 @@ class ObservabilityServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._pages.get(request.path)
-        if page is None:
-            response: web.StreamResponse = web.Response(
-                status=404, text="there are /livez, /readyz, /lanes and /metrics\n"
-            )
+        if _is_foreign(request, self._host):
+            response: web.StreamResponse = web.Response(status=403, text="this name is not one of this machine's\n")
+        elif page is None:
+            response = web.Response(status=404, text="there are /livez, /readyz, /lanes and /metrics\n")
         elif request.method not in {"GET", "HEAD"}:
             response = web.Response(status=405, headers={"Allow": "GET, HEAD"})
         else:
@@ -165,10 +165,19 @@ def cannot_listen(setting: str, host: str, port: int, error: OSError) -> ListenE
     return ListenError(f"{where}: {error.strerror}; choose another address, or port 0 for a free one")
 
 
+def _is_foreign(request: web.BaseRequest, listening: str) -> bool:
+    """Whether probes for this machine alone are asked by another name: by a page that has its own lead here."""
+    host = request.headers.get(HOST)
+    if host is None or not is_loopback(listening):
+        return False
+    split = urlsplit_or_none(f"http://{host}")
+    return split is None or not is_loopback(split[1])
+
+
 def url_of(server: asyncio.Server, scheme: str) -> str:
     """The address that a server listens on."""
     host, port = server.sockets[0].getsockname()[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{url_host(host)}:{port}"
 
 
 def cut(connection: web.RequestHandler) -> None:

@@ -56,6 +56,16 @@ async def until_ready(process, url):
     raise AssertionError((await process.stderr.read()).decode())
 
 
+async def test_no_dump_of_the_memory_is_made_and_no_process_of_the_user_looks_into_it():
+    ask = "from gateway.cli.process import *; keep_memory_private(); import ctypes as c, resource as r"
+    shown = "print(c.CDLL(None).prctl(3), r.getrlimit(r.RLIMIT_CORE)[0])"  # PR_GET_DUMPABLE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"{ask}; {shown}", stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"0 0\n"
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_run_gets_ready_drains_when_told_and_never_shows_a_secret(environ, config, stop):
     process = await asyncio.create_subprocess_exec(
@@ -76,6 +86,7 @@ async def test_run_gets_ready_drains_when_told_and_never_shows_a_secret(environ,
         assert live.status == 200
         shown = await live.text() + await metrics.text()
     assert "gateway_build_info{" in shown
+    process.send_signal(signal.SIGUSR1)
     process.send_signal(stop)
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from deploy.kafka.broker import Cluster
 from gateway.app import Gateway
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.topics import check_topics, create_topics, wanted_configs
@@ -65,6 +66,20 @@ async def test_what_differs_from_the_settings_is_told_by_topic(settings):
     assert "has max.message.bytes=1048588; it must be at least" in found["dead_letters"].problem
     assert not any(problem.missing for problem in found.values())
     assert {role for role, problem in found.items() if problem.is_fatal} == {"events", "state"}
+
+
+@pytest.mark.kafka
+async def test_one_replica_where_there_are_more_brokers_is_told(tmp_path):
+    cluster = Cluster(2)
+    await asyncio.to_thread(cluster.start)
+    try:
+        settings = Settings(kafka=KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, partitions=1))
+        await create_topics(settings, base_dir=tmp_path)
+        problems = await check_topics(settings, base_dir=tmp_path)
+    finally:
+        await asyncio.to_thread(cluster.stop)
+    assert len(problems) == 6
+    assert all("has one replica, where 2 brokers are" in found.problem and not found.is_fatal for found in problems)
 
 
 @pytest.mark.kafka

@@ -89,6 +89,22 @@ async def test_there_is_nothing_else(server, http, method, path, status):
         assert answer.status == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost:1", 200), ("[::1]:1", 200), ("rebound.example:8080", 403), ("[::1", 403)]
+)
+async def test_probes_of_this_machine_alone_answer_to_no_foreign_name(server, http, host, status):
+    async with http.get(f"{server.url}/metrics", headers={"Host": host}) as answer:
+        assert answer.status == status
+
+
+async def test_probes_beyond_this_machine_answer_to_any_name(health, http):
+    server = ObservabilityServer("0.0.0.0:0", health=health, metrics=Metrics())
+    await server.start()
+    async with http.get(f"{server.url}/livez", headers={"Host": "gateway-0.pods"}) as answer:
+        assert answer.status == 200
+    await server.stop()
+
+
 async def test_a_probe_that_fails_tells_no_details(server, health, http):
     health.alive = lambda: {}["7f3c9d"]
     server = ObservabilityServer("127.0.0.1:0", health=health, metrics=Metrics())
@@ -146,7 +162,8 @@ async def test_a_connection_that_asks_nothing_is_ended(server, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "request_bytes", [b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01 no request\r\n\r\n", b"GET\r\n\r\n"]
+    "request_bytes",
+    [b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01 no request\r\n\r\n", b"GET\r\n\r\n"],
 )
 async def test_no_answer_tells_the_server_and_no_request_makes_a_log_line(server, caplog, request_bytes):
     reader, writer = await asyncio.open_connection(*address_of(server))
