@@ -121,10 +121,7 @@ class Secured:
             _wait(
                 self.admin.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())])
             )
-        deadline = time.monotonic() + 20
-        while self._iterations_of(name) != {self.iterations}:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        _until(lambda: self._iterations_of(name) == {self.iterations})
 
     def _iterations_of(self, name):
         try:
@@ -139,16 +136,26 @@ class Secured:
 
     def grant(self, user):
         """Give a user its rights."""
-        _wait(self.admin.create_acls([acl for right in user.rights for acl in acls(user.name, right)]))
+        self._allow([acl for right in user.rights for acl in acls(user.name, right)])
 
     @contextmanager
     def without(self, name, right):
         """While inside, a user lacks one right."""
-        _wait(self.admin.delete_acls([AclBindingFilter(*parts(acl)) for acl in acls(name, right)]))
+        wanted = [AclBindingFilter(*parts(acl)) for acl in acls(name, right)]
+        _wait(self.admin.delete_acls(wanted))
+        _until(lambda: not any(map(self._knows, wanted)))
         try:
             yield
         finally:
-            _wait(self.admin.create_acls(acls(name, right)))
+            self._allow(acls(name, right))
+
+    def _allow(self, bindings):
+        _wait(self.admin.create_acls(bindings))
+        _until(lambda: all(self._knows(AclBindingFilter(*parts(acl))) for acl in bindings))
+
+    def _knows(self, wanted):
+        """Whether the broker's own authorizer has it by now: the controller confirms it before that."""
+        return bool(self.admin.describe_acls(wanted).result())
 
 
 def acls(name, right):
@@ -184,6 +191,13 @@ def parts(acl):
 def _wait(answers):
     for answer in answers.values():
         answer.result()
+
+
+def _until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def token(name="gateway", seconds=3600.0):
