@@ -293,7 +293,7 @@ class Gateway:
     def _session(self, venue: Venue) -> VenueSession:
         settings = self._venue_settings(venue.name)
         url = settings.base_url or venue.base_url
-        return VenueSession(url, call_timeout=settings.call_timeout, client=settings.http_client)
+        return VenueSession(url, call_timeout=settings.call_timeout, client=settings.http_client, proxy=settings.proxy)
 
     def _shared_buckets(self, clock: Clock, telemetry: Telemetry) -> SharedBuckets | None:
         """None where no limit is shared; SecretFileError where the password's file is of no use."""

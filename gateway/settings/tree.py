@@ -180,6 +180,10 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         bool,
         Meta(description="Let base_url be plain http beyond this machine: for simulated venues, never for real ones."),
     ] = False
+    proxy: Annotated[
+        str | None,
+        Meta(description="Proxy to reach it through, as `http://proxy:3128`: by CONNECT, without a login."),
+    ] = None
     latest_wins: Annotated[bool, Meta(description="Whether a newer command of a lane supersedes those that wait.")] = (
         True
     )

@@ -14,6 +14,7 @@ OWN_PAUSE = 1.0
 OWN_EVENTS = frozenset({"missed_kafka", "unknown_transaction"})  # told at every try, of every partition
 KINDS_KEPT = 1_000
 UNSAID = frozenset({"Sending username and password in the clear"})  # of every connection; `app` says it once
+UNASKED = "Future exception was never retrieved"
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -27,7 +28,7 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record passes; one that passes is told how many like it did not."""
-        if isinstance(record.msg, str) and record.msg in UNSAID:
+        if isinstance(record.msg, str) and (record.msg in UNSAID or _is_told_elsewhere(record)):
             return False
         kind, pause = _kind_of(record)
         if kind is None:
@@ -44,6 +45,12 @@ class RepeatFilter(logging.Filter):
         if len(self._kinds) > KINDS_KEPT:
             self._kinds.popitem(last=False)
         return True
+
+
+def _is_told_elsewhere(record: logging.LogRecord) -> bool:
+    """Whether it is of an error that aiokafka gave to whoever asked it, and to a future of its own besides."""
+    error = record.exc_info[1] if record.exc_info else None
+    return record.getMessage().startswith(UNASKED) and type(error).__module__.startswith("aiokafka.")
 
 
 def _kind_of(record: logging.LogRecord) -> tuple[str | None, float]:

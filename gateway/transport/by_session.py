@@ -15,9 +15,10 @@ NOT_ADDED = ("Accept-Encoding", "Content-Type")
 class SessionExchange:
     """One venue's `ClientSession`."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, proxy: URL | None = None) -> None:
         """Make the session; connections are made when they are needed. Call it in a running loop."""
         self._base = base_url
+        self._proxy = proxy
         self._session = aiohttp.ClientSession(
             connector=connections(),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -40,6 +41,7 @@ class SessionExchange:
             URL(self._base + request.target, encoded=True),
             data=request.body or None,
             headers=request.headers,
+            proxy=self._proxy,
             allow_redirects=False,
             timeout=timeout,
         )

@@ -21,11 +21,12 @@ WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})  # methods that say no lengt
 class WireExchange:
     """One venue's connections."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, proxy: URL | None = None) -> None:
         """Prepare what all requests share; connections are made when they are needed. Call it in a running loop."""
         url = URL(base_url)
         self._connections = connections()
-        self._place = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop())  # where to, of all requests
+        # Where to, of all requests.
+        self._place = aiohttp.ClientRequest("GET", url, loop=asyncio.get_running_loop(), proxy=proxy)
         self._path = url.raw_path.rstrip("/")
         lines = {"Host": self._place.headers["Host"], **HEADERS}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

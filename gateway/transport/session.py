@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.by_session import SessionExchange
@@ -61,18 +62,28 @@ _EXCHANGES = MappingProxyType[HttpClient, type[WireExchange] | type[SessionExcha
 class VenueSession:
     """The connections to one venue, kept warm."""
 
-    def __init__(self, base_url: str, *, call_timeout: float, client: HttpClient = "wire") -> None:
-        """`call_timeout`: seconds from connecting to the last byte of the answer."""
+    def __init__(
+        self, base_url: str, *, call_timeout: float, client: HttpClient = "wire", proxy: str | None = None
+    ) -> None:
+        """Prepare a session.
+
+        Args:
+            base_url: of the venue.
+            call_timeout: seconds from connecting to the last byte of the answer.
+            client: the way to call.
+            proxy: what TLS connections go through, by CONNECT.
+        """
         self._base = base_url.rstrip("/")
         self._call_timeout = call_timeout
         self._connect_within = call_timeout * CONNECT_SHARE
         self._connect_timeout = connect_timeout(self._connect_within)
         self._client: HttpClient = client
+        self._proxy = None if proxy is None else URL(proxy)
         self._exchange: Exchange | None = None
 
     async def start(self) -> None:
         """Get ready; connections are made when they are needed."""
-        self._exchange = _EXCHANGES[self._client](self._base)
+        self._exchange = _EXCHANGES[self._client](self._base, self._proxy)
 
     async def close(self) -> None:
         """Close all connections."""

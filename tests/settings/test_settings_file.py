@@ -240,6 +240,21 @@ WRONG = {
         "venues.okx.base_url",
         "must be https",
     ),
+    "a proxy with a login": (
+        ACCOUNT + f'[venues.okx]\nproxy = "http://user:{SECRET}@proxy:3128"',
+        "venues.okx.proxy",
+        "a proxy that asks for a login cannot be used",
+    ),
+    "a proxy that is spoken to with TLS": (
+        ACCOUNT + '[venues.okx]\nproxy = "https://proxy:3128"',
+        "venues.okx.proxy",
+        "http://host:port",
+    ),
+    "a proxy for plain http": (
+        ACCOUNT + '[venues.okx]\nbase_url = "http://127.0.0.1:1"\nproxy = "http://proxy:3128"',
+        "venues.okx.proxy",
+        "has no effect where base_url is plain http",
+    ),
     "http to a look-alike of loopback": (
         ACCOUNT + '[venues.okx]\nbase_url = "http://127.0.0.1.x.com"',
         "venues.okx.base_url",
@@ -525,6 +540,10 @@ def test_http_beyond_this_machine_is_allowed_where_a_setting_says_so_and_told(fo
     assert clear_venues(settings) == ["venues.okx.base_url"]
     at_home = load(folder, ACCOUNT + '[venues.okx]\nbase_url = "http://127.0.0.1:8090/okx"\nallow_http = true')
     assert clear_venues(at_home) == []
+
+
+def test_a_proxy_is_an_address_without_a_login_for_venues_with_tls(folder):
+    assert load(folder, ACCOUNT + '[venues.okx]\nproxy = "http://proxy:3128"').venues.okx.proxy == "http://proxy:3128"
 
 
 def test_secret_files_that_everybody_may_read_are_told(folder):

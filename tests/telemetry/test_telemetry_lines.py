@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import structlog
+from aiokafka.errors import KafkaError
 
 from gateway.telemetry.lines import LONGEST_LINE, LineWriter
 from gateway.telemetry.metrics import Metrics
@@ -138,6 +139,12 @@ def test_what_happened_once_each_is_told_each_time(log):
 def test_that_a_password_goes_in_the_clear_is_not_said_of_every_connection(log):
     log.logger.warning("Sending username and password in the clear")
     assert log.lines == []
+
+
+@pytest.mark.parametrize(("error", "is_said"), [(KafkaError("no"), False), (ValueError("ours"), True)])
+def test_an_error_that_the_client_library_told_already_is_not_said_by_its_own_futures_too(log, error, is_said):
+    log.logger.error("Future exception was never retrieved\nfuture: <…>", exc_info=error)
+    assert bool(log.lines) == is_said
 
 
 def test_the_kinds_that_are_remembered_are_bounded(log, monkeypatch):

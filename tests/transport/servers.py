@@ -1,6 +1,7 @@
 """Servers of one misdeed each, on a free loopback port: what a venue's host, its proxy or the way to it can do."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -29,7 +30,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(deed: Callable[[Server], Deed]) -> AsyncGenerator[Server]:
+async def serving(deed: Callable[[Server], Deed], tls: ssl.SSLContext | None = None) -> AsyncGenerator[Server]:
     """Serve until the block ends, then cut all connections."""
     server = Server()
     tasks: set[asyncio.Task[None]] = set()
@@ -43,7 +44,7 @@ async def serving(deed: Callable[[Server], Deed]) -> AsyncGenerator[Server]:
             await deed(server)(reader, writer)
         writer.close()
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
+    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
@@ -115,6 +116,29 @@ def babbling(_: Server) -> Deed:
         await reader.read()
 
     return deed
+
+
+def tunnelling(
+    target: Server, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
+) -> Callable[[Server], Deed]:
+    """Be a proxy: answer a CONNECT with this, and carry bytes to and fro, wherever it was to."""
+
+    def make(server: Server) -> Deed:
+        async def deed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await server.read(reader)
+            writer.write(answer)
+            there, to = await asyncio.open_connection("127.0.0.1", target.port)
+            await asyncio.gather(_carry(reader, to), _carry(there, writer))
+
+        return deed
+
+    return make
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
 
 
 def http(status: int = 200, body: bytes = b"{}", **headers: str) -> bytes:

@@ -17,7 +17,7 @@ def parameters(function) -> set[str]:
 
 
 def test_a_request_without_a_session_says_where_to_connect():
-    assert {"method", "url", "loop"} <= parameters(aiohttp.ClientRequest.__init__), REMEDY
+    assert {"method", "url", "loop", "proxy"} <= parameters(aiohttp.ClientRequest.__init__), REMEDY
 
 
 def test_the_connector_gives_a_connection_for_a_request():

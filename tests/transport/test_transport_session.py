@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -21,7 +22,8 @@ from yarl import URL
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, WITHDRAWN, HttpReply, HttpRequest
 from gateway.transport.session import VenueSession
-from tests.transport.servers import answering, babbling, http, never_ending, resetting, serving, silent
+from tests.certificates import Authority
+from tests.transport.servers import answering, babbling, http, never_ending, resetting, serving, silent, tunnelling
 
 SIGNED = "/fapi/v1/leverage?symbol=%E6%B5%8B%E8%AF%95USDT&leverage=5&timestamp=1&signature=W9FJ%2BGsm%2F%3D%3D"
 SECRETS = ("W9FJ", "signature", "topsecret")
@@ -29,13 +31,23 @@ POST = HttpRequest(method="POST", target=SIGNED, headers={"X-MBX-APIKEY": "topse
 GET = HttpRequest(method="GET", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
 
 
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
+    """What a venue speaks TLS with on 127.0.0.1, and whose authority is trusted while the test runs."""
+    authority = Authority(tmp_path, "ours")
+    serving_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving_tls.load_cert_chain(authority.issue("venue"))
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=authority.file))
+    return serving_tls
+
+
 @pytest.fixture(params=["wire", "session"])
 def session_to(request: pytest.FixtureRequest):
     """Opens a session to an address; every rule holds of both ways to call."""
 
     @asynccontextmanager
-    async def opened(url: str, call_timeout: float = 5.0) -> AsyncGenerator[VenueSession]:
-        session = VenueSession(url, call_timeout=call_timeout, client=request.param)
+    async def opened(url: str, call_timeout: float = 5.0, proxy: str | None = None) -> AsyncGenerator[VenueSession]:
+        session = VenueSession(url, call_timeout=call_timeout, client=request.param, proxy=proxy)
         await session.start()
         try:
             yield session
@@ -148,6 +160,39 @@ def free_port() -> int:
 
 async def test_a_refused_connection_is_unavailable(session_to):
     async with session_to(f"http://127.0.0.1:{free_port()}") as session:
+        assert type(await session.send(POST)) is Unavailable
+
+
+async def test_calls_go_through_a_proxy_that_sees_nothing_but_where_to(session_to, tls):
+    async with (
+        serving(answering(http(), http()), tls) as venue,
+        serving(tunnelling(venue)) as proxy,
+        session_to(f"https://127.0.0.1:{venue.port}", proxy=proxy.url) as session,
+    ):
+        for request in (POST, GET):
+            assert type(await session.send(request)) is HttpReply
+    assert [request.split(b" ")[0] for request in venue.requests] == [b"POST", b"GET"]
+    [asked] = proxy.requests
+    assert asked.startswith(f"CONNECT 127.0.0.1:{venue.port} HTTP/1.1\r\n".encode())
+    assert not any(secret.encode() in asked for secret in SECRETS)
+    assert b"127.0.0.1" in venue.requests[0].split(b"Host: ")[1]
+
+
+@pytest.mark.parametrize("answer", [http(407, b""), http(403), http(502), b""])
+async def test_a_proxy_that_makes_no_tunnel_is_unavailable_or_doubt_and_nothing_is_sent(session_to, tls, answer):
+    async with (
+        serving(answering(http()), tls) as venue,
+        serving(answering(answer)) as proxy,
+        session_to(f"https://127.0.0.1:{venue.port}", proxy=proxy.url) as session,
+    ):
+        outcome = await session.send(POST)
+    assert type(outcome) is (Unavailable if answer else Ambiguous)
+    assert not any(secret in str(outcome) for secret in SECRETS)
+    assert venue.requests == []
+
+
+async def test_a_proxy_that_is_not_there_is_unavailable(session_to):
+    async with session_to("https://127.0.0.1:1", proxy=f"http://127.0.0.1:{free_port()}") as session:
         assert type(await session.send(POST)) is Unavailable
 
 
