@@ -75,6 +75,7 @@ class CommandReader:
 
     async def fetch(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
         """Return what has come, each partition in order; KafkaError where the broker says no."""
+        self._see_topic()
         try:
             batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except CorruptRecordException as error:
@@ -89,6 +90,13 @@ class CommandReader:
             if records and tp in self._positions:
                 self._follow(tp, records)
         return found
+
+    def _see_topic(self) -> None:
+        """KafkaError where nothing is assigned because there is nothing to see: that is no standing by."""
+        topics = () if self._positions else self._consumer.subscription()
+        for topic in topics:
+            if not self._consumer.partitions_for_topic(topic):
+                raise KafkaError(f"{topic} is not there, or this user may not see it (Read)")
 
     def _follow(self, tp: TopicPartition, records: Sequence[CommandRecord]) -> None:
         """Take note of what was handed out; MembershipBrokenError where it comes before it.

@@ -6,15 +6,17 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 
 from deploy.kafka.broker import Cluster
 from gateway.app import Gateway
-from gateway.settings.tree import Settings
+from gateway.settings.tree import Settings, TracesSettings
 from gateway.simulator import Fault
 from schemas import BinanceUsdm, LeverageChanged, SetLeverage, Ztdx
+from tests.app.otlp import collector
 from tests.app.processes import until
 from tests.app.rig import Rig, deployed
 
@@ -90,6 +92,24 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_no_answer_and_needs_
         await assert_each_changed_once(rig, commands)
         [event] = await rig.ask(rig.command(BinanceUsdm(symbol="SIM99USDT"), 6))
         assert isinstance(event, LeverageChanged)
+
+
+async def test_a_broker_that_goes_and_comes_back_while_commands_are_traced_loses_nothing_and_says_little(
+    rig: Rig, cluster: Cluster
+):
+    async with collector() as otlp:
+        traced = msgspec.structs.replace(impatient(rig), traces=TracesSettings(endpoint=otlp.url))
+        async with rig.process("traced", traced) as process:
+            commands = await in_flight(rig, 300)
+            quiet = len(process.log_lines)
+            await asyncio.to_thread(cluster.kill, 0)
+            await until(lambda: process.logged("missed_kafka"), "it says that Kafka is gone")
+            await asyncio.to_thread(cluster.restart, 0)
+            await assert_each_changed_once(rig, commands)
+            await until(lambda: all(otlp.trace_of(command.command_id) for command in commands), "each has its trace")
+            told = [line for line in process.log_lines[quiet:] if "command_id" not in line]
+            assert len(told) < 60
+            assert await process.terminate() == 0
 
 
 async def test_a_broker_that_hangs_for_longer_than_a_transactions_patience_costs_no_answer(rig: Rig, cluster: Cluster):

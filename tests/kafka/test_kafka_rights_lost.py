@@ -81,6 +81,16 @@ async def test_a_right_to_write_lost_in_mid_run_is_no_readiness_and_the_answer_c
         assert rig.events(command) == [event]
 
 
+async def test_a_topic_of_commands_that_may_not_be_read_any_more_is_no_standing_by(secured, rig):
+    async with rig.gateway(settings(secured, rig)) as gateway:
+        with secured.without(NAME, Right("topic", rig.topics.commands, ("Read",))):
+            await until(lambda: gateway.health.ready()[1]["partitions"] == 0, "it has no partition any more")
+            await until(lambda: not gateway.health.ready()[0], "it says that it is not ready")
+        [event] = await rig.ask(rig.command(leverage=7), patience=40)
+        assert event.leverage == 7
+        await until(lambda: gateway.health.ready()[0], "it is ready again")
+
+
 def misses_group(process):
     return [line for line in process.logged("missed_kafka") if "GroupAuthorization" in line["error"]]
 

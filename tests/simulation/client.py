@@ -82,6 +82,9 @@ class SimulatedConsumer:
     def subscribe(self, topics: list[str], listener: Any) -> None:
         self._topic, self._listener = topics[0], listener
 
+    def subscription(self) -> frozenset[str]:
+        return frozenset({self._topic})
+
     async def start(self) -> None:
         self._tasks = [asyncio.create_task(self._coordinate()), asyncio.create_task(self._beat())]
 
