@@ -249,7 +249,7 @@ class Gateway:
             self._log.warning(
                 "sends_password_in_clear", remedy="kafka.security_protocol = SASL_SSL, or a SCRAM mechanism"
             )
-        await self._servers.find()
+        await self._servers.wait()
         await self._check_topics()
 
     async def _learn_policy(self) -> None:

@@ -141,7 +141,7 @@ class Edge:
         self._log.info("stopped_edge")
 
     async def _work(self) -> None:
-        await self._servers.find()
+        await self._servers.wait()
         self._log.info("started_edge", url=self.server.url)
         async with asyncio.TaskGroup() as tasks:
             for name, part in (

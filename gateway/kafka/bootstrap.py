@@ -24,6 +24,7 @@ from gateway.kafka.tokens import TokenError
 from gateway.settings.tree import KafkaSettings
 
 OTHERS_PATIENCE = 2.0  # seconds for the other hosts, once one answers
+START_AGAIN = 2.0  # seconds
 LOOK_AGAIN = 30.0  # seconds; clients made later must not hang on hosts that left
 TLS_ALERT = 0x15
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
@@ -67,6 +68,19 @@ class BootstrapServers:
             if host not in self._missed:
                 self._told(host, reason)
         self._missed = reasons
+
+    async def wait(self) -> None:
+        """As `find`, and again for `kafka.start_patience` seconds while none answers."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.start_patience
+        while True:
+            try:
+                return await self.find()
+            except UnreachableError as error:
+                if loop.time() >= until:
+                    raise
+                _log().warning("missed_kafka", doing="start", error=str(error))
+            await asyncio.sleep(START_AGAIN)
 
     async def watch(self) -> None:
         """Look again from time to time, for ever; while none answers the last ones that did are kept."""
@@ -119,8 +133,11 @@ def _in_one_line(reasons: Mapping[str, str]) -> str:
 
 
 def _log_missed(host: str, reason: str) -> None:
-    log: Any = structlog.get_logger("gateway")
-    log.warning("missed_broker", host=host, reason=reason)
+    _log().warning("missed_broker", host=host, reason=reason)
+
+
+def _log() -> Any:
+    return structlog.get_logger("gateway")
 
 
 async def _reach(server: str, options: Mapping[str, Any]) -> None:

@@ -67,6 +67,10 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Count, Meta(description="When the broker aborts what was left open; at most its own maximum.")
     ] = 30_000
     request_timeout_ms: Annotated[Count, Meta(description="How long one request to a broker may take.")] = 10_000
+    start_patience: Annotated[
+        float,
+        Meta(ge=0, description="Seconds that `run` and `serve` wait for a broker at the start; 0: exit 3 at once."),
+    ] = 0.0
     commit_interval: Annotated[
         Seconds, Meta(description="Seconds between two commits, each of which renews the lease on calls.")
     ] = 1.0

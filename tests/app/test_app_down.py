@@ -8,6 +8,7 @@ import socket
 import sys
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.app.processes import ROOT
 
@@ -91,6 +92,25 @@ async def test_a_start_that_fails_says_why_in_the_last_line_as_json_where_the_lo
     assert lines[-1]["level"] == "error"
     assert lines[-1]["exit_code"] == 3
     assert "the connection is refused" in lines[-1]["error"]
+
+
+async def test_a_start_that_waits_for_kafka_is_alive_not_ready_and_stops_when_told(folder, unused_tcp_port_factory):
+    probes = f"127.0.0.1:{unused_tcp_port_factory()}"
+    process = await started(
+        folder,
+        f"127.0.0.1:{unused_tcp_port_factory()}",
+        GATEWAY_KAFKA__START_PATIENCE="600",
+        GATEWAY_HTTP__LISTEN=probes,
+    )
+    while b"missed_kafka" not in (line := await process.stderr.readline()):
+        assert line
+    async with ClientSession() as http:
+        for page, status in (("livez", 200), ("readyz", 503)):
+            async with http.get(f"http://{probes}/{page}") as answer:
+                assert answer.status == status
+    process.send_signal(signal.SIGTERM)
+    lines = await ended(process)
+    assert (process.returncode, lines[-1]["event"]) == (0, "stopped_gateway")
 
 
 async def test_a_log_that_nobody_reads_stops_no_gateway(folder, silent_host):

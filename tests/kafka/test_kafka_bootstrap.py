@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from gateway.kafka import bootstrap
 from gateway.kafka.bootstrap import BootstrapServers, reachable
 from gateway.kafka.connection import UnreachableError, client_options
 from gateway.settings.tree import KafkaSettings
@@ -43,6 +44,27 @@ async def test_where_none_answers_each_has_its_reason(silent_host, unused_tcp_po
     with pytest.raises(UnreachableError) as refused:
         await reachable(*servers_of(silent_host, refusing, request_timeout_ms=50))
     assert f"{silent_host}: no answer in time; {refusing}: the connection is refused" in str(refused.value)
+
+
+@pytest.mark.parametrize(("patience", "tries"), [(0.0, 1), (60.0, 3)])
+async def test_a_start_waits_for_brokers_for_as_long_as_it_is_told(monkeypatch, patience, tries):
+    monkeypatch.setattr(bootstrap, "START_AGAIN", 0.0)
+    tried = []
+
+    async def find(_servers):
+        tried.append(1)
+        if len(tried) < 3:
+            raise UnreachableError("nobody")
+
+    monkeypatch.setattr(BootstrapServers, "find", find)
+    settings = KafkaSettings(start_patience=patience)
+    waiting = BootstrapServers(settings, client_options(settings, None)).wait()
+    if patience:
+        await waiting
+    else:
+        with pytest.raises(UnreachableError):
+            await waiting
+    assert len(tried) == tries
 
 
 async def test_a_name_that_is_no_host_is_told(monkeypatch):
