@@ -1,7 +1,6 @@
 """`leverage-gateway run`: the gateway itself."""
 
 import asyncio
-import gc
 import platform
 import sys
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from gateway.cli.collecting import rest_from_collecting
 from gateway.cli.exits import DONE, explain
 from gateway.cli.options import ConfigOption, read_settings
 from gateway.cli.process import keep_memory_private
@@ -21,8 +21,6 @@ from gateway.telemetry.logging import is_for_people, set_up_logging
 from gateway.version import version
 
 SETTINGS_NAMED = 5  # of secret files that others may read; five hundred accounts are no reason for as many lines
-
-COLLECT_AFTER = 20_000  # objects more; a command makes a hundred, and hardly any refer to each other in a ring
 
 
 def run(*, config: ConfigOption = None) -> int:
@@ -71,8 +69,7 @@ def _run(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
         def keys_changed() -> None:
             guard.learn(secret_texts(settings, base_dir))
 
-        gc.freeze()  # what is there by now stays: no collection need look at it again
-        gc.set_threshold(COLLECT_AFTER)
+        rest_from_collecting()
         runner.run(app.run(settings, base_dir=base_dir, keys_changed=keys_changed, dropped_lines=lambda: lines.dropped))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from gateway.cli.collecting import rest_from_collecting
 from gateway.cli.exits import DONE, explain
 from gateway.cli.options import ConfigOption, read_settings
 from gateway.cli.process import keep_memory_private
@@ -61,6 +62,7 @@ def _serve(settings: Settings, config: ConfigOption, lines: LineWriter) -> None:
         remedy = "raise the limit of open files (ulimit -n, LimitNOFILE), or lower edge.max_connections"
         _log().warning("found_few_descriptors", descriptors=descriptors, remedy=remedy)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        rest_from_collecting()
         runner.run(app.serve(settings, base_dir=base_dir))
 
 
