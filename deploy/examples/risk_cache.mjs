@@ -16,6 +16,7 @@ export class LeverageCache {
   #isLive = false;
   #currentAt = -Infinity; // all that was committed by then is in, in milliseconds of performance.now()
   #pause = 200;
+  #told = Infinity; // how far this edge was behind the log when it said so last, in milliseconds
 
   // `changed` is told of each lane that is another one: (key, old, new).
   constructor(url, token, changed = () => {}) {
@@ -24,7 +25,7 @@ export class LeverageCache {
   }
 
   // Seconds for which something may be missing. It says so at once where the edge cannot read the log; where the network
-  // is gone it grows. A browser cannot ping, so between two heartbeats it grows up to edge.heartbeat.
+  // is gone it grows. A browser cannot ping, so while nothing comes it grows up to edge.heartbeat.
   get lag() {
     return (performance.now() - this.#currentAt) / 1000;
   }
@@ -37,6 +38,7 @@ export class LeverageCache {
 
   #connect() {
     this.#loading = null;
+    this.#told = Infinity;
     // A browser sets no header on a WebSocket; the token may come as a subprotocol beside the real one.
     const socket = new Socket(this.url, ["leverage.v1.json", `bearer.${this.token}`]);
     let watchdog;
@@ -75,6 +77,7 @@ export class LeverageCache {
         break;
       case "state":
         this.#put(frame.event);
+        if (this.#told < 1000) this.#seen(1000); // an edge that is further behind says so at once
         break;
       case "live":
         this.#isLive = true;
@@ -82,12 +85,17 @@ export class LeverageCache {
         this.#replace();
         break;
       case "heartbeat":
-        if (this.#isLive) this.#currentAt = performance.now() - frame.lag_ms;
+        this.#told = frame.lag_ms;
+        this.#seen(frame.lag_ms);
         break;
       case "error":
         throw new Error(`${frame.code}: ${frame.message}`);
     }
     if (frame.position && this.#loading === null) this.#position = frame.position;
+  }
+
+  #seen(lag) {
+    if (this.#isLive) this.#currentAt = Math.max(this.#currentAt, performance.now() - lag);
   }
 
   #put(event) {

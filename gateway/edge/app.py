@@ -86,6 +86,7 @@ class Edge:
             settings.kafka.topics,
             options,
             consumer_options=consumer_options or {},
+            gather=edge.gather_ms / 1000,
             clock=clock,
             observer=telemetry,
             replaced=self._replaced,
@@ -150,7 +151,6 @@ class Edge:
                 ("tokens", self.tokens.watch()),
                 ("heartbeats", self.streams.beat()),
                 ("lag", self.streams.tell_lag()),
-                ("slow readers", self.streams.pay()),
                 ("samples", self._sample()),
             ):
                 tasks.create_task(part, name=name)

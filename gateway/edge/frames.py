@@ -101,9 +101,10 @@ class StateFrame(Struct, frozen=True, kw_only=True, tag_field="type", tag="state
 class Heartbeat(Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat"):
     """The stream is there; what its subscriptions asked for has been told up to the position.
 
-    `position` is null while a snapshot is on its way: there is none yet to go on from. One comes every
-    `heartbeat_seconds`, at once when the instance falls behind the topic or has come up to it again, and before the
-    pong of every ping: whoever pings knows how old what it has is at most.
+    `position` is null while a snapshot is on its way: there is none yet to go on from. One comes where nothing else was
+    told for `heartbeat_seconds`, at once when the instance falls behind the topic or has come up to it again, and
+    before the pong of every ping: whoever pings knows how old what it has is at most. So while none says otherwise, an
+    event that comes is told by an instance that is no more than a second behind.
     """
 
     position: str | None

@@ -15,6 +15,7 @@ from gateway.edge.tokens import Rights
 from gateway.edge.wire import Wire
 
 AT_ONCE = 200  # changes written to one reader at a time in mode `state`
+PAY = 0.02  # seconds between two looks whether those who are owed something read again
 
 Lane = tuple[str, str, str]
 Offsets = tuple[int, ...]
@@ -75,18 +76,26 @@ class Shared(NamedTuple):
 
     Attributes:
         later: calls something after so many seconds.
+        monotonic: the time.
         offsets: where the log stands.
         owing: who is owed something, and by which group.
+        remind: has those who are owed something looked at in a moment.
     """
 
     positions: Positions
     later: Later
+    monotonic: Callable[[], float]
     offsets: Callable[[], Offsets]
     owing: "dict[Member, StateGroup]"
+    remind: Callable[[], None]
 
 
 class EventsGroup:
-    """Every event in order."""
+    """Every event in order.
+
+    Attributes:
+        told_at: when its members were told something last, in monotonic seconds.
+    """
 
     def __init__(self, choice: Choice, shared: Shared) -> None:
         self.choice = choice
@@ -96,6 +105,7 @@ class EventsGroup:
         self._own: dict[Reader, dict[int, bytes]] = {}
         self._stood: Offsets = ()
         self._is_waiting = False
+        self.told_at = 0.0
 
     def add(self, record: Logged, before: Offsets, position: str, refs: Mapping[Reader, str]) -> None:
         """Take an event; to who sent its command it goes with that `ref`."""
@@ -128,6 +138,7 @@ class EventsGroup:
         self._is_waiting = False
         if not self._frames:
             return
+        self.told_at = self._shared.monotonic()
         data = b"".join(self._frames)
         for reader in list(self.members):
             own = self._own.get(reader)
@@ -143,6 +154,9 @@ class StateGroup:
 
     Only the last frame of a flush says where the reader stands then: what is older in the log may come after what is
     newer.
+
+    Attributes:
+        told_at: when its members were told something last, or were owed it, in monotonic seconds.
     """
 
     def __init__(self, choice: Choice, shared: Shared) -> None:
@@ -152,6 +166,7 @@ class StateGroup:
         self._newest: dict[Lane, Logged] = {}
         self._stood: Offsets = ()
         self._is_waiting = False
+        self.told_at = 0.0
 
     def add(self, record: Logged, before: Offsets, _position: str, _refs: Mapping[Reader, str]) -> None:
         """Take a change; what says no changes no lane."""
@@ -182,6 +197,7 @@ class StateGroup:
         self._is_waiting = False
         if not self._newest:
             return
+        self.told_at = self._shared.monotonic()
         data = b""
         for reader, member in list(self.members.items()):
             if member.owed or reader.is_behind or len(self._newest) > AT_ONCE:
@@ -197,6 +213,7 @@ class StateGroup:
         if not member.owed:
             member.stood = self._stood
             self._shared.owing[member] = self
+            self._shared.remind()
         for lane, record in self._newest.items():
             member.owed.pop(lane, None)
             member.owed[lane] = record
@@ -234,8 +251,11 @@ Group = EventsGroup | StateGroup
 class Groups:
     """All groups, found by the account of an event."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(
+        self, positions: Positions, later: Later, monotonic: Callable[[], float], offsets: Callable[[], Offsets]
+    ) -> None:
+        self._shared = Shared(positions, later, monotonic, offsets, {}, self._remind)
+        self._is_reminded = False
         self._groups: dict[tuple[object, ...], Group] = {}
         self._of_account: dict[str, list[Group]] = {}
         self._of_all: list[Group] = []
@@ -281,16 +301,19 @@ class Groups:
         for group in unsettled:
             group.settle()
 
-    def flush(self) -> None:
-        """Let every group give out what came, whatever its delay."""
-        for group in list(self._groups.values()):
-            group.flush()
-
     def pay(self) -> None:
-        """Give those who read again what they are owed."""
+        """Give those who read again what they are owed, and look again at those who do not."""
+        self._is_reminded = False
         for member, group in list(self._shared.owing.items()):
             while member.owed and not member.reader.is_behind:
                 group.pay(member)
+        if self._shared.owing:
+            self._remind()
+
+    def _remind(self) -> None:
+        if not self._is_reminded:
+            self._is_reminded = True
+            self._shared.later(PAY, self.pay)
 
     def _places(self, choice: Choice) -> list[list[Group]]:
         if choice.filter.accounts is None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.edge.filters import Filter
-from gateway.edge.frames import EventFrame
-from gateway.edge.groups import Group, Groups, Lane, Later, Offsets, Reader, Shared
+from gateway.edge.frames import EventFrame, Heartbeat
+from gateway.edge.groups import Group, Groups, Lane, Later, Offsets, Reader
 from gateway.edge.history import History
 from gateway.edge.position import Positions
 from gateway.edge.record import Logged
 from gateway.edge.tokens import Rights
+from gateway.edge.wire import Wire
 
 MOST_ANSWERS = 50_000  # events remembered by their command
 CommandKey = tuple[str, str]  # `<venue>:<account>` and the command's id
@@ -38,12 +39,18 @@ class Hub:
     """
 
     def __init__(
-        self, history: History, positions: Positions, later: Later, lag: Callable[[], float] = lambda: 0.0
+        self,
+        history: History,
+        positions: Positions,
+        later: Later,
+        monotonic: Callable[[], float],
+        lag: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.history = history
         self.positions = positions
         self.lag = lag
-        self.groups = Groups(Shared(positions, later, lambda: self.offsets, {}))
+        self.groups = Groups(positions, later, monotonic, lambda: self.offsets)
+        self._heartbeat: tuple[object, bytes] = None, b""
         self._lanes: dict[str, dict[Lane, Logged]] = {}
         self._answers: OrderedDict[CommandKey, Logged] = OrderedDict()
         self._waiting: dict[CommandKey, list[Told]] = {}
@@ -90,6 +97,14 @@ class Hub:
     def position(self, rights: Rights) -> str:
         """Where it stands, for somebody."""
         return self.positions.write(self.offsets, rights.digest)
+
+    def heartbeat(self, wire: Wire, position: str | None) -> bytes:
+        """The heartbeat of who stands somewhere: thousands stand at the same, and are told at once."""
+        lag_ms = round(self.lag() * 1000)
+        about = wire.name, position, lag_ms
+        if self._heartbeat[0] != about:
+            self._heartbeat = about, wire.frame(Heartbeat(position=position, lag_ms=lag_ms))
+        return self._heartbeat[1]
 
     def answer(self, key: CommandKey) -> Logged | None:
         """The event of a command, where it came lately."""

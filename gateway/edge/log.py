@@ -25,6 +25,7 @@ from gateway.edge.history import BLOCK, GoneError, History
 from gateway.edge.hub import Hub
 from gateway.edge.position import Positions
 from gateway.edge.record import Logged, read_record
+from gateway.edge.tail import Part, Tail
 from gateway.edge.topic_id import topic_id
 from gateway.kafka_clients import start_client, stop_client
 from schemas import DecodeError
@@ -33,17 +34,12 @@ from schemas.topics import Topics
 KEPT = 50_000  # events held in memory
 LOOK_BACK = KEPT // 2  # offsets before the end, over all partitions, from which on events are read at the start
 PATIENCE = 10.0  # seconds for one step of reading
-BEAT = 0.25  # seconds between two questions where the log ends
-LOOK_EVERY = 20  # beats between two looks where it begins, and whether it is the same one
-BEAT_PATIENCE = 5.0
-POLL_MS = 100
-FETCH_WAIT_MS = 100  # a broker answers one connection in order: a beat waits behind a fetch
-GATHER = 0.01  # seconds in which events gather after some came: each fetch costs a millisecond of the processor
-BATCH = 2_000
+LOOK_EVERY = 5.0  # seconds between two looks where the log begins, and whether it is the same one
+LOOK_PATIENCE = 5.0
+FETCH_WAIT_MS = 100  # a broker answers one connection in order: whatever else is asked waits behind a fetch
 SLICE = 200  # events between two turns of the loop
 TRY_AGAIN = 0.5
 MOST_LAG = 1e6  # seconds
-DOUBTS = 20
 
 
 class LogObserver(Protocol):
@@ -87,6 +83,7 @@ class EventLog:
         options: Mapping[str, Any],
         *,
         consumer_options: Mapping[str, Any],
+        gather: float,
         clock: Clock,
         observer: LogObserver,
         replaced: Callable[[Hub], None],
@@ -97,6 +94,8 @@ class EventLog:
             topics: the gateway's.
             options: aiokafka's; one mapping for all, as hosts that do not answer are taken out of it.
             consumer_options: further ones of consumers.
+            gather: for so many seconds events gather after some came, as each fetch costs about a millisecond of the
+                processor; what comes alone is told at once.
             clock: the time.
             observer: who is told.
             replaced: called with a hub that is not fed any more.
@@ -104,13 +103,17 @@ class EventLog:
         self.hub: Hub | None = None
         self._topics = topics
         self._options = options
-        self._consumer_options = consumer_options
+        self._consumer_options: Mapping[str, Any] = {
+            "fetch_max_wait_ms": FETCH_WAIT_MS,
+            "check_crcs": True,
+            **consumer_options,
+        }
+        self._gather = gather
         self._clock = clock
         self._observer = observer
         self._replaced = replaced
         self._was_loaded = False
         self._current_at: float | None = None
-        self._asked: tuple[float, dict[TopicPartition, int]] | None = None
         self._back = asyncio.Lock()
         self._back_reader: AIOKafkaConsumer | None = None
 
@@ -146,17 +149,16 @@ class EventLog:
                 await stop_client(self._back_reader)
 
     def _start_anew(self, why: str | None) -> None:
-        hub, self.hub, self._current_at, self._asked = self.hub, None, None, None
+        hub, self.hub, self._current_at = self.hub, None, None
         if why is not None:
             self._observer.other_log(why)
         if hub is not None:
             self._replaced(hub)
 
     def _consumer(self) -> AIOKafkaConsumer:
-        reading: dict[str, Any] = {"fetch_max_wait_ms": FETCH_WAIT_MS, **self._consumer_options}
         return AIOKafkaConsumer(
             **self._options,
-            **reading,
+            **self._consumer_options,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -175,20 +177,23 @@ class EventLog:
             History(starts, self._read_back, most=KEPT),
             Positions(log_id, len(events)),
             asyncio.get_running_loop().call_later,
+            self._clock.monotonic,
             lambda: min(self.lag, MOST_LAG),
         )
         hub.history.begins = [begins[tp] for tp in events]
         await self._load_state(consumer, hub)
-        consumer.assign(events)
-        for tp, start in zip(events, starts, strict=True):
-            consumer.seek(tp, start)
-        beats = asyncio.create_task(self._beat(consumer, hub, events, identity))
+        consumer.assign(events)  # so that it keeps itself told of their leaders
+        consumer.pause(*events)
+        offsets = {tp.partition: start for tp, start in zip(events, starts, strict=True)}
+        tail = Tail(consumer, self._topics.events, offsets, self._consumer_options, self._clock.monotonic)
+        looks = asyncio.create_task(self._look_again(consumer, hub, events, identity))
         try:
-            while not beats.done():
-                await self._poll(consumer, hub, events)
-            beats.result()
+            while not looks.done():
+                await self._poll(tail, hub)
+            looks.result()
         finally:
-            beats.cancel()
+            looks.cancel()
+            await tail.close()
 
     def _reader(self, consumer: AIOKafkaConsumer) -> TopicReader:
         return TopicReader(consumer, self._clock.monotonic)
@@ -205,61 +210,51 @@ class EventLog:
                     hub.load(row.lane, row)
             await asyncio.sleep(0)
 
-    async def _poll(self, consumer: AIOKafkaConsumer, hub: Hub, events: Sequence[TopicPartition]) -> None:
-        fetched = await self._fetch(consumer, events)
-        for tp, records in fetched.items():
+    async def _poll(self, tail: Tail, hub: Hub) -> None:
+        fetched = await self._fetch(tail)
+        for partition, records, end, _is_all in fetched:
             for begin in range(0, len(records), SLICE):
+                if begin:
+                    hub.settle()
+                    await asyncio.sleep(0)
                 part = records[begin : begin + SLICE]
                 logged = [one for record in part if (one := self._read(record)) is not None]
-                hub.take(tp.partition, logged, part[-1].offset + 1)
-                hub.settle()
-                if len(records) > SLICE:
-                    await asyncio.sleep(0)
-        for tp in events:
-            hub.take(tp.partition, (), await consumer.position(tp))
-        if self._asked is not None and all(hub.history.ends[tp.partition] >= end for tp, end in self._asked[1].items()):
-            self._current_at, self._asked = self._asked[0], None
+                hub.take(partition, logged, part[-1].offset + 1)
+            hub.take(partition, (), end)
+        hub.settle()
+        if tail.current_at > float("-inf"):
+            self._current_at = tail.current_at
             if self.hub is None:
                 self.hub, self._was_loaded = hub, True
                 self._observer.loaded(hub.lane_count)
-        if fetched:
-            await asyncio.sleep(GATHER)
+        if any(part.records for part in fetched):
+            await asyncio.sleep(self._gather)
 
-    async def _fetch(
-        self, consumer: AIOKafkaConsumer, events: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, Sequence[Any]]:
+    async def _fetch(self, tail: Tail) -> Sequence[Part]:
         try:
-            return await consumer.getmany(*events, timeout_ms=POLL_MS, max_records=BATCH)
+            return await tail.read()
         except OffsetOutOfRangeError:
             raise
-        except KafkaError as error:  # the consumer goes on where it was, once the broker does
+        except KafkaError as error:  # it goes on where it was, once the broker does
             self._observer.lost_log(f"{type(error).__name__}: {error}")
             await asyncio.sleep(TRY_AGAIN)
-            return {}
+            return ()
 
-    async def _beat(self, consumer: AIOKafkaConsumer, hub: Hub, events: list[TopicPartition], identity: bytes) -> None:
-        """Ask again and again where the log begins and ends, and whether it is the same one."""
-        doubts = beats = 0
+    async def _look_again(
+        self, consumer: AIOKafkaConsumer, hub: Hub, events: list[TopicPartition], identity: bytes
+    ) -> None:
+        """Look again and again where the log begins, and whether it is the same one."""
         while True:
-            asked_at, stood = self._clock.monotonic(), hub.offsets
             try:
-                async with asyncio.timeout(BEAT_PATIENCE):
-                    ends = await consumer.end_offsets(events)
-                    if beats % LOOK_EVERY == 0:
-                        await self._look(consumer, hub, events, identity)
-                    beats += 1
+                async with asyncio.timeout(LOOK_PATIENCE):
+                    await self._look(consumer, hub, events, identity)
             except (KafkaError, TimeoutError, OSError) as error:
-                self._observer.lost_log(f"Kafka does not say where the log ends: {str(error) or type(error).__name__}")
+                self._observer.lost_log(
+                    f"Kafka does not say where the log begins: {str(error) or type(error).__name__}"
+                )
             except MissingTopicError as error:
                 raise OtherLogError(str(error)) from error
-            else:
-                is_short = any(stood[tp.partition] > end for tp, end in ends.items())
-                doubts = doubts + 1 if is_short else 0  # a new leader may not know at once how far it was read
-                if doubts >= DOUBTS:
-                    raise OtherLogError(f"{self._topics.events} ends before where we are")
-                if self._asked is None and not is_short:
-                    self._asked = asked_at, ends
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _look(self, consumer: AIOKafkaConsumer, hub: Hub, events: list[TopicPartition], identity: bytes) -> None:
         """Look where the log begins now; OtherLogError where it is not the one that was followed."""

@@ -21,6 +21,7 @@ class Outlet:
 
     Attributes:
         may_lag: whether it is never given up for what it leaves unread: nobody is owed every event.
+        has_unread: whether something was left unread when it was written to last, so that `look` is to be asked.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Outlet:
         """`give_up` is called where too much is unread; nothing is written any more then."""
         self._wire = wire
         self.may_lag = True
+        self.has_unread = False
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
@@ -71,13 +73,17 @@ class Outlet:
 
     def write(self, data: bytes) -> None:
         """Write, or give the reader up where it left too much unread."""
-        if self._is_closed or self._transport.is_closing():
+        transport = self._transport
+        if self._is_closed or transport.is_closing():
             return
-        if self._transport.get_write_buffer_size() > self._max_bytes:
+        if self.has_unread and transport.get_write_buffer_size() > self._max_bytes:
             self._give_up()
             return
-        self._transport.write(data)
+        transport.write(data)
         self._written += len(data)
+        if not self.has_unread and transport.get_write_buffer_size():  # a reader that keeps up costs no more than this
+            self.has_unread = True
+            self._mark, self._marked_at = self._written, self._clock.monotonic()
 
     def close(self) -> None:
         """Write nothing any more."""
@@ -86,7 +92,9 @@ class Outlet:
     def look(self) -> None:
         """Give the reader up where it left something unread for too long; asked every second or so."""
         now = self._clock.monotonic()
-        if self._written - self.unread >= self._mark:
+        unread = self.unread
+        self.has_unread = unread > 0
+        if self._written - unread >= self._mark:
             self._mark, self._marked_at = self._written, now
         elif now - self._marked_at > self._max_seconds and not self.may_lag and not self.is_closed:
             self._give_up()

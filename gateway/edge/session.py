@@ -14,7 +14,6 @@ from gateway.edge.frames import (
     CommandFrame,
     ErrorFrame,
     EventFrame,
-    Heartbeat,
     Hello,
     Limits,
     Notice,
@@ -40,6 +39,8 @@ SLOW_READER = 4008
 SILENT = 4009  # nothing was heard of the reader
 TOKEN_GONE = 4501
 MOST_REFS = 1_000  # commands of one stream under way
+SILENCE = 120.0  # seconds without a word, not even the answer to a ping
+ASK_AFTER = ASK_AGAIN = 20.0  # seconds without a word, after which it is pinged, and again
 
 
 class Ending(Protocol):
@@ -87,6 +88,8 @@ class Session:
         self._refs: dict[CommandKey, str] = {}
         self._has_begun = asyncio.Event()
         self.heard_at = clock.monotonic()
+        self._ask_at = self.heard_at + ASK_AFTER
+        self._beat_at = self.heard_at
         self.outlet = Outlet(
             transport,
             wire,
@@ -157,17 +160,25 @@ class Session:
     @property
     def stands(self) -> Offsets | None:
         """Up to where everything was told that was asked for; None where there is nothing yet to go on from."""
-        each = [subscription.stands for subscription in self._subscriptions.values()]
-        known = [stands for stands in each if stands is not None]
-        if len(known) < len(each):
-            return None
-        return tuple(map(min, zip(*known, strict=True))) if known else self.hub.offsets
+        least: Offsets | None = None
+        for subscription in self._subscriptions.values():
+            stands = subscription.stands
+            if stands is None:
+                return None
+            least = stands if least is None else tuple(map(min, least, stands))
+        return self.hub.offsets if least is None else least
 
     @property
     def position(self) -> str | None:
         """The same as a text."""
         stands = self.stands
         return None if stands is None else self.hub.positions.write(stands, self.token.rights.digest)
+
+    @property
+    def told_at(self) -> float:
+        """Since when all that its subscriptions asked for has been silent, in monotonic seconds."""
+        subscriptions = self._subscriptions.values()
+        return max(self._beat_at, min([one.told_at for one in subscriptions], default=0.0))
 
     def beat(self) -> None:
         """Write a heartbeat, unless there is enough unread."""
@@ -180,7 +191,8 @@ class Session:
         self.outlet.write(message(PONG, ping))
 
     def _beat(self) -> None:
-        self.write(Heartbeat(position=self.position, lag_ms=round(self.hub.lag() * 1000)))
+        self._beat_at = self._clock.monotonic()
+        self.outlet.write(self.hub.heartbeat(self.outlet.wire, self.position))
 
     def warn(self, reason: str, seconds: float) -> None:
         """Tell the reader to go elsewhere."""
@@ -236,13 +248,23 @@ class Session:
         self._refs.pop(key, None)
         self.hub.name_no_more(self.outlet, [key])
 
-    def look(self) -> None:
-        """End it where its reader is too slow, silent, or let in no more."""
+    def look(self, now: float) -> None:
+        """End it where its reader is too slow, silent, or let in no more; ask whether a silent one is still there."""
         if not self.token.is_valid:
             self.end(TOKEN_GONE, "the token is not valid any more")
-        self.outlet.look()
+        if self.outlet.has_unread:
+            self.outlet.look()
         if self.outlet.is_closed:
             self.end(GOING_AWAY, "")
+        elif now >= self._ask_at and self.outlet.wire.ping:
+            self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        if now - self.heard_at > SILENCE:
+            self.end(SILENT, "nothing was heard")
+        elif now - self.heard_at >= ASK_AFTER and not self.outlet.is_behind:
+            self.outlet.write(self.outlet.wire.ping)
+        self._ask_at = now + ASK_AGAIN
 
     def end(self, code: int, reason: str) -> None:
         """Begin to end it."""

@@ -1,4 +1,7 @@
-"""All open streams of an instance: how many there may be, their heartbeats and pings, and their end when it drains."""
+"""All open streams of an instance: how many there may be, their heartbeats, and their end when it drains.
+
+A connection has no timer of its own: those that are to be looked at at the same moment stand in one slot of a wheel.
+"""
 
 import asyncio
 from collections import Counter
@@ -9,16 +12,13 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.edge.door import DoorError
 from gateway.edge.hub import Hub
-from gateway.edge.session import GOING_AWAY, OTHER_LOG, SILENT, Session
+from gateway.edge.session import GOING_AWAY, OTHER_LOG, Session
 from gateway.edge.tokens import Token
-from gateway.edge.wire import PING, SseWire, message
 
-TURNS = 10  # parts of a heartbeat's time, in each of which as many streams have their turn
+SLOTS = 25  # of the wheel
+ROUND = 5.0  # seconds in which every stream is looked at, or as often as heartbeats come
 BEHIND = 0.75  # seconds behind the log, from which on every stream is told
-LOOK, LOOK_AGAIN = 0.05, 1.0  # seconds between two looks whether it is, and after it was told
-PAY = 0.02  # seconds between two looks at who reads again
-PING_EVERY = 20.0
-SILENCE = 120.0  # seconds without a word, not even the answer to a ping
+LAG_EVERY, LAG_AGAIN = 0.05, 1.0  # seconds between two looks whether it is at least, and after it was told
 STREAMS_LEAVE = 0.8  # of the time told, after which those that are still there are closed
 
 
@@ -52,6 +52,8 @@ class Streams:
         self._hub = hub
         self._clock = clock
         self._observer = observer
+        self._wheel: list[list[Session]] = [[] for _ in range(SLOTS)]
+        self._slot = 0
         self._held: Counter[str] = Counter()
         self._is_draining = False
         self._is_empty = asyncio.Event()
@@ -75,6 +77,7 @@ class Streams:
     def begin(self, session: Session) -> None:
         """Look after a session from now on."""
         self.sessions[session] = None
+        self._wheel[self._slot].append(session)
         self._is_empty.clear()
 
     def leave(self, session: Session) -> None:
@@ -86,51 +89,47 @@ class Streams:
             self._is_empty.set()
 
     async def beat(self) -> None:
-        """Give every stream its heartbeat in turn, for ever, and end those that are to be ended."""
-        turn, ping_at = 0, self._clock.monotonic() + PING_EVERY
+        """Look after every stream, for ever."""
         while True:
-            await asyncio.sleep(self._heartbeat / TURNS)
-            hub = self._hub()
-            if hub is not None:
-                hub.groups.flush()
-            for session in list(self.sessions)[turn::TURNS]:
-                session.beat()
-            for session in list(self.sessions):
-                session.look()
-            turn = (turn + 1) % TURNS
-            if self._clock.monotonic() >= ping_at:
-                ping_at += PING_EVERY
-                self._ping()
+            await asyncio.sleep(self.slot_lasts)
+            self.turn()
+
+    @property
+    def slot_lasts(self) -> float:
+        """Seconds between two turns of the wheel."""
+        return min(self._heartbeat, ROUND) / SLOTS
+
+    def turn(self) -> None:
+        """Look after those of the next slot: end who is to be ended, and tell who was told nothing for long."""
+        self._slot = (self._slot + 1) % SLOTS
+        due, self._wheel[self._slot] = self._wheel[self._slot], []
+        now = self._clock.monotonic()
+        for session in due:
+            if session in self.sessions:
+                session.look(now)
+                self._wheel[(self._slot + self._slots(session, now)) % SLOTS].append(session)
+
+    def _slots(self, session: Session, now: float) -> int:
+        """After how many turns to look again; who was told nothing for long is told now."""
+        slots = round((session.told_at + self._heartbeat - now) / self.slot_lasts)
+        if slots <= 0:
+            session.beat()
+            slots = SLOTS
+        return 1 if session.outlet.has_unread else min(slots, SLOTS)
 
     async def tell_lag(self) -> None:
         """Give every stream a heartbeat at once where the log cannot be followed, and where it is again; for ever."""
         is_told = False
         while True:
-            await asyncio.sleep(LOOK)
+            hub = self._hub()
+            until = 0.0 if hub is None or is_told else BEHIND - hub.lag()  # before then it is not behind
+            await asyncio.sleep(max(LAG_EVERY, until))
             hub = self._hub()
             if hub is not None and (hub.lag() > BEHIND) != is_told:
                 is_told = not is_told
                 for session in list(self.sessions):
                     session.beat()
-                await asyncio.sleep(LOOK_AGAIN)
-
-    async def pay(self) -> None:
-        """Give those who read again what they are owed, for ever."""
-        while True:
-            await asyncio.sleep(PAY)
-            hub = self._hub()
-            if hub is not None:
-                hub.groups.pay()
-
-    def _ping(self) -> None:
-        ping, now = message(PING, b""), self._clock.monotonic()
-        for session in list(self.sessions):
-            if isinstance(session.outlet.wire, SseWire):
-                continue
-            if now - session.heard_at > SILENCE:
-                session.end(SILENT, "nothing was heard")
-            elif not session.outlet.is_behind:
-                session.outlet.write(ping)
+                await asyncio.sleep(LAG_AGAIN)
 
     def end_all_of(self, hub: Hub) -> None:
         """End the streams of a log that is not followed any more."""

@@ -43,6 +43,13 @@ class Subscription:
             return self._group.stands(self._group.members[self._outlet])
         return None if self._offsets is None else tuple(self._offsets)
 
+    @property
+    def told_at(self) -> float:
+        """When the reader was told last where it stands, in monotonic seconds; 0 where nobody knows."""
+        if self._group is None or self._group.members[self._outlet].owed:
+            return 0.0
+        return self._group.told_at
+
     async def run(self) -> None:
         """Bring the reader to where everything comes live, and return."""
         start = await self._resumed()

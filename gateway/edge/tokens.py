@@ -16,7 +16,7 @@ from gateway.settings.secret_files import SecretFileError, read_token
 from gateway.settings.tree import EdgeTokenSettings
 
 Verb = Literal["read", "send", "redrive"]
-INTERVAL = 5.0  # seconds between two looks at the files
+INTERVAL = 4.0  # seconds between two looks at the files
 MISSES = 2  # looks that find no token in a file: it may be in the middle of being replaced at one
 
 

@@ -19,9 +19,15 @@ _msgpack = msgspec.msgpack.Encoder()
 
 
 class Wire(Protocol):
-    """How frames are written on one kind of connection."""
+    """How frames are written on one kind of connection.
+
+    Attributes:
+        name: which one it is.
+        ping: asks the reader whether it is there; empty where none can be asked.
+    """
 
     name: str
+    ping: bytes
 
     def event(self, value: bytes) -> Raw:
         """Prepare an event's JSON to be a part of a frame."""
@@ -36,6 +42,7 @@ class JsonWire:
     """JSON on a WebSocket."""
 
     name = "leverage.v1.json"
+    ping = bytes((0x80 | PING, 0))
 
     def event(self, value: bytes) -> Raw:
         """Take it as it is."""
@@ -50,6 +57,7 @@ class MsgpackWire:
     """MessagePack on a WebSocket."""
 
     name = "leverage.v1.msgpack"
+    ping = bytes((0x80 | PING, 0))
 
     def event(self, value: bytes) -> Raw:
         """Write it with the same fields."""
@@ -64,6 +72,7 @@ class SseWire:
     """Server-sent events, in chunks of HTTP/1.1."""
 
     name = "text/event-stream"
+    ping = b""
 
     def event(self, value: bytes) -> Raw:
         """Take it as it is."""

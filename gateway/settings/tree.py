@@ -307,7 +307,12 @@ class EdgeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Count, Meta(description="What a reader in mode `events` may leave unread before it is closed with 4008.")
     ] = 1_048_576
     max_unread_seconds: Annotated[Seconds, Meta(description="For how long it may leave that unread.")] = 10.0
-    heartbeat: Annotated[Seconds, Meta(description="Seconds between two heartbeats on a stream.")] = 5.0
+    heartbeat: Annotated[
+        Seconds, Meta(description="Seconds on a stream that nothing is told, after which a heartbeat is.")
+    ] = 5.0
+    gather_ms: Annotated[
+        int, Meta(ge=0, le=1000, description="How long events gather after some came: less is sooner, and costs more.")
+    ] = 50
     drain_timeout: Annotated[
         Seconds, Meta(description="Seconds that streams have to go elsewhere when the process stops.")
     ] = 10.0

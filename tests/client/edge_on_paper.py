@@ -39,7 +39,9 @@ class EdgeOnPaper:
         settings = EdgeSettings(listen="127.0.0.1:0", heartbeat=heartbeat, drain_timeout=0.1, tokens={"all": token})
         clock, telemetry = SystemClock(), EdgeTelemetry(Metrics())
         loop = asyncio.get_running_loop()
-        self.hub = Hub(History([0], self._load, most=10_000), Positions(b"paper", 1), loop.call_later, self._lag)
+        self.hub = Hub(
+            History([0], self._load, most=10_000), Positions(b"paper", 1), loop.call_later, loop.time, self._lag
+        )
         self.hub.history.begins = [0]
         door = Door(Tokens(settings.tokens, folder, telemetry), origins=(), rate=10_000, clock=clock)
         rules = CommandRules(venues(), dict.fromkeys(VENUES, Deadline(60.0)))
@@ -58,7 +60,7 @@ class EdgeOnPaper:
         )
         self.server = EdgeServer(settings, pages={}, api=api.answer, tls=None)
         fake._listeners.append(self._take)
-        streams = (self.streams.beat(), self.streams.tell_lag(), self.streams.pay())
+        streams = (self.streams.beat(), self.streams.tell_lag())
         self._tasks = [asyncio.create_task(part) for part in streams]
 
     def client(self) -> Client:

@@ -1,6 +1,7 @@
 """An edge on paper: a log in memory, instances that have read so far, and readers whose connections are lists."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -56,13 +57,22 @@ class Log:
 class Instance:
     """One edge that has read the log so far."""
 
-    def __init__(self, log: Log, *, start: int = 0, most: int = 10_000, log_id: bytes = b"log") -> None:
+    def __init__(
+        self,
+        log: Log,
+        *,
+        start: int = 0,
+        most: int = 10_000,
+        log_id: bytes = b"log",
+        monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.log = log
         self.timers: list[Any] = []
         self.hub = Hub(
             History([start] * PARTITIONS, log.load, most=most),
             Positions(log_id, PARTITIONS),
             lambda _seconds, call: self.timers.append(call),
+            monotonic,
         )
 
     def read(self, most: int = 10**9) -> None:

@@ -153,7 +153,7 @@ class Traveller:
         if self.reader is None:
             await self.connect()
         self.reader.instance.read()
-        self.reader.instance.hub.groups.flush()
+        self.reader.instance.fire()
         self.take(self.reader.frames)
 
 
