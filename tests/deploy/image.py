@@ -1,6 +1,6 @@
-"""The image's root file system built and worked in, as nobody, without a shell: `python -m tests.deploy.image`, by hand.
+"""The image's root file system built and worked in, as nobody, without a shell: `python -m tests.deploy.image`.
 
-It takes root and mmdebstrap, and half a minute. The topology of deploy/compose runs in it; a command is sent and answered.
+It takes root, mmdebstrap and a minute. The topology of deploy/compose runs in it; a command is sent and answered.
 """
 
 import subprocess
