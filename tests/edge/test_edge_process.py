@@ -1,7 +1,9 @@
 """`serve` as a process: it needs no venue and no keys, tells its readers before it goes, and leaves with 0."""
 
 import asyncio
+import re
 import signal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -28,6 +30,9 @@ async def test_it_warns_its_readers_is_not_ready_at_once_and_leaves_in_the_told_
         session.get("/v1/events") as events,
     ):
         await stream.recv()
+        limits = Path(f"/proc/{process.pid}/limits").read_text()  # noqa: ASYNC240 - no disk is behind it
+        assert re.search(r"Max core file size +0 ", limits), "a core dump holds tokens"
+        process.send_signal(signal.SIGUSR1)  # by habit, to have logs reopened
         process.send_signal(signal.SIGTERM)
         frames = [msgspec.json.decode(data) async for data in _told(stream)]
         notice = next(frame for frame in frames if frame["type"] == "notice")
