@@ -1,6 +1,7 @@
 """What every test may ask for: a clock that stands still, a real Kafka broker once a run, and fresh topics on it."""
 
 import os
+import resource
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -26,6 +27,15 @@ def pytest_configure() -> None:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture
+def core_dumps() -> Generator[None]:
+    """What is started meanwhile may dump its core, unless it sees to that itself; many shells forbid it to all."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
 @pytest.fixture(scope="session")

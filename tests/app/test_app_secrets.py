@@ -105,6 +105,7 @@ async def in_trouble(rig: Rig, run: str) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.usefixtures("core_dumps")
 @pytest.mark.parametrize("style", ["json", "console"])
 async def test_nothing_that_is_written_anywhere_holds_a_key_a_secret_or_a_signature(
     rig: Rig, signatures: set[str], style: Any

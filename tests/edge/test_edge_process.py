@@ -17,7 +17,7 @@ PATIENCE = 60
 
 
 @pytest.fixture
-async def process(kafka_bootstrap, topics, tmp_path):
+async def process(kafka_bootstrap, topics, tmp_path, core_dumps):
     async with serving(kafka_bootstrap, topics, tmp_path, drain_timeout=3.0) as process:
         yield process
 
