@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.client.reading import MissingTopicError, Range, TopicReader
+from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock
 from gateway.edge.history import BLOCK, GoneError, History
 from gateway.edge.hub import Hub
@@ -34,6 +34,7 @@ from schemas.topics import Topics
 KEPT = 50_000  # events held in memory
 LOOK_BACK = KEPT // 2  # offsets before the end, over all partitions, from which on events are read at the start
 PATIENCE = 10.0  # seconds for one step of reading
+READ_BACK_PATIENCE = 30.0  # seconds for a stretch of older events
 LOOK_EVERY = 5.0  # seconds between two looks where the log begins, and whether it is the same one
 LOOK_PATIENCE = 5.0
 FETCH_WAIT_MS = 100  # a broker answers one connection in order: whatever else is asked waits behind a fetch
@@ -266,25 +267,36 @@ class EventLog:
 
     async def _read_back(self, partition: int, begin: int, end: int) -> list[Logged]:
         """Read a stretch of older events; GoneError where the topic does not keep it any more."""
-        async with self._back:  # one connection reads one stretch after the other
-            if self._back_reader is None:
-                consumer = self._consumer()
-                try:
-                    async with asyncio.timeout(PATIENCE):
-                        await start_client(consumer)
-                except BaseException:
-                    await stop_client(consumer)
-                    raise
-                self._back_reader = consumer
-            reader = self._reader(self._back_reader)
+        async with self._back, asyncio.timeout(READ_BACK_PATIENCE):  # one connection reads one stretch after the other
+            consumer = await self._back_consumer()
+            topic = self._topics.events
+            tail = Tail(consumer, topic, {partition: begin}, self._consumer_options, self._clock.monotonic)
             found: list[Logged] = []
             try:
-                async for records in reader.forwards(self._topics.events, {partition: Range(begin, end)}):
-                    found += [one for record in records if (one := self._read(record)) is not None]
+                while tail.offsets[partition] < end:
+                    for part in await self._fetch(tail):
+                        found += [one for record in part.records if (one := self._read(record)) and one.offset < end]
             except OffsetOutOfRangeError as error:
                 raise GoneError(f"partition {partition} does not keep offset {begin} any more") from error
+            finally:
+                await tail.close()
             self._observer.read_back(len(found))
             return found
+
+    async def _back_consumer(self) -> AIOKafkaConsumer:
+        """What brings the connections for older events: a long answer there delays nothing that comes live."""
+        if self._back_reader is None:
+            consumer = self._consumer()
+            try:
+                await start_client(consumer)
+                events = await self._reader(consumer).partitions(self._topics.events)
+            except BaseException:
+                await stop_client(consumer)
+                raise
+            consumer.assign(events)  # so that it keeps itself told of their leaders
+            consumer.pause(*events)
+            self._back_reader = consumer
+        return self._back_reader
 
     def _read(self, record: Any, *, offset: int | None = None) -> Logged | None:
         try:

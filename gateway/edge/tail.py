@@ -10,6 +10,7 @@ which of it was committed, is decided by aiokafka's own parts.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,6 +26,8 @@ from aiokafka.record import MemoryRecords
 
 from gateway.edge.fetch import Fetch
 
+PATIENCE = 10.0  # seconds in which somebody says who leads a partition
+NOBODY = -1
 MOST_BYTES = 4 * 1024 * 1024
 MOST_BYTES_A_PARTITION = 1024 * 1024
 MOVED = (LeaderNotAvailableError, NotLeaderForPartitionError, UnknownTopicOrPartitionError)
@@ -85,10 +88,7 @@ class Tail:
         error, self._error = self._error, None
         if error is not None:
             raise error
-        leaders: dict[int, list[int]] = {}
-        for partition in self.offsets:
-            leaders.setdefault(self._leader(partition), []).append(partition)
-        for leader, partitions in leaders.items():
+        for leader, partitions in (await self._leaders()).items():
             if leader not in self._asked.values():
                 self._asked[asyncio.create_task(self._ask(leader, partitions), name="fetch")] = leader
         done, _ = await asyncio.wait(self._asked, return_when=asyncio.FIRST_COMPLETED)
@@ -120,12 +120,21 @@ class Tail:
             task.cancel()
         await asyncio.gather(*self._asked, return_exceptions=True)
 
-    def _leader(self, partition: int) -> int:
-        leader = self._client.cluster.leader_for_partition(TopicPartition(self._topic, partition))
-        if leader is None or leader < 0:
-            self._client.force_metadata_update()
-            raise LeaderNotAvailableError(f"{self._topic}-{partition}")
-        return leader
+    async def _leaders(self) -> dict[int, list[int]]:
+        """The partitions of each leader; where one is not known, who knows is asked first."""
+        cluster = self._client.cluster
+        each = {number: cluster.leader_for_partition(TopicPartition(self._topic, number)) for number in self.offsets}
+        if unknown := [number for number, leader in each.items() if leader in {None, NOBODY}]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._client.force_metadata_update()
+            each |= {number: cluster.leader_for_partition(TopicPartition(self._topic, number)) for number in unknown}
+        leaders: dict[int, list[int]] = {}
+        for number, leader in each.items():
+            if leader in {None, NOBODY}:
+                raise LeaderNotAvailableError(f"{self._topic}-{number}")
+            leaders.setdefault(leader, []).append(number)
+        return leaders
 
     async def _ask(self, leader: int, partitions: Sequence[int]) -> "_Answer":
         asked, asked_at = {partition: self.offsets[partition] for partition in partitions}, self._monotonic()

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import NotLeaderForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import LeaderNotAvailableError, NotLeaderForPartitionError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest, FetchRequest_v4, FetchRequest_v11, FetchResponse_v11
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +55,7 @@ class Leaders:
 
     def __init__(self, leaders):
         self.leaders = leaders
+        self.found = {}
         self.asked = {}
         self.updates = 0
         self.cluster = self
@@ -65,6 +66,10 @@ class Leaders:
 
     def force_metadata_update(self):
         self.updates += 1
+        self.leaders |= self.found
+        future = asyncio.get_running_loop().create_future()
+        future.set_result(True)
+        return future
 
     async def send(self, leader, request):
         assert leader not in self.asked, "one at a time"
@@ -119,6 +124,19 @@ async def test_a_partition_that_is_refused_holds_up_no_other_of_its_leader():
     client.answer(1, error_code=OffsetOutOfRangeError.errno, refused=[1])
     assert [part.partition for part in await reading] == [0]
     with pytest.raises(OffsetOutOfRangeError):
+        await tail.read()
+
+
+async def test_a_leader_that_is_not_known_yet_is_asked_for_first_and_none_is_an_error():
+    client = Leaders({})
+    client.found = {0: 1}
+    tail = Tail(client, "events", {0: 5}, OPTIONS, FakeClock().monotonic)
+    reading = asyncio.create_task(tail.read())
+    await asked_of(client, 1)
+    client.answer(1)
+    assert [part.partition for part in await reading] == [0]
+    client.leaders, client.found = {0: -1}, {}
+    with pytest.raises(LeaderNotAvailableError):
         await tail.read()
 
 
