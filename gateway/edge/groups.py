@@ -5,6 +5,7 @@ mode `state` the newest of each lane, and to members that are slow no more than 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from gateway.edge.filters import Filter
@@ -104,7 +105,6 @@ class EventsGroup:
         self._frames: list[bytes] = []
         self._own: dict[Reader, dict[int, bytes]] = {}
         self._stood: Offsets = ()
-        self._is_waiting = False
         self.told_at = 0.0
 
     def add(self, record: Logged, before: Offsets, position: str, refs: Mapping[Reader, str]) -> None:
@@ -123,19 +123,8 @@ class EventsGroup:
         """Up to where its members have been given everything."""
         return self._stood if self._frames else self._shared.offsets()
 
-    def settle(self) -> None:
-        """Give out what came, now or after the delay."""
-        if not self._frames or self._is_waiting:
-            return
-        if self.choice.delay_ms:
-            self._is_waiting = True
-            self._shared.later(self.choice.delay_ms / 1000, self.flush)
-        else:
-            self.flush()
-
     def flush(self) -> None:
         """Give out what came."""
-        self._is_waiting = False
         if not self._frames:
             return
         self.told_at = self._shared.monotonic()
@@ -165,7 +154,6 @@ class StateGroup:
         self._shared = shared
         self._newest: dict[Lane, Logged] = {}
         self._stood: Offsets = ()
-        self._is_waiting = False
         self.told_at = 0.0
 
     def add(self, record: Logged, before: Offsets, _position: str, _refs: Mapping[Reader, str]) -> None:
@@ -182,19 +170,8 @@ class StateGroup:
             return member.stood
         return self._stood if self._newest else self._shared.offsets()
 
-    def settle(self) -> None:
-        """Give out what came, now or after the delay."""
-        if not self._newest or self._is_waiting:
-            return
-        if self.choice.delay_ms:
-            self._is_waiting = True
-            self._shared.later(self.choice.delay_ms / 1000, self.flush)
-        else:
-            self.flush()
-
     def flush(self) -> None:
         """Give out what came: at once to who reads, and owed to who is behind."""
-        self._is_waiting = False
         if not self._newest:
             return
         self.told_at = self._shared.monotonic()
@@ -260,6 +237,7 @@ class Groups:
         self._of_account: dict[str, list[Group]] = {}
         self._of_all: list[Group] = []
         self._unsettled: dict[Group, None] = {}
+        self._delayed: set[Group] = set()
 
     def join(self, choice: Choice, reader: Reader) -> Group:
         """Give somebody all that comes from now on."""
@@ -296,10 +274,18 @@ class Groups:
         return found
 
     def settle(self) -> None:
-        """Let the groups that something came for give it out."""
+        """Let the groups that something came for give it out, now or after their delay."""
         unsettled, self._unsettled = self._unsettled, {}
         for group in unsettled:
-            group.settle()
+            if not group.choice.delay_ms:
+                group.flush()
+            elif group not in self._delayed:
+                self._delayed.add(group)
+                self._shared.later(group.choice.delay_ms / 1000, partial(self._end_delay, group))
+
+    def _end_delay(self, group: Group) -> None:
+        self._delayed.remove(group)
+        group.flush()
 
     def pay(self) -> None:
         """Give those who read again what they are owed, and look again at those who do not."""
