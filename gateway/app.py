@@ -33,6 +33,7 @@ from gateway.kafka.history import is_quiet
 from gateway.kafka.past import PastReader
 from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.topics import check_topics, unmet
+from gateway.kafka_clients import KafkaClients
 from gateway.limits.connection import StoreAddress, shared_buckets
 from gateway.limits.permits import Permits
 from gateway.limits.shared import SharedBuckets
@@ -146,18 +147,18 @@ class Gateway:
         self.clock_watch = ClockWatch(self.calls.values(), clock, telemetry)
         self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
         self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
+        clients = KafkaClients(self._options, consumer_options or {})
         self.policy_telemetry = PolicyTelemetry(self.metrics)
         self.guard = Guard(clock, self.policy_telemetry, freeze_after=settings.policy.freeze_after)
         self.policy_telemetry.watch(self.guard)
-        self.policy = self._policy_follower(clock, consumer_options or {})
+        self.policy = self._policy_follower(clock, clients)
         self.parts = self._parts(clock, telemetry)
         self._servers = BootstrapServers(settings.kafka, self._options)
         self.group = Group(
             settings.kafka,
             parts=self.parts,
-            options=self._options,
-            consumer_options=dict(consumer_options or {}),
-            past=PastReader(settings.kafka, self._options, consumer_options or {}),
+            clients=clients,
+            past=PastReader(settings.kafka, clients),
             drain_timeout=settings.pipeline.drain_timeout,
             clock=clock,
             observer=telemetry,
@@ -267,12 +268,11 @@ class Gateway:
             stack.push_async_callback(session.close)
         await self.clock_watch.measure()
 
-    def _policy_follower(self, clock: Clock, consumer_options: Mapping[str, Any]) -> PolicyFollower:
+    def _policy_follower(self, clock: Clock, clients: KafkaClients) -> PolicyFollower:
         policy = self._settings.policy
         return PolicyFollower(
             self._settings.kafka.topics.policy,
-            options=self._options,
-            consumer_options=consumer_options,
+            clients=clients,
             board=Board(operator_keys(policy, self._base_dir)),
             guard=self.guard,
             freeze_after=policy.freeze_after,

@@ -1,7 +1,7 @@
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportAttributeAccessIssue=false
 # ruff: noqa: SLF001 - aiokafka has no other way to the connections of its clients
-"""Starting and stopping aiokafka's clients, both in bounded time, and so that no connection is left open.
+"""Making, starting and stopping aiokafka's clients, all in bounded time, and so that no connection is left open.
 
 Over TLS a transport may wait half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
 A start that is cut off forgets the connection that it asks for the cluster by, and what is stopped while it connects
@@ -9,6 +9,8 @@ anew keeps the new one.
 """
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -18,6 +20,44 @@ from aiokafka.cluster import ClusterMetadata
 Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 
 GOODBYE = 0.5  # seconds
+
+
+class KafkaClients:
+    """Makes the clients of one process, each connected as it is known by then how to.
+
+    The simulation has another one, whose clients reach a broker on paper.
+    """
+
+    def __init__(self, options: Mapping[str, Any], consumer_options: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """`options`: how to connect, read anew for each client; `consumer_options`: aiokafka's further ones."""
+        self._options = options
+        self._consumer_options = consumer_options
+
+    def consumer(self, **more: Any) -> AIOKafkaConsumer:
+        """Make a consumer; `more` is what it is to be beside connected."""
+        return AIOKafkaConsumer(**{**self._options, **self._consumer_options, **more})
+
+    def reader(self, **more: Any) -> AIOKafkaConsumer:
+        """Make a consumer of no group, which sees what is committed."""
+        return self.consumer(
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            **more,
+        )
+
+    def producer(self, **more: Any) -> AIOKafkaProducer:
+        """Make a producer."""
+        return AIOKafkaProducer(**{**self._options, **more})
+
+    async def start(self, client: Client) -> None:
+        """As `start_client`."""
+        await start_client(client)
+
+    async def stop(self, client: Client) -> None:
+        """As `stop_client`."""
+        await stop_client(client)
 
 
 async def start_client(client: Client) -> None:

@@ -7,10 +7,9 @@ open (KIP-98). aiokafka has no KIP-447, so offsets stay outside of the transacti
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTopicError,
     InvalidTransactionTimeout,
@@ -26,7 +25,7 @@ from aiokafka.structs import RecordMetadata
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.tail import AnswerPartitions, TailReader
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, OutRecord, RecordRefusedError, Tail
 from gateway.ownership.repeats import RepeatWindow
@@ -44,8 +43,7 @@ class KafkaAnswerLog:
     def __init__(
         self,
         *,
-        options: Mapping[str, Any],
-        consumer_options: Mapping[str, Any],
+        clients: KafkaClients,
         topics: Topics,
         partition: int,
         transactional_id: str,
@@ -53,9 +51,8 @@ class KafkaAnswerLog:
         patience: float,
         clock: Clock,
     ) -> None:
-        """`options`: how to connect; `patience`: seconds for one step of reading or starting."""
-        self._options = options
-        self._consumer_options = consumer_options
+        """`patience`: seconds for one step of reading or starting."""
+        self._clients = clients
         self._partition = partition
         self._transactional_id = transactional_id
         self._transaction_timeout_ms = transaction_timeout_ms
@@ -78,8 +75,7 @@ class KafkaAnswerLog:
             UnreachableError: the broker will not have it, and no retry can heal that.
         """
         await self.close()
-        producer = AIOKafkaProducer(
-            **self._options,
+        producer = self._clients.producer(
             transactional_id=self._transactional_id,
             transaction_timeout_ms=self._transaction_timeout_ms,
             retry_backoff_ms=RETRY_BACKOFF_MS,
@@ -88,12 +84,12 @@ class KafkaAnswerLog:
         )
         try:
             async with asyncio.timeout(self._patience):
-                await start_client(producer)
+                await self._clients.start(producer)
         except (TransactionalIdAuthorizationFailed, InvalidTransactionTimeout) as error:
-            await stop_client(producer)
+            await self._clients.stop(producer)
             raise UnreachableError(_remedy(error, self._transactional_id)) from error
         except BaseException:
-            await stop_client(producer)
+            await self._clients.stop(producer)
             raise
         self._producer = producer
 
@@ -105,30 +101,23 @@ class KafkaAnswerLog:
         try:
             mark = await self._transaction(producer, records)
         except BaseException:
-            await stop_client(producer)  # after a refusal too: its sequence numbers have a gap
+            await self._clients.stop(producer)  # after a refusal too: its sequence numbers have a gap
             raise
         self._producer = producer
         return mark
 
     async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
         """Read what is committed, up to the last stable offset; after `fence` nothing of ours is open below it."""
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            **self._consumer_options,
-            group_id=None,
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+        consumer = self._clients.reader()
         try:
             async with asyncio.timeout(self._patience):
-                await start_client(consumer)
+                await self._clients.start(consumer)
             both = AnswerPartitions(self._events, self._dead_letters)
             tail = await TailReader(consumer, both, patience=self._patience, clock=self._clock).read(
                 start, window, lowest=lowest
             )
         finally:
-            await stop_client(consumer)
+            await self._clients.stop(consumer)
         self._end = self._end.after(tail.end)
         return tail._replace(end=self._end)
 
@@ -136,7 +125,7 @@ class KafkaAnswerLog:
         """Stop the producer, in bounded time."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await stop_client(producer)
+            await self._clients.stop(producer)
 
     async def _transaction(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> LogPosition:
         await producer.begin_transaction()

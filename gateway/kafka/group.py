@@ -9,7 +9,6 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 import asyncio
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -29,7 +28,7 @@ from gateway.kafka.membership import (
     leave_group,
 )
 from gateway.kafka.past import PastReader
-from gateway.kafka_clients import start_client
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -51,8 +50,7 @@ class Group(ConsumerRebalanceListener):
         settings: KafkaSettings,
         *,
         parts: Parts,
-        options: dict[str, Any],
-        consumer_options: dict[str, Any],
+        clients: KafkaClients,
         past: PastReader | None = None,
         drain_timeout: float,
         clock: Clock,
@@ -60,8 +58,7 @@ class Group(ConsumerRebalanceListener):
     ) -> None:
         self._settings = settings
         self._parts = parts
-        self._options = options
-        self._consumer_options = consumer_options
+        self._clients = clients
         self._past = past
         self._drain_timeout = drain_timeout
         self._clock = clock
@@ -159,7 +156,7 @@ class Group(ConsumerRebalanceListener):
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks  # before the start: it returns after the first assignment
                 try:
-                    await start_client(self.consumer)
+                    await self._clients.start(self.consumer)
                     tasks.create_task(self._commit(), name="commit")
                     await self._poll()
                 finally:
@@ -207,9 +204,8 @@ class Group(ConsumerRebalanceListener):
 
     def _make_consumer(self) -> AIOKafkaConsumer:
         settings = self._settings
-        return AIOKafkaConsumer(
-            **self._options | {"request_timeout_ms": settings.request_timeout_ms + settings.rebalance_timeout_ms},
-            **self._consumer_options,
+        return self._clients.consumer(
+            request_timeout_ms=settings.request_timeout_ms + settings.rebalance_timeout_ms,
             group_id=settings.group_id,
             group_instance_id=settings.group_instance_id,
             session_timeout_ms=settings.session_timeout_ms,
@@ -224,8 +220,7 @@ class Group(ConsumerRebalanceListener):
 
     def _take_over(self, tp: TopicPartition, membership: Membership, tasks: asyncio.TaskGroup) -> None:
         log = KafkaAnswerLog(
-            options=self._options,
-            consumer_options=self._consumer_options,
+            clients=self._clients,
             topics=self._settings.topics,
             partition=tp.partition,
             transactional_id=f"{self._settings.group_id}-{tp.topic}-{tp.partition}",
@@ -390,6 +385,6 @@ class Group(ConsumerRebalanceListener):
         self._owned = {}
         self.joined = False
         try:
-            await leave_group(self.consumer, patience=self._patience)
+            await leave_group(self.consumer, self._clients, patience=self._patience)
         except (TimeoutError, KafkaError) as error:
             self._observer.trouble("leave the group", error)

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
 from gateway.kafka.static_member import is_replaced
-from gateway.kafka_clients import stop_client
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
@@ -112,7 +112,7 @@ def ended_task(consumer: AIOKafkaConsumer) -> str | None:
     return None
 
 
-async def leave_group(consumer: AIOKafkaConsumer, *, patience: float) -> None:
+async def leave_group(consumer: AIOKafkaConsumer, clients: KafkaClients, *, patience: float) -> None:
     """Leave the group and stop, both in bounded time: over TLS the one is over long before the other.
 
     Raises:
@@ -124,7 +124,7 @@ async def leave_group(consumer: AIOKafkaConsumer, *, patience: float) -> None:
             async with asyncio.timeout(patience):
                 await coordinator.close()
     finally:
-        await stop_client(consumer)
+        await clients.stop(consumer)
 
 
 class PartitionOwnership:

@@ -6,13 +6,13 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients
 from gateway.settings.tree import KafkaSettings
 from schemas import DecodeError, Event, decode_event
 from schemas.headers import content_type
@@ -23,11 +23,9 @@ SLICE = 200  # records between two turns of the loop
 class PastReader:
     """Reads the past of any partition."""
 
-    def __init__(self, kafka: KafkaSettings, options: Mapping[str, Any], consumer_options: Mapping[str, Any]) -> None:
-        """`options`: how to connect, read anew each time; `consumer_options`: aiokafka's further ones."""
+    def __init__(self, kafka: KafkaSettings, clients: KafkaClients) -> None:
         self._topics = kafka.topics
-        self._options = options
-        self._consumer_options = consumer_options
+        self._clients = clients
         self._patience = kafka.request_timeout_ms / 1000
 
     async def read(self, partition: int, since: float, told: Callable[[Event, bool], None]) -> None:
@@ -71,21 +69,14 @@ class PastReader:
 
     @asynccontextmanager
     async def _consumer(self, *partitions: TopicPartition) -> AsyncGenerator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            **self._consumer_options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
+        consumer = self._clients.reader()
         try:
             async with asyncio.timeout(self._patience):
-                await start_client(consumer)
+                await self._clients.start(consumer)
             consumer.assign(list(partitions))
             yield consumer
         finally:
-            await stop_client(consumer)
+            await self._clients.stop(consumer)
 
 
 def _tell(record: Any, told: Callable[[Event, bool], None], *, is_last: bool) -> None:

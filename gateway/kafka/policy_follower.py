@@ -9,14 +9,14 @@ hangs no call begins.
 
 import asyncio
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.clock import Clock
-from gateway.kafka.policy_topic import FETCH_WAIT_MS, policy_consumer, take_entry
+from gateway.kafka.policy_topic import policy_consumer, take_entry
+from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import Board, Ruling
 from gateway.policy.guard import Guard
 
@@ -61,8 +61,7 @@ class PolicyFollower:
         self,
         topic: str,
         *,
-        options: Mapping[str, Any],
-        consumer_options: Mapping[str, Any] = MappingProxyType({}),
+        clients: KafkaClients,
         board: Board,
         guard: Guard,
         freeze_after: float,
@@ -73,8 +72,7 @@ class PolicyFollower:
 
         Args:
             topic: the policy's.
-            options: how to connect; read anew for every connection.
-            consumer_options: aiokafka's further ones for consumers.
+            clients: of the cluster.
             board: takes the records in.
             guard: is told what holds, and as of when.
             freeze_after: seconds for which a lost topic is gone on without.
@@ -82,8 +80,7 @@ class PolicyFollower:
             observer: is told what becomes of the policy.
         """
         self._tp = TopicPartition(topic, 0)
-        self._options = options
-        self._consumer_options = {**consumer_options, "fetch_max_wait_ms": FETCH_WAIT_MS}
+        self._clients = clients
         self._board = board
         self._guard = guard
         self._freeze_after = freeze_after
@@ -119,7 +116,7 @@ class PolicyFollower:
         """Follow for ever."""
         while True:
             try:
-                async with policy_consumer(self._tp.topic, {**self._options, **self._consumer_options}) as consumer:
+                async with policy_consumer(self._tp.topic, self._clients) as consumer:
                     try:
                         await self._follow(consumer)
                     finally:

@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.kafka.topics import NOT_SEEN
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import Board
 from gateway.policy.signatures import OperatorKeys
 from schemas.policy import PolicyRecord, encode_policy_record
@@ -41,25 +41,19 @@ class PolicyTopic(NamedTuple):
 
 
 @asynccontextmanager
-async def policy_consumer(topic: str, options: Mapping[str, Any]) -> AsyncGenerator[AIOKafkaConsumer]:
+async def policy_consumer(topic: str, clients: KafkaClients) -> AsyncGenerator[AIOKafkaConsumer]:
     """A consumer of the topic's one partition, at its beginning; KafkaError where the topic is not there."""
-    consumer = AIOKafkaConsumer(
-        **options,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-    )
+    consumer = clients.reader(fetch_max_wait_ms=FETCH_WAIT_MS)
     try:
         async with asyncio.timeout(PATIENCE):
-            await _start(consumer, topic)
+            await clients.start(consumer)
+            await _find(consumer, topic)
         yield consumer
     finally:
-        await stop_client(consumer)
+        await clients.stop(consumer)
 
 
-async def _start(consumer: AIOKafkaConsumer, topic: str) -> None:
-    await start_client(consumer)
+async def _find(consumer: AIOKafkaConsumer, topic: str) -> None:
     cluster: Any = await consumer._client.fetch_all_metadata()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to ask for one that is missing may make it
     if topic not in cluster.topics():
         raise KafkaError(f"{topic} {NOT_SEEN}; `leverage-gateway topics create` makes it")
@@ -71,10 +65,7 @@ async def read_policy(topic: str, options: Mapping[str, Any], operators: Operato
     """Read the topic to where it ends now; KafkaError or TimeoutError where that cannot be."""
     board, entries = Board(operators), list[PolicyEntry]()
     tp = TopicPartition(topic, 0)
-    async with (
-        policy_consumer(topic, {**options, "fetch_max_wait_ms": FETCH_WAIT_MS}) as consumer,
-        asyncio.timeout(PATIENCE),
-    ):
+    async with policy_consumer(topic, KafkaClients(options)) as consumer, asyncio.timeout(PATIENCE):
         end = (await consumer.end_offsets([tp]))[tp]
         while await consumer.position(tp) < end:
             batches = await consumer.getmany(tp, timeout_ms=FETCH_WAIT_MS)
@@ -91,12 +82,13 @@ def take_entry(board: Board, record: Any) -> PolicyEntry:
 
 async def write_policy(topic: str, options: Mapping[str, Any], record: PolicyRecord) -> int:
     """Write one record, and return its offset when all in-sync replicas have it; KafkaError or TimeoutError else."""
-    producer = AIOKafkaProducer(acks="all", enable_idempotence=True, **options)
+    clients = KafkaClients(options)
+    producer = clients.producer(acks="all", enable_idempotence=True)
     try:
         async with asyncio.timeout(PATIENCE):
-            await start_client(producer)
+            await clients.start(producer)
             value = encode_policy_record(record)
             written = await producer.send_and_wait(topic, value, key=record.key.encode(), partition=0)
     finally:
-        await stop_client(producer)
+        await clients.stop(producer)
     return int(written.offset)

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from gateway.client import connect
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ports import OutRecord
 from schemas import LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
 from schemas.events import fields_of_answer
@@ -49,8 +50,7 @@ class Echo:
 
     def _log(self, partition):
         return KafkaAnswerLog(
-            options={"bootstrap_servers": self._bootstrap},
-            consumer_options={},
+            clients=KafkaClients({"bootstrap_servers": self._bootstrap}),
             topics=self._topics,
             partition=partition,
             transactional_id=f"echo-{uuid4().hex}",

@@ -11,6 +11,7 @@ import schemas
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.connection import UnreachableError
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord
 from gateway.ownership.repeats import RepeatWindow
@@ -30,8 +31,7 @@ async def open_log(kafka_bootstrap: str, topics: Topics):
 
         def make(partition: int = 1, transaction_timeout_ms: int = 10_000) -> KafkaAnswerLog:
             log = KafkaAnswerLog(
-                options={"bootstrap_servers": kafka_bootstrap},
-                consumer_options={},
+                clients=KafkaClients({"bootstrap_servers": kafka_bootstrap}),
                 topics=topics,
                 partition=partition,
                 transactional_id=f"{topics.commands}-{partition}",

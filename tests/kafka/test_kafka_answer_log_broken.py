@@ -13,6 +13,7 @@ from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.tail import TailReader
 from gateway.kafka.topics import create_topics
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord, Tail
 from gateway.settings.tree import KafkaSettings, Settings
@@ -36,8 +37,7 @@ async def test_a_broker_killed_under_a_reading_ends_it_in_bounded_time_and_never
     kafka = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, topics=TOPICS, partitions=1)
     await create_topics(Settings(kafka=kafka), base_dir=Path())
     log = KafkaAnswerLog(
-        options={"bootstrap_servers": cluster.bootstrap_servers, "request_timeout_ms": 3_000},
-        consumer_options={},
+        clients=KafkaClients({"bootstrap_servers": cluster.bootstrap_servers, "request_timeout_ms": 3_000}),
         topics=TOPICS,
         partition=0,
         transactional_id="test",

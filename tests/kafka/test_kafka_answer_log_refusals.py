@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.connection import client_options
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ports import OutRecord, RecordRefusedError
 from gateway.settings.tree import KafkaSettings
 from schemas.topics import Topics
@@ -39,8 +40,7 @@ async def make_topics(bootstrap, small):
 def answer_log(bootstrap, topics):
     options = client_options(KafkaSettings(bootstrap_servers=bootstrap), Path())
     return KafkaAnswerLog(
-        options=options,
-        consumer_options={},
+        clients=KafkaClients(options),
         topics=topics,
         partition=0,
         transactional_id=f"test-{uuid4().hex}",

@@ -6,6 +6,7 @@ from typing import Any, cast
 from aiokafka.cluster import ClusterMetadata
 
 from gateway.kafka.group import Group
+from gateway.kafka_clients import KafkaClients
 from gateway.settings.tree import KafkaSettings
 from tests.clocks import FakeClock
 
@@ -22,8 +23,7 @@ def member(cluster: ClusterMetadata) -> Group:
     group = Group(
         KafkaSettings(),
         parts=NONE,
-        options={},
-        consumer_options={},
+        clients=KafkaClients({}),
         drain_timeout=1.0,
         clock=FakeClock(),
         observer=NONE,

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from gateway.clock import SystemClock
 from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.policy_topic import read_policy, write_policy
+from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import NO_OPERATORS, Board
 from gateway.policy.guard import Guard
 from tests.policy.desk import after, applied, freeze
@@ -46,7 +47,7 @@ class Replica:
         self.guard = Guard(SystemClock(), self.told, freeze_after=freeze_after)
         self.follower = PolicyFollower(
             topic,
-            options={"bootstrap_servers": bootstrap, "request_timeout_ms": 5000},
+            clients=KafkaClients({"bootstrap_servers": bootstrap, "request_timeout_ms": 5000}),
             board=Board(),
             guard=self.guard,
             freeze_after=freeze_after,

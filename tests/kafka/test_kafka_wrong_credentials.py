@@ -17,6 +17,7 @@ from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import UnreachableError, client_options
 from gateway.kafka.history import is_quiet
 from gateway.kafka.topics import check_topics, create_topics
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import OutRecord
 from gateway.settings.tree import Settings
@@ -101,8 +102,7 @@ TOPICS = Topics(commands="commands", events="events", state="state", dead_letter
 
 def answer_log(secured, partition, listener="SECURE", protocol="SASL_SSL", **changes):
     return KafkaAnswerLog(
-        options=client_options(secured.settings(listener, protocol, **changes), secured.folder),
-        consumer_options={},
+        clients=KafkaClients(client_options(secured.settings(listener, protocol, **changes), secured.folder)),
         topics=TOPICS,
         partition=partition,
         transactional_id=f"test-{partition}",
@@ -200,8 +200,7 @@ async def test_members_leave_over_tls_without_waiting_for_the_brokers_goodbye_an
         member = group.Group(
             secured.settings("TLS", "SSL", topics=TOPICS, partitions=12, group_id=name),
             parts=parts,
-            options=options,
-            consumer_options={},
+            clients=KafkaClients(options),
             drain_timeout=1.0,
             clock=SystemClock(),
             observer=troubles,

@@ -4,24 +4,30 @@
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from aiokafka.errors import (
     IllegalGenerationError,
     KafkaConnectionError,
     KafkaError,
+    MessageSizeTooLargeError,
     ProducerFenced,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
 
-from gateway.ownership.ports import AnswerTopic, OutRecord
 from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
+from schemas.topics import Topics
 from tests.simulation.loop import Handle, Process, World
 
 T = TypeVar("T")
+
+TOPICS = Topics()
+ANSWER_TOPICS = (TOPICS.events, TOPICS.state, TOPICS.dead_letters)
+LARGEST_BATCH = 1_000_000  # bytes; of a topic that nobody made smaller
 
 
 class Transaction:
@@ -33,12 +39,32 @@ class Transaction:
         self.status: Literal["open", "committed", "aborted"] = "open"
 
 
+class Written(NamedTuple):
+    """A record as a producer hands it over."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+    @property
+    def size(self) -> int:
+        """Bytes, near enough."""
+        return len(self.key or b"") + len(self.value or b"") + sum(len(name) + len(one) for name, one in self.headers)
+
+
 class Entry(NamedTuple):
     """One record of an answer topic; no record: the marker of a transaction's end."""
 
     at: float
     transaction: Transaction
-    record: OutRecord | None
+    record: Written | None
+
+
+class ProducerId(NamedTuple):
+    """Who produces: a transactional id, and the epoch of its last fence."""
+
+    name: str
+    epoch: int
 
 
 class Assignment(NamedTuple):
@@ -60,6 +86,10 @@ class Member:
         self.partitions: tuple[int, ...] = ()
 
 
+Right = Literal["write", "read", "group"]
+RIGHTS: tuple[Right, ...] = ("write", "read", "group")
+
+
 class Faults:
     """How badly the way to the broker goes; shares of all requests."""
 
@@ -68,6 +98,8 @@ class Faults:
         self.lost_requests = 0.0
         self.lost_answers = 0.0
         self.slow = 0.0
+        self.damaged = 0.0  # fetches with a wrong checksum, for what happens on the way
+        self.missing_rights: set[Right] = set()
 
 
 class Broker:
@@ -77,14 +109,16 @@ class Broker:
         self.world = world
         self.faults = Faults()
         self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
-        self.answers: list[dict[AnswerTopic, list[Entry]]] = [
-            {"events": [], "state": [], "dead_letters": []} for _ in range(partitions)
-        ]
+        self.answers: list[dict[str, list[Entry]]] = [{topic: [] for topic in ANSWER_TOPICS} for _ in range(partitions)]
+        self.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
         self.answered: set[tuple[int, int]] = set()
         self.arrivals: dict[Process, Callable[[], None]] = {}
+        self.failures: dict[Process, Callable[[], None]] = {}  # ends a task of a process's client library
         self.group = Coordinator(world, partitions, session_timeout, rebalance_timeout)
         self._epochs: dict[str, int] = {}
-        self._open: dict[str, tuple[int, Transaction, int]] = {}
+        self._open: dict[str, tuple[Transaction, int]] = {}
+        self._produced: dict[tuple[str, int, int], int] = {}  # id, epoch, request: the offset that it got
+        self._committed: dict[str, int] = {}  # id: the epoch of the last commit
 
     async def ask(self, execute: Callable[[], T]) -> T:
         """A request and its answer, over the network: it may fail before or after it was executed."""
@@ -121,35 +155,60 @@ class Broker:
         self._epochs[transactional_id] = self._epochs.get(transactional_id, 0) + 1
         return self._epochs[transactional_id]
 
-    def begin(
-        self, transactional_id: str, epoch: int, partition: int, records: Sequence[OutRecord], timeout: float
-    ) -> tuple[int, int]:
-        """Take a transaction's records; where events and dead letters end after it."""
-        if self._epochs.get(transactional_id) != epoch:
-            raise ProducerFenced
-        transaction = Transaction()
-        self._open[transactional_id] = (epoch, transaction, partition)
-        topics = self.answers[partition]
-        for record in records:
-            topics[record.topic].append(Entry(self.world.now, transaction, record))
-        self.world.after(timeout, self._time_out, transactional_id, transaction)
-        return len(topics["events"]), len(topics["dead_letters"])
+    def append(
+        self,
+        producer: ProducerId,
+        request: int,
+        place: tuple[str, int],
+        records: Collection[Written],
+        timeout: float,
+    ) -> int:
+        """Take a batch of a transaction's records, once however often it is sent; the offset of its first."""
+        topic, partition = place
+        name, epoch = producer
+        self._check(producer)
+        if "write" in self.faults.missing_rights:
+            raise TopicAuthorizationFailedError
+        if (name, epoch, request) in self._produced:
+            return self._produced[name, epoch, request]
+        if sum(record.size for record in records) > self.largest_batch[topic]:
+            raise MessageSizeTooLargeError
+        if name not in self._open:
+            self._open[name] = Transaction(), partition
+            self.world.after(timeout, self._time_out, name, self._open[name][0])
+        log, transaction = self.answers[partition][topic], self._open[name][0]
+        self._produced[name, epoch, request] = len(log)
+        log += [Entry(self.world.now, transaction, record) for record in records]
+        return self._produced[name, epoch, request]
 
-    def commit(self, transactional_id: str, epoch: int) -> None:
-        """Make a transaction's records visible."""
-        if self._epochs.get(transactional_id) != epoch or transactional_id not in self._open:
+    def commit(self, producer: ProducerId) -> None:
+        """Make a transaction's records visible; to say it again changes nothing."""
+        self._check(producer)
+        name, epoch = producer
+        if name in self._open:
+            self._end(name, "committed")
+            self._committed[name] = epoch
+        elif self._committed.get(name) != epoch:
             raise ProducerFenced
-        self._end(transactional_id, "committed")
 
-    def stable_end(self, partition: int, topic: AnswerTopic) -> int:
+    def abort(self, producer: ProducerId) -> None:
+        """Take a transaction back."""
+        self._check(producer)
+        self._abort(producer.name)
+
+    def _check(self, producer: ProducerId) -> None:
+        if self._epochs.get(producer.name) != producer.epoch:
+            raise ProducerFenced
+
+    def stable_end(self, topic: str, partition: int) -> int:
         """The last stable offset."""
         log = self.answers[partition][topic]
         return next((offset for offset, entry in enumerate(log) if entry.transaction.status == "open"), len(log))
 
-    def read(self, partition: int, topic: AnswerTopic, start: int, end: int) -> list[Entry]:
-        """The committed records between two offsets."""
-        log = self.answers[partition][topic][start:end]
-        return [entry for entry in log if entry.record is not None and entry.transaction.status == "committed"]
+    def read(self, topic: str, partition: int, start: int, most: int) -> list[tuple[int, Entry]]:
+        """The records from an offset on up to the last stable one, markers and aborted ones with them."""
+        end = min(self.stable_end(topic, partition), start + most)
+        return list(enumerate(self.answers[partition][topic][start:end], start))
 
     def _abort(self, transactional_id: str) -> None:
         if transactional_id in self._open:
@@ -160,13 +219,13 @@ class Broker:
             self.fence(transactional_id)
 
     def _end(self, transactional_id: str, status: Literal["committed", "aborted"]) -> None:
-        _, transaction, partition = self._open.pop(transactional_id)
+        transaction, partition = self._open.pop(transactional_id)
         transaction.status = status
         for topic, log in self.answers[partition].items():
             written = [entry for entry in log if entry.transaction is transaction and entry.record is not None]
             if written:
                 log.append(Entry(self.world.now, transaction, None))
-            if status == "committed" and topic != "state":
+            if status == "committed" and topic != TOPICS.state:
                 self.answered |= {(partition, command_offset(entry.record)) for entry in written if entry.record}
 
     def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
@@ -317,7 +376,7 @@ class Coordinator:
                 respond(Assignment(member.id, self.generation, member.partitions))
 
 
-def command_offset(record: OutRecord) -> int:
+def command_offset(record: Written) -> int:
     """The command that a record answers."""
     return next(int(value) for name, value in record.headers if name == COMMAND_OFFSET)
 

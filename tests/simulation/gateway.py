@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
-from gateway.kafka import group as group_module
 from gateway.kafka.group import Group
 from gateway.limits.permits import Permits
 from gateway.ownership.lease import quarantine
@@ -24,7 +21,7 @@ from gateway.venues.credentials import Credentials
 from schemas import VenueName
 from tests.clocks import NOON
 from tests.simulation.broker import Broker
-from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
+from tests.simulation.clients import SimulatedClients
 from tests.simulation.loop import Process, World
 from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue, SimulatedSender, SimulatedTime
 
@@ -170,8 +167,7 @@ class Gateway:
         group = Group(
             settings,
             parts=parts,
-            options={},
-            consumer_options={"broker": self._broker},
+            clients=SimulatedClients(self._broker, settings.request_timeout_ms / 1000),  # pyright: ignore[reportArgumentType]
             drain_timeout=self._drain_timeout,
             clock=self._clock,
             observer=Silent(self.process),
@@ -228,41 +224,6 @@ class Gateway:
             max_in_flight=16,
             observer=observer,
         )
-
-
-def on_simulated_kafka() -> AbstractContextManager[ExitStack]:
-    """While this is entered, `gateway.kafka.group` meets simulated brokers."""
-    stack = ExitStack()
-    stack.enter_context(patch.object(group_module, "AIOKafkaConsumer", _consumer))
-    stack.enter_context(patch.object(group_module, "KafkaAnswerLog", _make_answer_log))
-    stack.enter_context(patch.object(group_module, "FETCH_MS", 1_000))
-    return stack
-
-
-def _consumer(*, broker: Broker, **options: Any) -> SimulatedConsumer:
-    return SimulatedConsumer(broker, options)
-
-
-def _make_answer_log(**options: Any) -> SimulatedAnswerLog:
-    return _answer_log(**options)
-
-
-def _answer_log(
-    *,
-    consumer_options: Any,
-    partition: int,
-    transactional_id: str,
-    transaction_timeout_ms: int,
-    patience: float,
-    **_: Any,
-) -> SimulatedAnswerLog:
-    return SimulatedAnswerLog(
-        consumer_options["broker"],
-        partition=partition,
-        transactional_id=transactional_id,
-        transaction_timeout=transaction_timeout_ms / 1000,
-        patience=patience,
-    )
 
 
 def _static(instance_id: str) -> KafkaSettings:

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import PropertyMock, patch
 
 from gateway.calls.venue_caller import VenueCaller
+from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.membership import Membership, PartitionOwnership
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Lease
@@ -19,8 +20,9 @@ from gateway.pipeline.lane import Lane
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.verdicts import Verdicts
 from tests.simulation import gateway as simulated
-from tests.simulation.client import SimulatedAnswerLog, SimulatedConsumer
+from tests.simulation.clients import SimulatedClients
 from tests.simulation.loop import running_process
+from tests.simulation.member import SimulatedMember
 
 Removal = Callable[[], AbstractContextManager[Any]]
 
@@ -55,13 +57,13 @@ def the_quarantine() -> AbstractContextManager[Any]:
 @contextmanager
 def the_restore():
     """What a predecessor answered is not read."""
-    read = SimulatedAnswerLog.read
+    read = KafkaAnswerLog.read
 
     async def nothing(self, start, window=None, *, lowest=0):
         tail = await read(self, start, window, lowest=lowest)
         return tail if window is None else Tail(frozenset(), (), tail.end)
 
-    with patch.object(SimulatedAnswerLog, "read", nothing):
+    with patch.object(KafkaAnswerLog, "read", nothing):
         yield
 
 
@@ -89,12 +91,12 @@ def the_lanes_order():
 @contextmanager
 def fencing():
     """Each process has transactional ids of its own."""
-    make = simulated._answer_log
+    make = SimulatedClients.producer
 
-    def own(*, transactional_id: str, **more: Any):
-        return make(transactional_id=f"{transactional_id} of {running_process().name}", **more)
+    def own(self, *, transactional_id: str, **more: Any):
+        return make(self, transactional_id=f"{transactional_id} of {running_process().name}", **more)
 
-    with patch.object(simulated, "_answer_log", own):
+    with patch.object(SimulatedClients, "producer", own):
         yield
 
 
@@ -190,7 +192,7 @@ def the_deadlines():
 
 def the_pause_on_assignment() -> AbstractContextManager[Any]:
     """Records are handed out while a partition is taken over."""
-    return patch.object(SimulatedConsumer, "pause", lambda *_: None)
+    return patch.object(SimulatedMember, "pause", lambda *_: None)
 
 
 def both(*removals: Removal) -> Removal:

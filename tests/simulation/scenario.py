@@ -21,13 +21,15 @@ from tests.chaos.checker import check, report
 from tests.chaos.generator import GARBAGE, partition_of
 from tests.chaos.violations import Violation
 from tests.clocks import NOON
-from tests.simulation.broker import Broker, Entry
-from tests.simulation.client import committed_of
-from tests.simulation.gateway import KAFKA, VENUE, Gateway, on_simulated_kafka
+from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, Entry
+from tests.simulation.gateway import KAFKA, VENUE, Gateway
 from tests.simulation.loop import World
 from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue
 
 FAULTS_UNTIL = 8.0  # virtual seconds
+STRANGE_HEADER = ("\udcff\udcef", b"")  # its name is no UTF-8
+SMALL = 0.2  # share of runs in which an answer topic takes too little
+SMALL_TOPICS = (400, 1_200, 3_000)  # bytes of a batch at most
 GIVE_UP = 120.0
 LOOK = 0.25
 ACCOUNTS = ("a", "b")
@@ -132,9 +134,9 @@ class Scenario:
             history.History(
                 seed=self.seed,
                 commands=tuple(_command(record) for log in self.broker.commands for record in log),
-                events=_records(self.broker, "events"),
-                state=_records(self.broker, "state"),
-                dead_letters=_records(self.broker, "dead_letters"),
+                events=_records(self.broker, TOPICS.events),
+                state=_records(self.broker, TOPICS.state),
+                dead_letters=_records(self.broker, TOPICS.dead_letters),
                 calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
                 final={key: value for _, real, _ in self.venues.values() for key, value in real.final().items()},
             )
@@ -158,8 +160,11 @@ class Scenario:
         for _ in range(random.randint(0, 3)):
             self.world.after(random.uniform(0.5, FAULTS_UNTIL), self._burst, random.randint(2, 5))
         self._plan_venues(random)
+        if random.random() < SMALL:
+            self.broker.largest_batch[random.choice(ANSWER_TOPICS)] = random.choice(SMALL_TOPICS)
         faults: list[Callable[[], None]] = [
             self._kill, self._kill, self._stop, self._stop, self._terminate, self._join, self._outage, self._lossy,
+            self._break_library, self._take_right, self._damage,
         ]  # fmt: skip
         for _ in range(random.randint(1, 6)):
             self.world.after(random.uniform(0.3, FAULTS_UNTIL), random.choice(faults))
@@ -272,11 +277,28 @@ class Scenario:
 
     def _mend(self) -> None:
         faults = self.broker.faults
-        faults.lost_requests = faults.lost_answers = faults.slow = 0.0
+        faults.lost_requests = faults.lost_answers = faults.slow = faults.damaged = 0.0
+
+    def _break_library(self) -> None:
+        gateway = self._any()
+        if gateway is not None and gateway.process in self.broker.failures:
+            gateway.process.call_soon(self.broker.failures[gateway.process])
+
+    def _take_right(self) -> None:
+        rights, random = self.broker.faults.missing_rights, self.world.random
+        right = random.choice(RIGHTS)
+        rights.add(right)
+        self.world.after(random.uniform(0.5, 5.0), rights.discard, right)
+
+    def _damage(self) -> None:
+        self.broker.faults.damaged = self.world.random.choice((0.3, 0.8))
+        self.world.after(self.world.random.uniform(0.2, 2.0), self._mend)
 
     def _heal(self) -> None:
         self._mend()
         self.broker.faults.down = False
+        self.broker.faults.missing_rights.clear()
+        self.broker.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
         for _, real, _ in self.venues.values():
             real.faults.down = False
         if not any(gateway.process.alive for gateway in self.gateways):
@@ -310,7 +332,10 @@ class Commands:
         encoding = random.choice((JSON, JSON, MSGPACK))
         key = command.key.encode()
         partition = partition_of(key, self._partitions)
-        record = (partition, key, encode(command, encoding), [(CONTENT_TYPE, encoding.encode())])
+        headers = [(CONTENT_TYPE, encoding.encode())]
+        if random.random() < 0.03:
+            headers.append(STRANGE_HEADER)
+        record = (partition, key, encode(command, encoding), headers)
         self._sent.append(record)
         return record
 
@@ -347,11 +372,10 @@ def simulate(seed: int) -> Verdict:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with on_simulated_kafka():
-            scenario = Scenario(seed)
-            scenario.run()
-            verdict = scenario.verdict()
-            scenario.bury()
+        scenario = Scenario(seed)
+        scenario.run()
+        verdict = scenario.verdict()
+        scenario.bury()
     finally:
         if collecting:
             gc.enable()
@@ -373,7 +397,8 @@ def _records(broker: Broker, topic: str) -> tuple[history.Record, ...]:
     return tuple(
         _answer(partition, offset, entry)
         for partition, topics in enumerate(broker.answers)
-        for offset, entry in committed_of(topics[topic])  # pyright: ignore[reportArgumentType]
+        for offset, entry in enumerate(topics[topic])
+        if entry.record is not None and entry.transaction.status == "committed"
     )
 
 

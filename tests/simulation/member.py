@@ -1,29 +1,32 @@
-"""What `gateway.kafka.group` and `claim` use of aiokafka, and the pipeline's answer log, over the simulated broker.
+"""A consumer that is a member of the group: what `gateway.kafka` uses of aiokafka's, over the broker on paper.
 
-Each object belongs to the process in whose loop it is made.
+It belongs to the process in whose loop it is made, and fails as the library's does: an error while it parses loses what
+other partitions had come to, and a task of its own that ends is told to nobody.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
+    CorruptRecordException,
+    GroupAuthorizationFailedError,
     IllegalGenerationError,
     KafkaError,
     NodeNotReadyError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
 )
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
-from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import LoggedAnswer, OutRecord, Tail
-from gateway.ownership.repeats import RepeatWindow
-from schemas import decode_event
-from schemas.headers import content_type
-from tests.simulation.broker import Broker, Entry, command_offset
+from gateway.pipeline.command import CommandRecord
+from tests.kafka.batch_bytes import batch, record
+from tests.simulation.broker import Broker
 from tests.simulation.loop import running_process
 
 RETRY = 0.1  # seconds
@@ -46,10 +49,12 @@ class Identity:
 
     group_id = "simulated"
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, close: Callable[[], Awaitable[None]]) -> None:
         self._broker = broker
         self.generation = -1
         self.member_id = ""
+        self.close = close
+        self._coordination_task: asyncio.Task[None] | None = None
 
     async def _send_req(self, _heartbeat: object) -> NoReturn:
         """This broker is of a version that cannot be asked whose an instance id is: twins are not drawn here."""
@@ -60,20 +65,24 @@ class Identity:
         return {tp: OffsetAndMetadata(*offsets[tp.partition]) for tp in wanted if tp.partition in offsets}
 
 
-class SimulatedConsumer:
+class SimulatedMember:
     """One member of the group."""
 
     def __init__(self, broker: Broker, options: dict[str, Any]) -> None:
         self.broker = broker
         self._instance_id: str | None = options["group_instance_id"]
         self._heartbeat_interval = options["heartbeat_interval_ms"] / 1000
-        self._coordinator = Identity(broker)
+        self._coordinator = Identity(broker, self._leave)
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._taken_over: set[TopicPartition] = set()
         self._arrived = asyncio.Event()
         self._rejoin = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._client = RawConnection(broker)
+        self._fetcher = SimpleNamespace(_fetch_task=None)
+        self._failing = asyncio.Event()
+        self._may_not_read_the_group = False
         self._topic = ""
         self._listener: Any = None
         self._fetch = broker.world.random.choice(FETCHES)
@@ -86,12 +95,27 @@ class SimulatedConsumer:
         return frozenset({self._topic})
 
     async def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._coordinate()), asyncio.create_task(self._beat())]
+        self._coordinator._coordination_task = asyncio.create_task(self._coordinate())
+        self._fetcher._fetch_task = asyncio.create_task(self._fail())
+        self._tasks = [self._coordinator._coordination_task, self._fetcher._fetch_task]
+        self._tasks.append(asyncio.create_task(self._beat()))
+        self.broker.failures[running_process()] = self._failing.set
+
+    async def _fail(self) -> None:
+        """The library's fetch task: it ends with an error that it does not know."""
+        await self._failing.wait()
+        raise RuntimeError("a task of the client library met what it does not know")
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        await self._leave()
+
+    async def _leave(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        if not tasks:
+            return
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         member_id = self._coordinator.member_id
         if member_id and self._instance_id is None:
             await self.broker.ask(lambda: self.broker.group.leave(member_id))
@@ -99,6 +123,8 @@ class SimulatedConsumer:
     async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         said = {tp.partition: (point.offset, point.metadata) for tp, point in offsets.items()}
         member_id, generation = self._coordinator.member_id, self._coordinator.generation
+        if "group" in self.broker.faults.missing_rights:
+            raise GroupAuthorizationFailedError
         try:
             await self.broker.ask(lambda: self.broker.group.commit(member_id, generation, said))
         except (UnknownMemberIdError, IllegalGenerationError) as error:
@@ -135,6 +161,10 @@ class SimulatedConsumer:
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Fetched]]:
         most, pause = self._fetch
         await asyncio.sleep(pause)
+        if self._may_not_read_the_group:
+            raise GroupAuthorizationFailedError
+        if "read" in self.broker.faults.missing_rights:
+            raise TopicAuthorizationFailedError
         batches = self._take(min(most, max_records))
         if batches:
             return batches
@@ -148,11 +178,17 @@ class SimulatedConsumer:
 
     def _take(self, max_records: int) -> dict[TopicPartition, list[Fetched]]:
         batches: dict[TopicPartition, list[Fetched]] = {}
+        if self._failing.is_set():
+            return batches
         for tp, position in self._positions.items():
             log = self.broker.commands[tp.partition]
             if tp in self._paused or position >= len(log) or self.broker.faults.down:
                 continue
             records = log[position : position + max_records]
+            if self.broker.world.random.random() < self.broker.faults.damaged:
+                raise CorruptRecordException
+            for one in records:
+                _parse(one)
             batches[tp] = [Fetched(r.partition, r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
             self._positions[tp] = position + len(records)
             if tp not in self._taken_over:
@@ -195,11 +231,16 @@ class SimulatedConsumer:
                 self._rejoin.set()
             except (UnknownMemberIdError, IllegalGenerationError):
                 self._thrown_out()
+            except GroupAuthorizationFailedError:
+                self._may_not_read_the_group = True
+                return
             except (KafkaError, TimeoutError):
                 pass
 
     async def _heartbeat(self, member_id: str, generation: int) -> None:
         async with asyncio.timeout(self._heartbeat_interval * 3):
+            if "group" in self.broker.faults.missing_rights:
+                raise GroupAuthorizationFailedError
             await self.broker.ask(lambda: self.broker.group.heartbeat(member_id, generation))
 
     def _thrown_out(self) -> None:
@@ -210,72 +251,33 @@ class SimulatedConsumer:
         self._coordinator.generation, self._coordinator.member_id = -1, ""
 
 
-class SimulatedAnswerLog:
-    """The pipeline's `AnswerLog`, as `gateway.kafka.answer_log` keeps it."""
+class RawConnection:
+    """The private part of aiokafka that sends a request to a broker, for fetches that are parsed elsewhere."""
 
-    def __init__(
-        self, broker: Broker, *, partition: int, transactional_id: str, transaction_timeout: float, patience: float
-    ) -> None:
+    def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._partition = partition
-        self._id = transactional_id
-        self._transaction_timeout = transaction_timeout
-        self._patience = patience
-        self._process = running_process()
-        self._epoch: int | None = None
-        self._end = LogPosition(0, 0)
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _: 0)
 
-    async def fence(self) -> None:
-        self._epoch = None
-        self._process.weak_point()
-        async with asyncio.timeout(self._patience):
-            await self._broker.ask(lambda: None)  # who coordinates the id?
-            self._epoch = await self._broker.ask(lambda: self._broker.fence(self._id))
-
-    async def write(self, records: Sequence[OutRecord]) -> LogPosition:
-        epoch, self._epoch = self._epoch, None
-        if epoch is None:
-            raise KafkaError("no producer: fence first")
-        broker, timeout = self._broker, self._transaction_timeout
-        ends = await broker.ask(lambda: broker.begin(self._id, epoch, self._partition, records, timeout))
-        await broker.ask(lambda: broker.commit(self._id, epoch))
-        self._epoch = epoch
-        self._end = self._end.after(LogPosition(*ends))
-        return self._end
-
-    async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
-        async with asyncio.timeout(self._patience):
-            tail = await self._broker.ask(lambda: self._read(start, window, lowest))
-        self._end = self._end.after(tail.end)
-        return tail._replace(end=self._end)
-
-    async def close(self) -> None:
-        self._epoch = None
-
-    def _read(self, start: LogPosition, window: RepeatWindow | None, lowest: int) -> Tail:
-        broker = self._broker
-        end = LogPosition(
-            broker.stable_end(self._partition, "events"), broker.stable_end(self._partition, "dead_letters")
-        )
-        since = end.events if window is None else max(0, end.events - window.count)
-        recent = broker.read(self._partition, "events", since, end.events)
-        events = broker.read(self._partition, "events", start.events, end.events)
-        letters = broker.read(self._partition, "dead_letters", start.dead_letters, end.dead_letters)
-        offsets = {command_offset(entry.record) for entry in (*events, *letters) if entry.record is not None}
-        answered = {offset for offset in offsets if offset >= lowest}
-        return Tail(answered, [_told(entry) for entry in recent], end)
+    async def send(self, _node: int, request: FetchRequest) -> SimpleNamespace:
+        ((topic, ((partition, offset, _),)),) = request.topics
+        data = await self._broker.ask(lambda: b"".join(_batches(self._broker.commands[partition][offset:])))
+        if data and self._broker.world.random.random() < self._broker.faults.damaged:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        return SimpleNamespace(topics=[(topic, [(partition, 0, offset, offset, [], data)])])
 
 
-def _told(entry: Entry) -> LoggedAnswer:
-    assert entry.record is not None
-    event = decode_event(entry.record.value or b"", content_type(entry.record.headers))
-    return LoggedAnswer(event.key, event.command_id, event.occurred_at.timestamp())
+def _batches(records: Sequence[CommandRecord]) -> Iterator[bytes]:
+    """A batch for each record, as a producer sends that waits for each."""
+    for one in records:
+        headers = [(_name_bytes(name), content) for name, content in one.headers]
+        yield batch(record(0, one.key, one.value, headers), base=one.offset, first=one.timestamp_ms)
 
 
-def committed_of(entries: Iterable[Entry]) -> list[tuple[int, Entry]]:
-    """The committed records of a whole log with their offsets."""
-    return [
-        (offset, entry)
-        for offset, entry in enumerate(entries)
-        if entry.record is not None and entry.transaction.status == "committed"
-    ]
+def _name_bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _parse(one: CommandRecord) -> None:
+    """As the library does: a header's name must be UTF-8."""
+    for name, _ in one.headers:
+        _name_bytes(name).decode()
