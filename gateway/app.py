@@ -37,12 +37,8 @@ from gateway.kafka_clients import KafkaClients
 from gateway.limits.connection import StoreAddress, shared_buckets
 from gateway.limits.permits import Permits
 from gateway.limits.shared import SharedBuckets
-from gateway.ownership.lease import quarantine
-from gateway.ownership.repeats import RepeatWindow
-from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import QUIET, PartitionPolicy, Parts, lane_policy
-from gateway.pipeline.rules import Deadline
+from gateway.pipeline.partition import QUIET
+from gateway.pipeline.parts import Parts, build_parts
 from gateway.policy.board import Board
 from gateway.policy.guard import Guard
 from gateway.settings.operators import operator_keys
@@ -330,54 +326,18 @@ class Gateway:
         )
 
     def _parts(self, clock: Clock, telemetry: Telemetry) -> Parts:
-        settings, pipeline = self._settings, self._settings.pipeline
-        by_venue: dict[VenueName, VenueSettings] = {name: self._venue_settings(name) for name in VENUES}
-        session_timeout = settings.kafka.session_timeout_ms / 1000
-        jitter = random.Random()  # noqa: S311 - jitter, no secret
-        static = settings.kafka.group_instance_id is not None
-        return Parts(
-            policy=PartitionPolicy(
-                topic=settings.kafka.topics.commands,
-                group=settings.kafka.group_id,
-                collect=pipeline.collect_ms / 1000,
-                transaction_patience=settings.kafka.request_timeout_ms / 1000,
-                quarantine=max(
-                    (
-                        quarantine(calls.settles_within, calls.settings.call_timeout, session_timeout, static=static)
-                        for calls in self.calls.values()
-                    ),
-                    default=0.0,
-                ),
-                max_incomplete=pipeline.max_incomplete,
-                max_lane_queue=pipeline.max_lane_queue,
-                repeat_window=RepeatWindow(pipeline.repeat_window_count, pipeline.repeat_window_age),
-            ),
-            intake=Intake(
-                topic=settings.kafka.topics.commands,
-                venues=VENUES,
-                deadlines={
-                    name: Deadline(venue.deadline, venue.deadline_counts_from) for name, venue in by_venue.items()
-                },
-                accounts=self.accounts,
-                partition_of=self._partition_of if settings.kafka.check_partitioner else None,
-                partition_change=self._partition_change,
-                clock=clock,
-                venue_wall=lambda venue: self.calls[venue].wall() if venue in self.calls else clock.wall(),
-            ),
+        return build_parts(
+            self._settings,
+            venues=VENUES,
             calls=self.calls,
-            lanes={name: lane_policy(calls, jitter) for name, calls in self.calls.items()},
             accounts=self.accounts,
-            brake=Brake({venue.name: by_venue[venue.name].dead_letters_per_minute for venue in VENUES.values()}),
+            partition_of=lambda key: self.group.partition_of(key),  # noqa: PLW0108 - it is made later
+            partition_change=lambda: self.group.partition_change(),  # noqa: PLW0108
             clock=clock,
             observer=telemetry,
             guard=self.guard,
+            jitter=random.Random(),  # noqa: S311 - jitter, no secret
         )
-
-    def _partition_of(self, key: bytes) -> int:
-        return self.group.partition_of(key)
-
-    def _partition_change(self) -> str | None:
-        return self.group.partition_change()
 
     async def _check_topics(self) -> None:
         """UnreachableError where a promise hangs on what a topic is not; what is merely not as set is logged."""

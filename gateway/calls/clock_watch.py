@@ -13,6 +13,7 @@ from gateway.clock import Clock
 from schemas import VenueName
 
 LOOK_INTERVAL = 1.0
+RETRY = 5.0  # seconds, while a venue's clock is not known
 INTERVAL = 600.0  # seconds; a clock that nobody disciplines runs wrong by 50 ppm, 30 ms in that time
 STEP = 0.25  # seconds between our two clocks that no slewing explains from one look to the next
 LARGEST_DIFFERENCE = 1.0  # seconds; the most that Binance takes a timestamp to be ahead
@@ -45,8 +46,9 @@ class ClockWatch:
 
     async def measure(self) -> None:
         """Measure every venue's clock now, and say once where it begins to differ from ours, or agrees again."""
-        self._due = self._clock.monotonic() + INTERVAL
         measured = await asyncio.gather(*(caller.measure_clock() for caller in self._callers))
+        is_known = all(caller.clock_offset is not None for caller in self._callers)
+        self._due = self._clock.monotonic() + (INTERVAL if is_known else RETRY)
         for caller, is_measured in zip(self._callers, measured, strict=True):
             if not is_measured:
                 self._observer.missed_venue_clock(caller.venue.name)

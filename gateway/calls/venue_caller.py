@@ -63,8 +63,8 @@ class Keys(Protocol):
         """The name under which the venue's limits count this account: accounts with one key are one user."""
         ...
 
-    def accepted(self, venue: VenueName, account: str) -> None:
-        """The venue takes the account's keys."""
+    def accepted(self, venue: VenueName, account: str, credentials: Credentials) -> None:
+        """The venue took the keys that signed a call."""
         ...
 
     def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
@@ -220,11 +220,16 @@ class VenueCaller:
     ) -> Outcome | None:
         """Sign, send once and say what became of it; None where it may not be sent any more, and nothing was.
 
-        `may_send` is asked after the signature, and again when connected: a process that is stopped after that sends,
-        once it wakes up, what the venue refuses for its old timestamp. Nothing goes on the wire past `expires_at`, wall
-        seconds of the venue's clock: a connection that is not there by then is given up. `about` is for the observer.
+        `may_send` is asked after the signature, and again when connected, as are the limits: a ban may come meanwhile.
+        A process that is stopped after that sends, once it wakes up, what the venue refuses for its old timestamp.
+        Nothing goes on the wire past `expires_at`, wall seconds of the venue's clock: a connection that is not there by
+        then is given up. Nor does anything before that clock was read once: ours may be wrong by hours, and not every
+        venue minds. `about` is for the observer.
         """
         begun = self._clock.monotonic()
+        if self._venue_time.offset is None:
+            turn.give_back()
+            return None
         try:
             request = self.venue.sign(call, credentials, self._venue_time.timestamp_ms())
         except BaseException:
@@ -232,8 +237,12 @@ class VenueCaller:
             raise
         times = CallTimes(turn.wanted_at, turn.granted_at, begun, self._clock.monotonic())
         within = None if expires_at is None else expires_at - self.wall()
-        request = structs.replace(request, connect_within=within, may_send=may_send)
-        if not may_send() or (within is not None and within <= 0):
+
+        def may_go() -> bool:
+            return may_send() and not turn.permit.is_frozen()
+
+        request = structs.replace(request, connect_within=within, may_send=may_go)
+        if not may_go() or (within is not None and within <= 0):
             turn.give_back()
             return None
         answer = await self._exchange(turn, request)
@@ -355,7 +364,7 @@ class VenueCaller:
         if isinstance(outcome, Unauthorised):
             self._keys.refused(self.venue.name, account, credentials, outcome.message)
         elif isinstance(outcome, Applied | Rejected):
-            self._keys.accepted(self.venue.name, account)
+            self._keys.accepted(self.venue.name, account, credentials)
 
     def _rest(self, user: str, call: Call, throttled: Throttled, begun: float) -> None:
         """Grant nothing of the limits that were met for as long as the venue asks, or our own floor does."""

@@ -12,6 +12,10 @@ from gateway.calls.venue_caller import PublicReply
 from gateway.clock import Clock
 from gateway.venues.venue import Venue
 
+LONGEST_ROUND_TRIP = (
+    1.0  # seconds; the clock may be off by half of it, and a process that was stopped meanwhile by more
+)
+
 
 class VenueClock:
     """One venue's clock."""
@@ -38,7 +42,7 @@ class VenueClock:
         return int(self.wall() * 1000)
 
     async def measure(self, ask: Callable[[], Awaitable[PublicReply | None]]) -> bool:
-        """Ask the venue's clock; False, and the old offset, where it does not tell.
+        """Ask the venue's clock; False, and the old offset, where it does not tell, or takes too long to.
 
         Callers at once share one request, also where it fails: many lanes complain together.
         """
@@ -50,8 +54,10 @@ class VenueClock:
             return self._measured
 
     def _learn(self, answer: PublicReply | None) -> bool:
-        told = self._venue.server_time_ms(answer.reply) if answer else None
-        if answer is None or told is None:
+        if answer is None or answer.ended - answer.begun > LONGEST_ROUND_TRIP:
+            return False
+        told = self._venue.server_time_ms(answer.reply)
+        if told is None:
             return False
         self._ahead = told / 1000 - (answer.begun + answer.ended) / 2
         return True

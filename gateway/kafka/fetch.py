@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
+from gateway.clock import Clock
 from gateway.kafka.batches import DamagedBatchError, Handout, first_batch, read_batches, unreadable
 from gateway.kafka.inflation import bound_inflation
 from gateway.kafka.membership import MembershipBrokenError
@@ -23,7 +24,9 @@ from gateway.pipeline.command import CommandRecord
 
 MOST_BYTES = 1024 * 1024  # of one partition at once; a larger batch comes whole all the same
 READ_COMMITTED = 1
-TRIES = 20  # of a batch whose checksum is wrong: what was damaged on the way heals, what is damaged on disk does not
+# Of a batch whose checksum is wrong: what is damaged on the way, or by a broker in need, heals; on disk it does not.
+DAMAGED_FOR = 10.0  # seconds until it is passed over
+DAMAGE_PAUSE = 0.05  # between two tries
 
 
 class FetchObserver(Protocol):
@@ -41,14 +44,15 @@ class FetchObserver(Protocol):
 class CommandReader:
     """Fetches the partitions of commands that it was told to start."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, *, patience: float, observer: FetchObserver) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, *, patience: float, clock: Clock, observer: FetchObserver) -> None:
         """`patience`: seconds for one fetch made without the library, which decompresses with our bound from now on."""
         bound_inflation()
         self._consumer = consumer
         self._patience = patience
+        self._clock = clock
         self._observer = observer
         self._positions: dict[TopicPartition, int] = {}
-        self._damaged: dict[TopicPartition, int] = {}
+        self._damaged: dict[TopicPartition, float] = {}  # since when
 
     def start(self, tp: TopicPartition, offset: int) -> None:
         """Fetch a partition from an offset on."""
@@ -127,6 +131,8 @@ class CommandReader:
                 handouts[tp] = start, await self._read(tp, start)
             except (KafkaError, TimeoutError) as broken:
                 failure = broken
+        if self._damaged:
+            await asyncio.sleep(DAMAGE_PAUSE)
         if failure is not None and not handouts:
             raise failure
         # Only now, and without a pause: a position that moves before its records are returned loses them.
@@ -143,10 +149,11 @@ class CommandReader:
         return handout
 
     def _give_up_or_wait(self, tp: TopicPartition, start: int, data: bytes, error: DamagedBatchError) -> Handout:
-        self._damaged[tp] = self._damaged.get(tp, 0) + 1
+        now = self._clock.monotonic()
+        since = self._damaged.setdefault(tp, now)
         self._observer.damaged(tp.partition, error)
         batch = first_batch(data)
-        if self._damaged[tp] < TRIES or batch is None:
+        if now < since + DAMAGED_FOR or batch is None:
             return Handout([], start)
         del self._damaged[tp]
         return Handout([unreadable(tp.partition, batch, str(error))], batch.last_offset + 1)

@@ -33,7 +33,8 @@ from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
 from gateway.ownership.takeover import take_over
-from gateway.pipeline.partition import Partition, Parts
+from gateway.pipeline.partition import Partition
+from gateway.pipeline.parts import Parts
 from gateway.settings.tree import KafkaSettings
 
 FETCH_RECORDS = 500
@@ -150,7 +151,7 @@ class Group(ConsumerRebalanceListener):
         self.joined = False
         self.last_fetch = self._clock.monotonic()
         self.consumer = self._make_consumer()
-        self._reader = CommandReader(self.consumer, patience=self._patience, observer=self._observer)
+        self._reader = CommandReader(self.consumer, patience=self._patience, clock=self._clock, observer=self._observer)
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
         try:
             async with asyncio.TaskGroup() as tasks:

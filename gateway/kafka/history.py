@@ -21,8 +21,8 @@ from gateway.settings.tree import KafkaSettings
 async def is_quiet(kafka: KafkaSettings, options: dict[str, Any], *, since: float) -> bool:
     """Whether no call of this group's can have been made after `since`, in wall seconds; False where it stays unknown.
 
-    Calls leave an answer, and whoever may have calls under way has an open checkpoint. The events' timestamps are the
-    clocks' of those who wrote them, so `since` should leave room for a difference.
+    Who left in order told when it had called last, and whoever may have calls under way has an open checkpoint. These
+    times, and the events' timestamps, are the clocks' of those who wrote them: `since` should leave room for that.
     """
     try:
         async with asyncio.timeout(kafka.request_timeout_ms / 1000):
@@ -34,10 +34,10 @@ async def is_quiet(kafka: KafkaSettings, options: dict[str, Any], *, since: floa
 @retry(retry=retry_if_exception(lambda error: isinstance(error, KafkaError) and error.retriable), wait=wait_fixed(0.1))
 async def _ask(kafka: KafkaSettings, options: dict[str, Any], since: float) -> bool:
     """Ask until told: a broker that was never asked for a group makes the topic of groups first."""
-    return await _all_left_in_order(kafka, options) and not await _has_events(kafka, options, since)
+    return await _all_left_in_order(kafka, options, since) and not await _has_events(kafka, options, since)
 
 
-async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> bool:
+async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any], since: float) -> bool:
     admin = AIOKafkaAdminClient(**options)
     partitions = [TopicPartition(kafka.topics.commands, number) for number in range(kafka.partitions)]
     try:
@@ -45,11 +45,12 @@ async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any]) -> b
         committed = await admin.list_consumer_group_offsets(kafka.group_id, partitions=partitions)
     finally:
         await stop_client(admin)
-    return all(
-        Checkpoint.read(commit.offset, commit.metadata).clean
+    points = [
+        Checkpoint.read(commit.offset, commit.metadata)
         for tp, commit in committed.items()
         if tp.topic == kafka.topics.commands and commit.offset >= 0
-    )
+    ]
+    return all(point.clean and point.called_at is not None and point.called_at < since for point in points)
 
 
 async def _has_events(kafka: KafkaSettings, options: dict[str, Any], since: float) -> bool:

@@ -59,7 +59,7 @@ class Membership:
             if tp in found and found[tp].offset >= 0:
                 return Checkpoint.read(found[tp].offset, found[tp].metadata or "")
             beginning = await self._consumer.beginning_offsets([tp])
-        return Checkpoint.read(beginning[tp], "")
+        return Checkpoint.read(beginning[tp], "")._replace(is_first=True)
 
     async def beginning(self, tp: TopicPartition) -> int:
         """The offset of the oldest command there is."""

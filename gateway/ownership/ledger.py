@@ -6,6 +6,7 @@ reads them from the committed `LogPosition` on knows every answer given above th
 """
 
 from collections.abc import Iterable
+from math import ceil
 from typing import NamedTuple, Self
 
 
@@ -27,24 +28,31 @@ class Checkpoint(NamedTuple):
         offset: the lowest unanswered command's offset; everything below is answered.
         mark: reading answers from here finds every answer to a command at or above `offset`.
         clean: the owner left with no call in flight, so a successor need not wait for one.
+        is_first: nobody has committed anything for the partition, so there was no owner.
+        called_at: no call of its owners counts against a limit from later than that, in wall seconds; None: not known.
     """
 
     offset: int
     mark: LogPosition
     clean: bool
+    is_first: bool = False
+    called_at: float | None = None
 
     @property
     def metadata(self) -> str:
         """The commit's metadata text."""
-        return f"1 {self.mark.events} {self.mark.dead_letters} {'clean' if self.clean else 'open'}"
+        called_at = "" if self.called_at is None else f" {ceil(self.called_at)}"
+        return f"1 {self.mark.events} {self.mark.dead_letters} {'clean' if self.clean else 'open'}{called_at}"
 
     @classmethod
     def read(cls, offset: int, metadata: str) -> Self:
         """Read a commit; metadata that is not ours means: read every answer there is, and trust nothing."""
         words = metadata.split()
         match words:
-            case ["1", events, dead_letters, state] if events.isdecimal() and dead_letters.isdecimal():
-                return cls(offset, LogPosition(int(events), int(dead_letters)), state == "clean")
+            case ["1", events, dead_letters, state, *more] if all(map(str.isdecimal, [events, dead_letters, *more])):
+                called_at = float(more[0]) if more else None
+                position = LogPosition(int(events), int(dead_letters))
+                return cls(offset, position, state == "clean", called_at=called_at)
             case _:
                 return cls(offset, LogPosition(0, 0), clean=False)
 

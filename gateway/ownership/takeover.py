@@ -36,6 +36,11 @@ class Inheritance(Struct, frozen=True, kw_only=True):
         return not self.checkpoint.clean and self.end > 0
 
     @property
+    def may_have_a_twin(self) -> bool:
+        """Whether there was an owner that did not leave in order, so that under a static id it may go on beside us."""
+        return not self.checkpoint.clean and not self.checkpoint.is_first
+
+    @property
     def sent_below(self) -> int:
         """Offset below which a predecessor may have sent what is not answered; 0 where there is none such."""
         return self.end if self.may_be_called_for else 0
@@ -46,8 +51,13 @@ class Inheritance(Struct, frozen=True, kw_only=True):
         return 0 if self.tail.is_complete else self.end
 
     def was_quiet_since(self, wall: float) -> bool:
-        """Whether the predecessor left in order and had answered nobody since, as far as its answers tell."""
-        return self.end == 0 or (self.checkpoint.clean and all(answer.at < wall for answer in self.tail.recent))
+        """Whether there was no predecessor, or it left in order and its last call was before that.
+
+        Its answers alone do not tell: a call that is to be made again has none.
+        """
+        point = self.checkpoint
+        left = point.clean and point.called_at is not None and point.called_at < wall
+        return self.end == 0 or ((left or point.is_first) and all(answer.at < wall for answer in self.tail.recent))
 
 
 class TakeoverObserver(Protocol):

@@ -5,37 +5,29 @@ simulation) makes one once the partition is taken over, and fetches only then.
 """
 
 import asyncio
-import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Literal
 
-from msgspec import Struct
-
-from gateway.calls.venue_caller import VenueCaller
-from gateway.clock import Clock
 from gateway.outcomes import Refusal
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
 from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
-from gateway.ownership.repeats import Repeats, RepeatWindow
+from gateway.ownership.repeats import Repeats
 from gateway.ownership.takeover import Inheritance
 from gateway.pipeline import answers
-from gateway.pipeline.again import Again
 from gateway.pipeline.answers import Answer
-from gateway.pipeline.brake import Brake
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.fence import Fence
-from gateway.pipeline.intake import Intake
-from gateway.pipeline.lane import Lane, LanePolicy
+from gateway.pipeline.lane import Lane
 from gateway.pipeline.obey import obey
-from gateway.pipeline.observer import Observer
-from gateway.pipeline.serve import Accounts, LaneServer
+from gateway.pipeline.parts import Parts
+from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.settle import Settlement
 from gateway.pipeline.steps import LaneWait, Tell
 from gateway.pipeline.verdicts import Verdicts
-from gateway.policy.guard import Guard, ReadPast
+from gateway.policy.guard import ReadPast
 from schemas import LeverageChanged, VenueName
 from schemas.targets import LaneKey
 
@@ -43,45 +35,6 @@ UNTOLD = "the events that would tell whether it was carried out are deleted; rea
 QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together
 REFUSED = 3  # tries in a row; one or two are a broker that changes its mind
 State = Literal["running", "draining", "gone"]
-
-
-class PartitionPolicy(Struct, frozen=True, kw_only=True):
-    """What bounds one partition; times in seconds."""
-
-    topic: str
-    group: str
-    collect: float
-    transaction_patience: float
-    quarantine: float
-    max_incomplete: int
-    max_lane_queue: int
-    repeat_window: RepeatWindow
-
-
-def lane_policy(caller: VenueCaller, jitter: random.Random) -> LanePolicy:
-    """What a venue's settings say of its lanes."""
-    settings = caller.settings
-    again = Again(
-        jitter,
-        max_attempts=settings.max_attempts,
-        backoff_base=settings.backoff_base,
-        backoff_cap=settings.backoff_cap,
-    )
-    return LanePolicy(settings.latest_wins, caller.settles_within, again)
-
-
-class Parts(Struct, frozen=True, kw_only=True):
-    """What all partitions of a process share."""
-
-    policy: PartitionPolicy
-    intake: Intake
-    calls: Mapping[VenueName, VenueCaller]
-    lanes: Mapping[VenueName, LanePolicy]
-    accounts: Accounts
-    brake: Brake
-    clock: Clock
-    observer: Observer
-    guard: Guard | None = None
 
 
 class Partition:
@@ -103,10 +56,13 @@ class Partition:
         self._past = past
         self._rails = None if parts.guard is None else parts.guard.past()
         self._quarantined_below = inheritance.sent_below
-        self._quarantine_ends = now + policy.quarantine if inheritance.may_be_called_for else float("-inf")
+        self._has_twin = policy.is_static and inheritance.may_have_a_twin
+        is_quarantined = self._has_twin or inheritance.may_be_called_for
+        self._quarantine_ends = now + policy.quarantine if is_quarantined else float("-inf")
         self._untold_below = inheritance.untold_below
         self._untold: set[LaneKey] = set()
         self._predecessor = not self._was_quiet(inheritance)
+        self._others_called_at = self._last_call_of_others(inheritance)
         self._held: Counter[VenueName] = Counter()
         self._met: set[tuple[VenueName, str]] = set()
         self._repeats = Repeats(policy.repeat_window)
@@ -192,7 +148,10 @@ class Partition:
 
     def checkpoint(self, *, clean: bool = False) -> Checkpoint | None:
         """What to commit now; None after it is lost."""
-        return None if self.state == "gone" else self._ledger.checkpoint(clean=clean)
+        if self.state == "gone":
+            return None
+        point = self._ledger.checkpoint(clean=clean)
+        return point._replace(called_at=max(self._others_called_at, self._lanes.called_at)) if clean else point
 
     async def run(self) -> None:
         """Work until cancelled or lost."""
@@ -220,6 +179,8 @@ class Partition:
         """Take records in, in order of offset."""
         if self.state != "running":
             return
+        if self._has_twin and records and self._parts.clock.monotonic() < self._quarantine_ends:
+            self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # the twin reads them too
         touched: dict[Lane, None] = {}
         for record in records:
             if self._ledger.fetch(record.offset):
@@ -254,6 +215,12 @@ class Partition:
         window = self._parts.policy.repeat_window
         is_known = window.count > 0 and window.age >= QUIET
         return inheritance.end == 0 or (is_known and inheritance.was_quiet_since(self._parts.clock.wall() - QUIET))
+
+    def _last_call_of_others(self, inheritance: Inheritance) -> float:
+        """The latest that a call of a predecessor may count from: of one that did not tell, now."""
+        if not self._predecessor:
+            return inheritance.checkpoint.called_at or 0.0
+        return self._parts.clock.wall() + max(0.0, self._quarantine_ends - self._parts.clock.monotonic())
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < max(self._quarantined_below, self._untold_below))

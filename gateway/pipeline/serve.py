@@ -38,7 +38,11 @@ class Accounts(Protocol):
 
 
 class LaneServer:
-    """Serves all lanes of one partition that have something to do; an idle one is forgotten."""
+    """Serves all lanes of one partition that have something to do; an idle one is forgotten.
+
+    Attributes:
+        called_at: no call made here reaches a venue later than that, in wall seconds.
+    """
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class LaneServer:
         self._spawn = spawn
         self._observer = observer
         self._rails = rails
+        self.called_at = 0.0
         self._lanes: dict[LaneKey, Lane] = {}
         self._turns: dict[LaneKey, Turn] = {}
         self._permits: dict[LaneKey, CallPermit] = {}
@@ -309,6 +314,7 @@ class LaneServer:
         self, command: Command, caller: VenueCaller, permit: CallPermit, credentials: Credentials
     ) -> Outcome | None:
         message, call_timeout = command.command, caller.settings.call_timeout
+        self.called_at = max(self.called_at, self._clock.wall() + call_timeout)
         outcome = await caller.send(
             permit,
             message.account,
@@ -319,7 +325,7 @@ class LaneServer:
             expires_at=None if message.expires_at is None else message.expires_at.timestamp(),
             about=command,
         )
-        if isinstance(outcome, ClockSkewed):
+        if isinstance(outcome, ClockSkewed) or caller.clock_offset is None:
             await caller.measure_clock()
         return outcome
 
@@ -344,6 +350,7 @@ class LaneServer:
             return None
         async with asyncio.timeout(max(call_timeout, command.deadline - self._clock.monotonic())):
             permit = await self._permit_to_read(message.account, call, caller)
+        self.called_at = max(self.called_at, self._clock.wall() + call_timeout)
         outcome = await caller.send(
             permit,
             message.account,

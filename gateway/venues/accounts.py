@@ -9,14 +9,15 @@ started ──refused──▶ stopped ──pause is over──▶ one call fin
                        └───refused: a longer pause────┘            new files: started at once
 ```
 
-New keys that the venue refuses before it took them once give way to the old ones: while a rotation goes on both are
-valid, and files that were written by halves, or in the wrong order, stop no account.
+From a rotation until the venue has taken the new keys, both are tried: who refuses the one is asked with the other, and
+an account is stopped where both are refused. So files that are written before the venue knows the keys, or after it has
+revoked the old ones, stop no account for long.
 """
 
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
@@ -55,6 +56,14 @@ class KeyObserver(Protocol):
         ...
 
 
+class _Other(NamedTuple):
+    """The keys of an account that are not in use now; `is_refused` since the venue took any of them last."""
+
+    credentials: Credentials
+    is_newest: bool
+    is_refused: bool
+
+
 class _Stop:
     """Why an account is stopped, and when its keys are tried again (monotonic)."""
 
@@ -91,7 +100,7 @@ class Accounts:
         self._seen = {key: fingerprint(one, base_dir) for key, one in self._settings.items()}
         self._unusable: dict[AccountKey, object] = {}
         self._credentials = {key: load_credentials(one, base_dir) for key, one in self._settings.items()}
-        self._before: dict[AccountKey, Credentials] = {}  # until the venue took the new ones
+        self._others: dict[AccountKey, _Other] = {}  # until the venue has taken the newest
         self._users: dict[AccountKey, str] = {}
         self._user_of_key: dict[tuple[VenueName, str], str] = {}
         for key in sorted(self._settings):
@@ -128,15 +137,20 @@ class Accounts:
         return Refusal(reason="unauthorised", message=message, retry_at=retry_at)
 
     def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:
-        """Stop the account, unless it has other keys by now than those that were refused, or had others before."""
+        """Try the account's other keys, if there are any; stop it, where those were refused as well.
+
+        Keys that are not in use any more are not looked at.
+        """
         key = (venue, account)
         if self._credentials[key] is not credentials:
             return
-        old = self._before.pop(key, None)
-        if old is not None:
-            self._credentials[key] = old
-            self._observer.returned_to_old_keys(venue, account, message)
-            return
+        other = self._others.get(key)
+        if other is not None:
+            self._credentials[key] = other.credentials
+            self._others[key] = _Other(credentials, is_newest=not other.is_newest, is_refused=True)
+            if not other.is_refused:
+                self._tell_of_other_keys(key, message, is_newest=other.is_newest)
+                return
         before = self._stopped.get(key)
         if before is not None and not before.is_probed:
             return  # it was under way when another one stopped the account
@@ -144,9 +158,18 @@ class Accounts:
         self._stopped[key] = _Stop(message, pause, self._clock.monotonic())
         self._observer.stopped_account(venue, account, message, pause)
 
-    def accepted(self, venue: VenueName, account: str) -> None:
-        """Start the account again, if it is stopped; its keys before these are of no use any more."""
-        self._before.pop((venue, account), None)
+    def accepted(self, venue: VenueName, account: str, credentials: Credentials) -> None:
+        """Start the account again, if it is stopped; once its newest keys are taken, those before are of no use.
+
+        Keys that are not in use any more are not looked at.
+        """
+        if self._credentials[venue, account] is not credentials:
+            return
+        other = self._others.get((venue, account))
+        if other is not None and not other.is_newest:
+            del self._others[venue, account]
+        elif other is not None:
+            self._others[venue, account] = other._replace(is_refused=False)
         if self._stopped.pop((venue, account), None) is not None:
             self._observer.started_account(venue, account)
 
@@ -173,8 +196,8 @@ class Accounts:
             self._observer.kept_old_keys(*key, error.setting, error.problem)
             return False
         self._keys_changed()
-        if key not in self._stopped:
-            self._before[key] = self._credentials[key]
+        other = _Other(self._credentials[key], is_newest=False, is_refused=key in self._stopped)
+        self._others[key] = other
         self._credentials[key] = credentials
         self._seen[key] = seen
         self._unusable.pop(key, None)
@@ -182,6 +205,12 @@ class Accounts:
         self._join_users(key)
         self._observer.reloaded_keys(*key)
         return True
+
+    def _tell_of_other_keys(self, key: AccountKey, message: str, *, is_newest: bool) -> None:
+        if is_newest:
+            self._observer.reloaded_keys(*key)
+        else:
+            self._observer.returned_to_old_keys(*key, message)
 
     def _join_users(self, key: AccountKey) -> None:
         venue, account = key

@@ -152,4 +152,6 @@ async def test_a_commit_that_waited_behind_the_last_one_is_not_sent_after_it(
 
 
 async def test_where_nothing_was_committed_a_partition_starts_at_its_beginning_and_unclean(membership: Membership):
-    assert await PartitionOwnership(membership, TP).committed() == Checkpoint(3, LogPosition(0, 0), clean=False)
+    assert await PartitionOwnership(membership, TP).committed() == Checkpoint(
+        3, LogPosition(0, 0), clean=False, is_first=True
+    )

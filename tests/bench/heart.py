@@ -19,13 +19,11 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import OutRecord, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.ownership.takeover import Inheritance
-from gateway.pipeline.brake import Brake
 from gateway.pipeline.command import CommandRecord
-from gateway.pipeline.intake import Intake
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.partition import Partition, PartitionPolicy, Parts, lane_policy
-from gateway.pipeline.rules import Deadline
-from gateway.settings.tree import VenueSettings
+from gateway.pipeline.partition import Partition
+from gateway.pipeline.parts import build_parts
+from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, VenueName
@@ -40,7 +38,7 @@ FEED = 200  # records a fetch
 class Everything:
     """All that the pipeline asks of the world, answered at once."""
 
-    offset = None
+    offset = 0.0
     held = True
 
     def __init__(self) -> None:
@@ -79,7 +77,7 @@ class Everything:
     def user(self, venue: VenueName, account: str) -> str:
         return account
 
-    def accepted(self, venue: VenueName, account: str) -> None:
+    def accepted(self, venue: VenueName, account: str, credentials: Credentials) -> None:
         return
 
     def __getattr__(self, name: str) -> Any:
@@ -94,18 +92,11 @@ def partition(world: Everything, clock: SystemClock, observer: Observer) -> Part
         venue, VenueSettings(), sender=world, venue_time=world, keys=world, permits=permits, clock=clock,
         max_in_flight=64, observer=observer,
     )  # fmt: skip
-    policy = PartitionPolicy(
-        topic="t", group="g", collect=0.005, transaction_patience=5.0, quarantine=0.0, max_incomplete=10_000,
-        max_lane_queue=100, repeat_window=RepeatWindow(10_000, 600.0),
-    )  # fmt: skip
-    intake = Intake(
-        topic="t", venues={"binance_usdm": venue}, deadlines={"binance_usdm": Deadline(3600.0, "read")},
-        accounts=world, partition_of=None, clock=clock,
-    )  # fmt: skip
-    parts = Parts(
-        policy=policy, intake=intake, calls={"binance_usdm": caller},
-        lanes={"binance_usdm": lane_policy(caller, random.Random(0))}, accounts=world,
-        brake=Brake({"binance_usdm": 10}), clock=clock, observer=observer,
+    settings = Settings(kafka=KafkaSettings(check_partitioner=False), pipeline=PipelineSettings(max_incomplete=10_000))
+    parts = build_parts(
+        settings, venues={"binance_usdm": venue}, calls={"binance_usdm": caller}, accounts=world,
+        partition_of=lambda _: 0, partition_change=lambda: None, clock=clock, observer=observer,
+        jitter=random.Random(0),
     )  # fmt: skip
     nothing = LogPosition(0, 0)
     tail = Tail(frozenset(), (), nothing)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.calls.clock_watch import INTERVAL, ClockWatch
+from gateway.calls.clock_watch import INTERVAL, RETRY, ClockWatch
 
 
 class Caller:
@@ -56,6 +56,18 @@ async def test_clocks_are_measured_again_every_ten_minutes_and_when_the_wall_clo
     await watch.look()
     await watch.look()
     assert caller.measured == 3
+
+
+async def test_a_clock_that_nobody_could_read_yet_is_asked_again_soon(clock):
+    watch, caller, _ = watching(clock)
+    caller.tells = False
+    await watch.measure()
+    caller.tells = True
+    for _ in range(int(RETRY)):
+        assert not caller.measured
+        clock.advance(1.0)
+        await watch.look()
+    assert caller.measured == 1
 
 
 async def test_a_clock_that_is_slewed_is_not_measured_each_second(clock):

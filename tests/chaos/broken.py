@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected, SetLeverage, Timestamp, decode_event, encode
 from schemas.headers import ERROR_PREFIX
 from tests.chaos.generator import Outgoing
-from tests.chaos.history import Call, History, Place, Record
+from tests.chaos.history import Call, History, Ownership, Place, Record, Send
 from tests.chaos.perfect import Perfect
 from tests.chaos.violations import Kind
 
@@ -260,6 +260,14 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         {"applied though refused", "final value"},
         lambda h: replace(h, events=retold_as_expired(h), state=without(h.state, 8)),
     ),
+    "a call by a process that has the partition no more": (
+        {"no owner's call"},
+        lambda h: replace(from_within(h), calls=recalled(from_within(h).calls, 2, instance="another")),
+    ),
+    "an event that tells of a call too many": (
+        {"attempts", "state"},
+        lambda h: replace(from_within(h), events=retold(h.events, 1, attempts=2)),
+    ),
     "a confirmed change without an attempt": (
         {"attempts", "state"},
         lambda h: replace(h, events=retold(h.events, 1, attempts=0)),
@@ -305,6 +313,16 @@ BROKEN: dict[str, tuple[set[Kind], Break]] = {
         lambda h: replace(h, final={LANE: Decimal(14)}),
     ),
 }
+
+
+def from_within(history: History) -> History:
+    """The same as a simulation sees it: one process owns all and makes all calls."""
+    calls = tuple(replace(call, instance="one", sent_at=call.received_at) for call in history.calls)
+    sends = tuple(
+        Send(instance="one", is_on_the_wire=True, at=call.received_at, lane_key=call.lane_key, value=call.value)
+        for call in calls
+    )
+    return replace(history, calls=calls, sends=sends, owners=(Ownership(partition=1, instance="one", since=NOON),))
 
 
 def called_again(history: History) -> Call:

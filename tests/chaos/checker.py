@@ -19,6 +19,7 @@ def check(
     overlap_allowance: float = 0.0,
     expiry_allowance: float = 0.25,
     budget_kept: bool = False,
+    static_grace: float = 0.0,
 ) -> list[Violation]:
     """Everything that breaks a promise; an empty list is the proof.
 
@@ -28,6 +29,7 @@ def check(
         call_timeout: seconds after which the gateway gives a call up, however long the venue works on.
         overlap_allowance: seconds by which the venue may see a dropped connection late.
         expiry_allowance: seconds that the way from the gateway's last look at the clock to the venue's may cost.
+        static_grace: seconds for which a static member may not know that another process has its id.
         budget_kept: whether a throttled call is a violation, as where nothing but the gateway spends the budget.
     """
     story = Story(history)
@@ -53,6 +55,7 @@ def check(
         *rules_lanes.never_after_its_answer(story, allowance=expiry_allowance),
         *rules_lanes.never_sent(story),
         *rules_lanes.never_applied(story),
+        *rules_lanes.only_the_owner(story, static_grace=static_grace),
         *rules_lanes.attempts(story),
         *rules_lanes.really_applied(story),
         *rules_lanes.final_values(story),

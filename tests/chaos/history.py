@@ -48,7 +48,10 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """One entry of the simulator's journal: a call to a leverage endpoint; times are seconds since 1970 UTC."""
+    """One entry of the simulator's journal: a call to a leverage endpoint; times are seconds since 1970 UTC.
+
+    Which process sent it, and when it went on the wire, only a simulation can tell.
+    """
 
     seq: int
     venue: str
@@ -61,6 +64,8 @@ class Call(Struct, frozen=True, kw_only=True):
     status: int | None = None
     code: str | int | None = None
     verdict: str = ""
+    instance: str | None = None
+    sent_at: float | None = None
 
     @property
     def lane_key(self) -> str:
@@ -68,8 +73,30 @@ class Call(Struct, frozen=True, kw_only=True):
         return f"{self.venue}:{self.account}:{self.lane}"
 
 
+class Send(Struct, frozen=True, kw_only=True):
+    """A process tried a call; `is_on_the_wire` where it found a connection, whether it arrived or not."""
+
+    instance: str
+    is_on_the_wire: bool
+    at: float
+    lane_key: str
+    value: Decimal
+
+
+class Ownership(Struct, frozen=True, kw_only=True):
+    """From when on the group had a partition with a process; `is_handed_over`: its predecessor may not know it yet."""
+
+    partition: int
+    instance: str
+    since: float
+    is_handed_over: bool = False
+
+
 class History(Struct, frozen=True, kw_only=True):
-    """One run; `final` is what the venues have at its end, by `<venue>:<account>:<lane>`."""
+    """One run; `final` is what the venues have at its end, by `<venue>:<account>:<lane>`.
+
+    `sends` and `owners` are of simulations, which see every process from within.
+    """
 
     seed: int
     commands: tuple[Record, ...] = ()
@@ -77,6 +104,8 @@ class History(Struct, frozen=True, kw_only=True):
     state: tuple[Record, ...] = ()
     dead_letters: tuple[Record, ...] = ()
     calls: tuple[Call, ...] = ()
+    sends: tuple[Send, ...] = ()
+    owners: tuple[Ownership, ...] = ()
     final: dict[str, Decimal] = {}
 
     def save(self, path: Path) -> None:

@@ -3,11 +3,12 @@
 import math
 from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from itertools import pairwise
+from typing import NamedTuple
 
-from tests.chaos.history import Call
+from tests.chaos.history import Call, Ownership, Send
 from tests.chaos.story import CLOCK_GRAIN, Asked, Story
 from tests.chaos.violations import Kind, Violation, call_lines, command_lines, violation
 
@@ -23,10 +24,15 @@ def calls_of_somebody(story: Story) -> Iterator[Violation]:
 
 
 def no_overlap(story: Story, *, call_timeout: float, allowance: float) -> Iterator[Violation]:
-    """Calls of one lane never overlap; one that nobody finished ends for the gateway after its timeout."""
+    """Calls of one lane never overlap; one that nobody finished ends for the gateway after its timeout.
+
+    One that a simulated venue refuses for its old timestamp is none, as in `never_after_its_answer`.
+    """
     for key, calls in story.calls.items():
         latest: Call | None = None
         for call in sorted(calls, key=lambda each: (each.received_at, each.seq)):
+            if call.sent_at is not None and call.verdict == "clock":
+                continue
             if latest is not None and call.received_at < _end(latest, call_timeout) - allowance:
                 message = f"{key}: call #{call.seq} began while #{latest.seq} was open"
                 yield violation(
@@ -60,8 +66,8 @@ def never_after_expiry(story: Story, *, allowance: float) -> Iterator[Violation]
         if expires_at is None:
             continue
         for call in asked.calls:
-            late = call.received_at - expires_at.timestamp()
-            if late > allowance:
+            late = (call.received_at if call.sent_at is None else call.sent_at) - expires_at.timestamp()
+            if late > allowance and not (call.sent_at is not None and call.verdict == "clock"):
                 message = f"call #{call.seq} came {late:.3f} s after {asked.place} expired"
                 yield violation("sent after expiry", message, call_lines(call), command_lines(asked))
 
@@ -83,6 +89,30 @@ def never_after_its_answer(story: Story, *, allowance: float) -> Iterator[Violat
                 yield violation("called after its answer", message, call_lines(call), command_lines(asked))
 
 
+def only_the_owner(story: Story, *, static_grace: float) -> Iterator[Violation]:
+    """A call is sent by whom the group has its partition with (promise 7), where a simulation tells who sent it.
+
+    A static member that was replaced under its own id does not know it for as long as its lease lasts. What the venue
+    refuses for its old timestamp is not counted, as in `never_after_its_answer`.
+    """
+    owners: defaultdict[int, list[Ownership]] = defaultdict(list)
+    for one in story.history.owners:
+        owners[one.partition].append(one)
+    for asked in story.asked.values():
+        for call in asked.calls:
+            sent_at = call.sent_at
+            if sent_at is None or call.verdict == "clock":
+                continue
+            had = [one for one in owners[asked.place.partition] if one.since <= sent_at]
+            allowed = [one.instance for one in had[-1:]]
+            while had and had[-1].is_handed_over and had[-1].since > sent_at - static_grace:
+                had.pop()
+                allowed += [one.instance for one in had[-1:]]
+            if call.instance not in allowed:
+                message = f"call #{call.seq} for {asked.place} is by {call.instance}, and the owner is {allowed}"
+                yield violation("no owner's call", message, call_lines(call), command_lines(asked))
+
+
 def attempts(story: Story) -> Iterator[Violation]:
     """A change that the venue's answer to a call confirmed has an attempt; one read back by a next owner may have none."""
     for asked in story.asked.values():
@@ -90,6 +120,49 @@ def attempts(story: Story) -> Iterator[Violation]:
         if changed is not None and changed.certainty == "confirmed" and changed.attempts == 0:
             message = f"{asked.place} is confirmed without an attempt, and the venue saw {len(asked.calls)}"
             yield violation("attempts", message, call_lines(*asked.calls), command_lines(asked))
+    if story.history.sends:
+        yield from _exact_attempts(story)
+
+
+class _Tenure(NamedTuple):
+    """From when on a process had a partition, until it got it anew."""
+
+    instance: str
+    since: float
+    until: float
+
+    def count(self, sends: Iterable[Send]) -> range:
+        """How many calls it made: those on the wire, and perhaps those that found no connection."""
+        mine = [send for send in sends if send.instance == self.instance and self.since <= send.at < self.until]
+        return range(sum(send.is_on_the_wire for send in mine), len(mine) + 1)
+
+
+def _tenures(owners: Iterable[Ownership]) -> dict[int, list[_Tenure]]:
+    found: defaultdict[int, list[_Tenure]] = defaultdict(list)
+    until: dict[tuple[int, str], float] = {}
+    for one in sorted(owners, key=lambda each: -each.since):
+        key = (one.partition, one.instance)
+        found[one.partition].append(_Tenure(one.instance, one.since, until.get(key, math.inf)))
+        until[key] = one.since
+    return found
+
+
+def _exact_attempts(story: Story) -> Iterator[Violation]:
+    """An event counts the calls that one owner of its partition tried for it while it was that."""
+    sends: defaultdict[tuple[str, Decimal], list[Send]] = defaultdict(list)
+    for send in story.history.sends:
+        sends[send.lane_key, send.value].append(send)
+    tenures = _tenures(story.history.owners)
+    for key, commands in story.lanes.items():
+        for asked in commands:
+            if asked.answer is None or asked.value is None:
+                continue
+            mine = sends[key, asked.value]
+            counts = [one.count(mine) for one in tenures[asked.place.partition]]
+            if not any(asked.answer.attempts in count for count in counts):
+                made = sorted({(count.start, count.stop - 1) for count in counts})
+                message = f"{asked.place} tells of {asked.answer.attempts} attempts, and its owners made {made}"
+                yield violation("attempts", message, call_lines(*asked.calls), command_lines(asked))
 
 
 def never_applied(story: Story) -> Iterator[Violation]:

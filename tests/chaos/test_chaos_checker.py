@@ -1,5 +1,6 @@
 """The checker passes what is right, and each promise broken once is found by its name: it is trusted with the rest."""
 
+import hashlib
 from decimal import Decimal
 from typing import get_args
 
@@ -7,10 +8,24 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.chaos.broken import BROKEN, LANE, NOON, good, re_reasoned, recalled, retold, retold_as_expired, without
+from gateway.pipeline.answers import CUT_BYTES
+from schemas.headers import ERROR_PREFIX
+from tests.chaos.broken import (
+    BROKEN,
+    LANE,
+    NOON,
+    edited,
+    from_within,
+    good,
+    re_reasoned,
+    recalled,
+    retold,
+    retold_as_expired,
+    without,
+)
 from tests.chaos.checker import check, report, unanswered
 from tests.chaos.generator import Generator, Plan
-from tests.chaos.history import Call, History, Place, Record
+from tests.chaos.history import Call, History, Ownership, Place, Record
 from tests.chaos.perfect import Perfect
 from tests.chaos.violations import Kind
 
@@ -71,6 +86,28 @@ def test_only_a_call_refused_for_its_old_timestamp_may_come_after_the_answer():
     history = BROKEN["a call again after the event"][1](good())
     assert {violation.kind for violation in check(history)} == {"called after its answer"}
     assert check(replace(history, calls=recalled(history.calls, 99, verdict="clock", status=400))) == []
+
+
+def test_a_history_from_within_breaks_no_promise_and_a_static_member_may_not_know_for_a_while_that_it_was_replaced():
+    history = from_within(good())
+    assert check(history) == []
+    handed_over = Ownership(partition=1, instance="twin", since=NOON, is_handed_over=True)
+    replaced = replace(history, owners=(*history.owners, handed_over))
+    assert {violation.kind for violation in check(replaced)} == {"no owner's call"}
+    assert check(replaced, static_grace=3.0) == []
+
+
+def test_a_letter_may_be_cut_where_its_headers_tell_size_and_hash_of_the_whole():
+    history = good()
+    whole = next(record for record in history.commands if record.offset == 6).value or b""
+    letter = next(record for record in history.dead_letters if (record.answers or Place(0, 0)).offset == 6)
+    told = [(f"{ERROR_PREFIX}value_size", b"%d" % len(whole))]
+    told.append((f"{ERROR_PREFIX}value_sha256", hashlib.sha256(whole).hexdigest().encode()))
+    cut = {"value": whole[:CUT_BYTES], "headers": (*letter.headers, *told)}
+    assert check(replace(history, dead_letters=edited(history.dead_letters, 6, **cut))) == []
+    cut["value"] = whole[:10]
+    kinds = {one.kind for one in check(replace(history, dead_letters=edited(history.dead_letters, 6, **cut)))}
+    assert kinds == {"dead letter altered"}
 
 
 @pytest.mark.parametrize("verdict", ["throttled", "banned"])

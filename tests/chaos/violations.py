@@ -37,6 +37,7 @@ Kind = Literal[
     "dead letter late",
     "seen apart",
     "called after its answer",
+    "no owner's call",
     "attempts",
     "applied though refused",
 ]

@@ -6,7 +6,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
-from gateway.kafka.fetch import CommandReader
+from gateway.kafka import fetch
+from gateway.kafka.fetch import DAMAGED_FOR, CommandReader
+from tests.clocks import FakeClock
 from tests.kafka.batch_bytes import batch, record
 
 FIRST, SECOND = TopicPartition("commands", 0), TopicPartition("commands", 1)
@@ -51,8 +53,8 @@ class Silent:
         pass
 
 
-def reader(answers):
-    made = CommandReader(Consumer(answers), patience=1.0, observer=Silent())
+def reader(answers, clock=None):
+    made = CommandReader(Consumer(answers), patience=1.0, clock=clock or FakeClock(), observer=Silent())
     made.start(FIRST, 0)
     made.start(SECOND, 0)
     return made
@@ -71,6 +73,37 @@ async def test_a_partition_that_cannot_be_fetched_takes_no_record_of_another_wit
 async def test_where_no_partition_can_be_fetched_the_error_is_raised():
     with pytest.raises(NotLeaderForPartitionError):
         await reader(dict.fromkeys((0, 1), NotLeaderForPartitionError.errno)).fetch(timeout_ms=1, max_records=1)
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(fetch, "DAMAGE_PAUSE", 0.0)
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_a_batch_that_comes_damaged_is_fetched_again_for_seconds_before_it_is_passed_over():
+    clock, damaged = FakeClock(), batch(record(0), crc=1)
+    answers = {0: [damaged], 1: [batch(record(0))]}
+    commands = reader(answers, clock)
+    assert await fetched(commands) == [(1, 0)]
+    clock.advance(DAMAGED_FOR - 0.1)
+    for _ in range(100):
+        assert await fetched(commands) == []
+    clock.advance(0.1)
+    passed = (await commands.fetch(timeout_ms=1, max_records=100))[FIRST][0]
+    assert (passed.offset, passed.value) == (0, damaged)
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_a_batch_that_was_damaged_on_the_way_is_read_once_it_comes_whole_and_the_seconds_begin_anew():
+    clock, answers = FakeClock(), {0: [batch(record(0), crc=1)], 1: [b""]}
+    commands = reader(answers, clock)
+    assert await fetched(commands) == []
+    clock.advance(DAMAGED_FOR - 0.1)
+    answers[0] = [batch(record(0)), batch(record(0), base=1, crc=1)]
+    assert await fetched(commands) == [(0, 0)]
+    clock.advance(0.2)
+    assert await fetched(commands) == []
 
 
 async def fetched(commands):

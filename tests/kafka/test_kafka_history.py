@@ -44,6 +44,10 @@ async def test_a_group_is_quiet_before_its_first_owner_and_after_its_last_one_le
     await commit(kafka, 0, "1 0 0 open")
     assert not await is_quiet(kafka, options(kafka), since=now - 120.0)
     await commit(kafka, 0, "1 1 0 clean")
+    assert not await is_quiet(kafka, options(kafka), since=now - 120.0), "it does not tell when it called last"
+    await commit(kafka, 0, f"1 1 0 clean {now - 60.0:.0f}")
+    assert not await is_quiet(kafka, options(kafka), since=now - 120.0)
+    await commit(kafka, 0, f"1 1 0 clean {now - 300.0:.0f}")
     await write_event(kafka, now - 300.0)
     assert await is_quiet(kafka, options(kafka), since=now - 120.0)
     await write_event(kafka, now - 60.0)
@@ -51,7 +55,7 @@ async def test_a_group_is_quiet_before_its_first_owner_and_after_its_last_one_le
 
 
 async def test_one_partition_that_was_not_left_in_order_is_enough(kafka):
-    await commit(kafka, 0, "1 0 0 clean")
+    await commit(kafka, 0, "1 0 0 clean 0")
     await commit(kafka, 1, "of another program")
     assert not await is_quiet(kafka, options(kafka), since=time.time())
 

@@ -13,12 +13,12 @@ from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from gateway.pipeline.answers import Answer
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.lane import Lane
-from gateway.pipeline.partition import lane_policy
+from gateway.pipeline.parts import lane_policy
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.steps import Tell
 from gateway.pipeline.verdicts import Verdicts
 from gateway.settings.tree import VenueSettings
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
 from schemas.codec import JSON, ContentType
@@ -96,7 +96,8 @@ class Script:
             await asyncio.sleep(answer)
             answer = self.answers.pop(0)
         if isinstance(answer, tuple):
-            return HttpReply(status=answer[0], headers={}, body=str(answer[1]).encode())
+            headers = {"Retry-After": str(answer[1])} if answer[0] in LIMITED else {}
+            return HttpReply(status=answer[0], headers=headers, body=str(answer[1]).encode())
         return answer
 
 
@@ -234,7 +235,7 @@ class Bench:
     def timestamp_ms(self) -> int:
         return int(self.clock.wall() * 1000)
 
-    offset = None
+    offset: float | None = 0.0
 
     async def measure(self, ask: Any) -> bool:
         self.measured += 1
@@ -243,10 +244,13 @@ class Bench:
     def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
         return self.keys or Credentials(api_key=account, signing_key=Key())
 
+    def knows(self, venue: VenueName, account: str) -> bool:
+        return True
+
     def user(self, venue: VenueName, account: str) -> str:
         return account
 
-    def accepted(self, venue: VenueName, account: str) -> None:
+    def accepted(self, venue: VenueName, account: str, credentials: Credentials) -> None:
         return
 
     def refused(self, venue: VenueName, account: str, credentials: Credentials, message: str) -> None:

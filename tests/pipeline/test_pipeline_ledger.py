@@ -131,13 +131,13 @@ TestOwners.settings = settings(max_examples=150, stateful_step_count=40, deadlin
 
 
 def test_metadata_that_is_not_ours_means_read_everything_and_trust_nothing():
-    for metadata in ("", "2 1 1 clean", "1 x 1 clean", "1 1 clean", "someone else's"):
+    for metadata in ("", "2 1 1 clean", "1 x 1 clean", "1 1 clean", "1 1 1 clean x", "someone else's"):
         assert Checkpoint.read(7, metadata) == Checkpoint(7, LogPosition(0, 0), clean=False)
 
 
 def test_checkpoint_survives_its_own_metadata():
-    for clean in (True, False):
-        point = Checkpoint(42, LogPosition(17, 3), clean)
+    for clean, called_at in ((True, None), (True, 1_795_262_400.0), (False, None)):
+        point = Checkpoint(42, LogPosition(17, 3), clean, called_at=called_at)
         assert Checkpoint.read(42, point.metadata) == point
 
 

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.ownership.lease import Lease
@@ -11,10 +12,9 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.ownership.takeover import take_over
-from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Intake
-from gateway.pipeline.partition import QUIET, Partition, PartitionPolicy, Parts, lane_policy
-from gateway.pipeline.rules import Deadline
+from gateway.pipeline.partition import QUIET, Partition
+from gateway.pipeline.parts import build_parts
+from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from schemas import BinanceUsdm, decode_event
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
@@ -81,38 +81,35 @@ class Owner:
         window=RepeatWindow(100, 600.0),  # noqa: B008 - frozen
         guard=None,
         past=None,
+        is_static=False,
         **settings,
     ):
         self.bench = Bench(world, Script(*script), capacity=None, **settings)
         self.topics, self.restored = topics, []
         self.lease = Lease(10.0)
         self.lease.renew(0.0)
-        parts = Parts(
-            policy=PartitionPolicy(
-                topic="t",
-                group="g",
-                collect=0.005,
-                transaction_patience=1.0,
-                quarantine=quarantine,
-                max_incomplete=max_incomplete,
-                max_lane_queue=2,
-                repeat_window=window,
-            ),
-            intake=Intake(
-                topic="t",
-                venues={"binance_usdm": self.bench.venue},
-                deadlines={"binance_usdm": Deadline(60.0)},
-                accounts=self,
-                partition_of=None,
-                clock=self.bench.clock,
-            ),
+        settings = Settings(
+            kafka=KafkaSettings(check_partitioner=False, request_timeout_ms=1_000, session_timeout_ms=10_000),
+            pipeline=PipelineSettings(max_incomplete=max_incomplete, max_lane_queue=2),
+            venues=VenuesSettings(binance_usdm=VenueSettings(deadline=60.0)),
+        )
+        parts = build_parts(
+            settings,
+            venues={"binance_usdm": self.bench.venue},
             calls={"binance_usdm": self.bench.calls},
-            lanes={"binance_usdm": lane_policy(self.bench.calls, Random(0))},
             accounts=self.bench,
-            brake=Brake({"binance_usdm": 10}),
+            partition_of=lambda _: 0,
+            partition_change=lambda: None,
             clock=self.bench.clock,
             observer=Quiet(self.bench.failures),
             guard=None if guard is None else guard(self.bench.clock),
+            jitter=Random(0),
+        )
+        parts = structs.replace(
+            parts,
+            policy=structs.replace(
+                parts.policy, topic="t", quarantine=quarantine, repeat_window=window, is_static=is_static
+            ),
         )
         self.past = past
         self.parts, self.partition = parts, None
@@ -127,9 +124,6 @@ class Owner:
         )
         self.restored.append(self.partition.position)
         await self.partition.run()
-
-    def knows(self, venue, account):
-        return True
 
     @property
     def told(self):
@@ -270,7 +264,7 @@ def test_draining_starts_nothing_answers_what_is_in_flight_and_leaves_clean():
         owner.feed(symbol(1, "BUSY"))
         point = await owner.partition.drain(5.0)
         assert owner.told == [("c0", "changed")]
-        assert point == Checkpoint(1, LogPosition(0, 0), clean=True)
+        assert point._replace(called_at=None) == Checkpoint(1, LogPosition(0, 0), clean=True)
         assert len(owner.sent) == 1
         owner.feed(symbol(2, "LATE"))
         assert owner.partition.checkpoint().offset == 1, "what comes while draining is the next owner's"
@@ -420,9 +414,18 @@ def test_of_a_topic_made_anew_and_of_answers_that_are_deleted_it_is_told_which_p
 
 
 @pytest.mark.parametrize(
-    ("clean", "age", "spent"), [(True, QUIET + 1, False), (True, QUIET - 1, True), (False, QUIET + 1, True)]
+    ("clean", "called", "answered", "spent"),
+    [
+        (True, QUIET + 1, QUIET + 1, False),
+        (True, QUIET + 1, QUIET - 1, True),
+        (True, QUIET - 1, QUIET + 1, True),
+        (True, None, QUIET + 1, True),
+        (False, QUIET + 1, QUIET + 1, True),
+    ],
 )
-def test_only_who_left_in_order_and_has_answered_nothing_for_a_while_has_spent_nothing(clean, age, spent, monkeypatch):
+def test_only_who_left_in_order_and_neither_called_nor_answered_for_a_while_has_spent_nothing(
+    clean, called, answered, spent, monkeypatch
+):
     assumed = []
     monkeypatch.setattr(VenueCaller, "assume_spent", lambda _, account, _until: assumed.append(account))
 
@@ -430,8 +433,42 @@ def test_only_who_left_in_order_and_has_answered_nothing_for_a_while_has_spent_n
         owner.feed(symbol(7, "X"))
         assert assumed == (["a"] if spent else [])
 
-    answered = [(6, LoggedAnswer("k", "c", NOON - age))]
-    owning(scenario, Topics(Checkpoint(7, LogPosition(1, 0), clean=clean), answered=answered, end=7))
+    answers = [(6, LoggedAnswer("k", "c", NOON - answered))]
+    called_at = None if called is None else NOON - called
+    owning(scenario, Topics(Checkpoint(7, LogPosition(1, 0), clean, called_at=called_at), answered=answers, end=7))
+
+
+def test_a_call_that_is_to_be_made_again_is_told_to_the_next_owner_though_nobody_was_answered():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X"))
+        await asyncio.sleep(0.2)
+        point = await owner.partition.drain(5.0)
+        assert (point.clean, owner.told) == (True, [])
+        assert NOON < point.called_at <= NOON + 2.0
+
+    owning(scenario, Topics(), (503, "unavailable"), backoff_base=60.0, backoff_cap=60.0)
+
+
+@pytest.mark.parametrize(("is_static", "looks"), [(True, 1), (False, 0)])
+def test_what_comes_while_a_static_twin_may_still_call_may_have_been_sent_by_it(is_static, looks):
+    async def scenario(owner):
+        owner.feed(symbol(3, "X"), symbol(4, "X"))
+        await asyncio.sleep(3.0)
+        assert sum(request.startswith("GET") for _, request in owner.bench.script.sent) == looks
+        assert owner.told[0] == ("c3", "changed" if looks else "superseded")
+
+    found = [(200, "3")] if is_static else []
+    owning(scenario, Topics(Checkpoint(3, LogPosition(0, 0), clean=False), end=3), *found, is_static=is_static)
+
+
+def test_a_static_member_has_no_twin_where_nobody_ever_owned_the_partition():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X"))
+        await asyncio.sleep(0.1)
+        assert owner.told == [("c0", "changed")]
+
+    first = Checkpoint(0, LogPosition(0, 0), clean=False, is_first=True)
+    owning(scenario, Topics(first), quarantine=30.0, is_static=True)
 
 
 def test_where_answers_are_not_remembered_for_long_nothing_is_known_of_a_predecessors_calls(monkeypatch):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.calls.venue_caller import PublicReply
-from gateway.calls.venue_clock import VenueClock
+from gateway.calls.venue_clock import LONGEST_ROUND_TRIP, VenueClock
 from gateway.transport.messages import HttpReply
 from tests.clocks import FakeClock
 from tests.venues.asking import VENUES, said
@@ -48,6 +48,13 @@ async def test_an_uneven_way_is_wrong_by_half_of_its_unevenness_at_most(clock):
     measured = VenueClock(USDM, clock)
     assert await measured.measure(venue.ask)
     assert abs(measured.offset) <= 0.4 + 0.001
+
+
+async def test_an_answer_that_took_too_long_tells_nothing(clock):
+    venue = Distant(clock, ahead=37.0, back=LONGEST_ROUND_TRIP + 0.01)
+    measured = VenueClock(USDM, clock)
+    assert not await measured.measure(venue.ask)
+    assert measured.offset is None
 
 
 async def test_before_the_first_measurement_our_own_clock_holds(clock):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
-from gateway.transport.messages import HttpReply
+from gateway.transport.messages import WITHDRAWN, HttpReply
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
@@ -336,6 +336,44 @@ def test_a_permit_granted_before_its_scope_froze_is_not_used():
         await bench.all_told()
         assert bench.told == [("c1", "rate_limited"), ("c2", "changed")]
         assert bench.script.sent[1][0] >= 6.0
+
+    on_virtual_time(main)
+
+
+def test_a_call_that_still_connects_when_its_scope_freezes_is_not_sent():
+    async def main(world):
+        bench = Bench(world, Script())
+        frozen = bench.clock.monotonic() + 5.0
+
+        async def connects(request):
+            if world.now < 1.0:
+                bench.permits.throttle("binance_usdm", "a", "uid_calls", frozen)
+                assert not request.may_send()
+                return WITHDRAWN
+            return await Script().send(request)
+
+        bench.script.send = connects
+        await bench.answer(incoming(1))
+        assert bench.event.attempts == 1
+        assert bench.clock.monotonic() >= frozen
+
+    on_virtual_time(main)
+
+
+def test_nothing_is_sent_before_the_venues_clock_was_read_once():
+    async def main(world):
+        bench = Bench(world, Script())
+        bench.offset = None
+
+        async def tells(_ask):
+            bench.measured += 1
+            is_told = bench.measured > 1
+            bench.offset = 0.0 if is_told else None
+            return is_told
+
+        bench.measure = tells
+        await bench.answer(incoming(1))
+        assert (bench.measured, len(bench.script.sent), bench.event.attempts) == (2, 1, 1)
 
     on_virtual_time(main)
 

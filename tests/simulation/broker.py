@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from aiokafka.errors import (
+    ConcurrentTransactions,
     IllegalGenerationError,
     KafkaConnectionError,
     KafkaError,
@@ -21,12 +22,15 @@ from aiokafka.errors import (
 from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
-from tests.simulation.loop import Handle, Process, World
+from tests.chaos.history import Ownership
+from tests.clocks import NOON
+from tests.simulation.loop import Handle, Process, World, running_process
 
 T = TypeVar("T")
 
 TOPICS = Topics()
 ANSWER_TOPICS = (TOPICS.events, TOPICS.state, TOPICS.dead_letters)
+MARKERS_TAKE = 0.02  # seconds at most from the answer to a commit until all can read it
 LARGEST_BATCH = 1_000_000  # bytes; of a topic that nobody made smaller
 
 
@@ -78,8 +82,9 @@ class Assignment(NamedTuple):
 class Member:
     """One member of the group as its coordinator knows it."""
 
-    def __init__(self, member_id: str, instance_id: str | None) -> None:
+    def __init__(self, member_id: str, instance_id: str | None, process: str) -> None:
         self.id = member_id
+        self.process = process
         self.instance_id = instance_id
         self.heard_at = 0.0
         self.waits: Callable[[Assignment | KafkaError], None] | None = None
@@ -119,6 +124,7 @@ class Broker:
         self._open: dict[str, tuple[Transaction, int]] = {}
         self._produced: dict[tuple[str, int, int], int] = {}  # id, epoch, request: the offset that it got
         self._committed: dict[str, int] = {}  # id: the epoch of the last commit
+        self._ending: set[str] = set()  # ids: committed, and the markers that say so are not all written
 
     async def ask(self, execute: Callable[[], T]) -> T:
         """A request and its answer, over the network: it may fail before or after it was executed."""
@@ -129,6 +135,7 @@ class Broker:
     async def join(self, member_id: str, instance_id: str | None) -> Assignment:
         """A JoinGroup and SyncGroup: answered when the rebalance is complete."""
         answer: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
+        process = running_process().name
 
         def respond(result: Assignment | KafkaError) -> None:
             self.world.after(self._leg(), _resolve, answer, result)
@@ -137,7 +144,7 @@ class Broker:
             if self.faults.down:
                 respond(KafkaConnectionError())
             else:
-                self.group.join(member_id, instance_id, respond)
+                self.group.join(member_id, instance_id, process, respond)
 
         self.world.after(self._leg(), receive)
         return await answer
@@ -150,7 +157,9 @@ class Broker:
                 self.world.schedule(self.world.now + self._leg(), process, Handle(arrival, ()))
 
     def fence(self, transactional_id: str) -> int:
-        """A new epoch; what an earlier one left open is aborted."""
+        """A new epoch; what an earlier one left open is aborted, and what is committed is so for all to see."""
+        if transactional_id in self._ending:
+            raise ConcurrentTransactions
         self._abort(transactional_id)
         self._epochs[transactional_id] = self._epochs.get(transactional_id, 0) + 1
         return self._epochs[transactional_id]
@@ -167,6 +176,8 @@ class Broker:
         topic, partition = place
         name, epoch = producer
         self._check(producer)
+        if name in self._ending:
+            raise ConcurrentTransactions
         if "write" in self.faults.missing_rights:
             raise TopicAuthorizationFailedError
         if (name, epoch, request) in self._produced:
@@ -186,8 +197,9 @@ class Broker:
         self._check(producer)
         name, epoch = producer
         if name in self._open:
-            self._end(name, "committed")
             self._committed[name] = epoch
+            self._ending.add(name)
+            self.world.after(self.world.random.uniform(0, MARKERS_TAKE), self._write_markers, name)
         elif self._committed.get(name) != epoch:
             raise ProducerFenced
 
@@ -195,6 +207,10 @@ class Broker:
         """Take a transaction back."""
         self._check(producer)
         self._abort(producer.name)
+
+    def _write_markers(self, name: str) -> None:
+        self._ending.discard(name)
+        self._end(name, "committed")
 
     def _check(self, producer: ProducerId) -> None:
         if self._epochs.get(producer.name) != producer.epoch:
@@ -215,7 +231,7 @@ class Broker:
             self._end(transactional_id, "aborted")
 
     def _time_out(self, transactional_id: str, transaction: Transaction) -> None:
-        if transaction.status == "open":
+        if transaction.status == "open" and transactional_id not in self._ending:
             self.fence(transactional_id)
 
     def _end(self, transactional_id: str, status: Literal["committed", "aborted"]) -> None:
@@ -258,6 +274,7 @@ class Coordinator:
 
     def __init__(self, world: World, partitions: int, session_timeout: float, rebalance_timeout: float) -> None:
         self.generation = 0
+        self.owners: list[Ownership] = []
         self.offsets: dict[int, tuple[int, str]] = {}
         self._world = world
         self._partitions = partitions
@@ -268,16 +285,18 @@ class Coordinator:
         self._preparing = False
         self._named = 0
 
-    def join(self, member_id: str, instance_id: str | None, respond: Callable[[Assignment | KafkaError], None]) -> None:
+    def join(
+        self, member_id: str, instance_id: str | None, process: str, respond: Callable[[Assignment | KafkaError], None]
+    ) -> None:
         """Let a member in, or in again."""
         replaced = next((m for m in self._members.values() if instance_id and m.instance_id == instance_id), None)
         if member_id and member_id not in self._members:
             respond(UnknownMemberIdError())
             return
         if not member_id and replaced is not None:
-            self._replace(replaced, respond)
+            self._replace(replaced, process, respond)
             return
-        member = self._members[member_id] if member_id else self._new(instance_id)
+        member = self._members[member_id] if member_id else self._new(instance_id, process)
         member.waits = respond
         self._hear(member)
         if not self._preparing:
@@ -310,24 +329,36 @@ class Coordinator:
             raise IllegalGenerationError
         return member
 
-    def _new(self, instance_id: str | None) -> Member:
+    def is_replaced(self, member_id: str, instance_id: str) -> bool:
+        """Whether another member has the instance id."""
+        return any(one.instance_id == instance_id and one.id != member_id for one in self._members.values())
+
+    def _new(self, instance_id: str | None, process: str) -> Member:
         self._named += 1
-        member = Member(f"member-{self._named}", instance_id)
+        member = Member(f"member-{self._named}", instance_id, process)
         self._members[member.id] = member
         self._world.after(self._session_timeout, self._check_session, member)
         return member
 
-    def _replace(self, old: Member, respond: Callable[[Assignment | KafkaError], None]) -> None:
+    def _replace(self, old: Member, process: str, respond: Callable[[Assignment | KafkaError], None]) -> None:
         """A static member came back under a new name: no rebalance, it gets what it had."""
         del self._members[old.id]
-        member = self._new(old.instance_id)
+        member = self._new(old.instance_id, process)
         self._hear(member)
         member.partitions = old.partitions
         if self._preparing or not self.generation:
             member.waits = respond
             self._complete_if_all()
         else:
+            self._own(member, is_handed_over=True)
             respond(Assignment(member.id, self.generation, member.partitions))
+
+    def _own(self, member: Member, *, is_handed_over: bool = False) -> None:
+        since = NOON + self._world.now
+        self.owners += [
+            Ownership(partition=number, instance=member.process, since=since, is_handed_over=is_handed_over)
+            for number in member.partitions
+        ]
 
     def _hear(self, member: Member) -> None:
         member.heard_at = self._world.now
@@ -372,6 +403,7 @@ class Coordinator:
             member.partitions = tuple(mine)
             respond, member.waits = member.waits, None
             self._hear(member)
+            self._own(member)
             if respond is not None:
                 respond(Assignment(member.id, self.generation, member.partitions))
 

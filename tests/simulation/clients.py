@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndTimestamp
 
 from tests.clocks import NOON
@@ -137,7 +137,7 @@ class SimulatedProducer:
         while True:
             try:
                 return await self._broker.ask(request)
-            except KafkaConnectionError:
+            except (KafkaConnectionError, ConcurrentTransactions):
                 await asyncio.sleep(RETRY)
 
 

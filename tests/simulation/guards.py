@@ -1,26 +1,34 @@
 """The guards that keep the promises, each as something that can be taken out: what is left when nobody holds it."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
+from aiokafka.errors import KafkaError
+
 from gateway.calls.venue_caller import VenueCaller
+from gateway.calls.venue_clock import VenueClock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.fetch import CommandReader
+from gateway.kafka.group import Group
 from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.limits.permits import Grant
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Lease
-from gateway.ownership.ledger import LogPosition
+from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import Tail
 from gateway.ownership.repeats import Repeats
-from gateway.pipeline import partition, settle
+from gateway.ownership.takeover import Inheritance
+from gateway.pipeline import partition, parts, settle
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.verdicts import Verdicts
-from tests.simulation import gateway as simulated
-from tests.simulation.clients import SimulatedClients
+from gateway.venues import accounts
+from tests.simulation.clients import SimulatedClients, Taken
 from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
 
@@ -51,7 +59,7 @@ def lease_and_epoch_check():
 
 def the_quarantine() -> AbstractContextManager[Any]:
     """A new owner calls at once."""
-    return patch.object(simulated, "quarantine", lambda *_, **_more: 0.0)
+    return patch.object(parts, "quarantine", lambda *_, **_more: 0.0)
 
 
 @contextmanager
@@ -193,6 +201,74 @@ def the_deadlines():
 def the_pause_on_assignment() -> AbstractContextManager[Any]:
     """Records are handed out while a partition is taken over."""
     return patch.object(SimulatedMember, "pause", lambda *_: None)
+
+
+@contextmanager
+def the_look_at_what_was_refused():
+    """A transaction is committed whatever became of its records, as the client library does it."""
+
+    async def unseen(self, producer, records):
+        sent = [await self._send(producer, record) for record in records]
+        await producer.flush()
+        results = await asyncio.gather(*sent, return_exceptions=True)
+        return [Taken(0) if isinstance(result, BaseException) else result for result in results]
+
+    with patch.object(KafkaAnswerLog, "_produce", unseen):
+        yield
+
+
+@contextmanager
+def reading_without_the_library():
+    """What the library cannot parse is asked of it again."""
+
+    async def again(_, error):
+        raise KafkaError(str(error))
+
+    with patch.object(CommandReader, "_read_all", again):
+        yield
+
+
+def the_watch_over_the_membership() -> AbstractContextManager[Any]:
+    """Nobody looks whether the library still works."""
+    return patch.object(Group, "_check_membership", lambda _: None)
+
+
+def the_twins_shadow() -> AbstractContextManager[Any]:
+    """What comes after a takeover is held to be ours alone, though who was replaced under our id goes on beside us."""
+    return patch.object(Inheritance, "may_have_a_twin", property(lambda _: False))
+
+
+@contextmanager
+def knowing_when_it_called_last():
+    """Who left in order is held to have called nobody, but for those that it answered."""
+    read = Checkpoint.read.__func__
+
+    def forgetful(cls, offset, metadata):
+        point = read(cls, offset, metadata)
+        return point._replace(called_at=0.0 if point.clean else None)
+
+    with patch.object(Checkpoint, "read", classmethod(forgetful)):
+        yield
+
+
+def trying_the_other_keys() -> AbstractContextManager[Any]:
+    """Keys that are refused stop the account, whatever others there are."""
+    return patch.object(accounts, "_Other", lambda *_, **_more: None)
+
+
+@contextmanager
+def the_venues_clock():
+    """The clock on the wall is believed."""
+    with (
+        patch.object(VenueClock, "wall", lambda self: self._clock.wall()),
+        patch.object(VenueClock, "offset", property(lambda _: 0.0)),
+    ):
+        yield
+
+
+def looking_again_once_connected() -> AbstractContextManager[Any]:
+    """A connection that stands is used, whatever came to pass while it was made."""
+    return patch.object(Grant, "is_frozen", lambda _: False)
 
 
 def both(*removals: Removal) -> Removal:

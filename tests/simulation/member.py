@@ -7,7 +7,7 @@ other partitions had come to, and a task of its own that ends is told to nobody.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
@@ -16,7 +16,6 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalGenerationError,
     KafkaError,
-    NodeNotReadyError,
     RebalanceInProgressError,
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
@@ -24,6 +23,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
+from gateway.kafka.static_member import FENCED_INSTANCE_ID
 from gateway.pipeline.command import CommandRecord
 from tests.kafka.batch_bytes import batch, record
 from tests.simulation.broker import Broker
@@ -56,9 +56,11 @@ class Identity:
         self.close = close
         self._coordination_task: asyncio.Task[None] | None = None
 
-    async def _send_req(self, _heartbeat: object) -> NoReturn:
-        """This broker is of a version that cannot be asked whose an instance id is: twins are not drawn here."""
-        raise NodeNotReadyError
+    async def _send_req(self, heartbeat: Any) -> SimpleNamespace:
+        """Answer a heartbeat that names an instance id."""
+        _, _, member_id, instance_id = heartbeat._fields
+        replaced = await self._broker.ask(lambda: self._broker.group.is_replaced(member_id, instance_id))
+        return SimpleNamespace(error_code=FENCED_INSTANCE_ID if replaced else 0)
 
     async def fetch_committed_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
         offsets = await self._broker.ask(lambda: dict(self._broker.group.offsets))

@@ -5,34 +5,38 @@ Nothing here or below uses any randomness or time but the world's, so a seed alw
 
 import gc
 from collections.abc import Callable
-from decimal import Decimal
 from random import Random
 from typing import NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from gateway.pipeline.command import CommandRecord
-from gateway.settings.tree import VenueSettings
-from schemas import BinanceMargin, BinanceUsdm, SetLeverage, Target, Timestamp, VenueName, Ztdx, encode
-from schemas.codec import JSON, MSGPACK
-from schemas.headers import CONTENT_TYPE
+from gateway.settings.tree import Settings, VenueSettings, VenuesSettings
+from schemas import Target, VenueName
+from schemas.targets import venue_of
 from tests.chaos import history
 from tests.chaos.checker import check, report
-from tests.chaos.generator import GARBAGE, partition_of
 from tests.chaos.violations import Violation
 from tests.clocks import NOON
 from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, Entry
-from tests.simulation.gateway import KAFKA, VENUE, Gateway
+from tests.simulation.commands import TARGETS, Commands
+from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Gateway, Surroundings
+from tests.simulation.keys import KeyFiles
 from tests.simulation.loop import World
-from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue
+from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, VenueFaults
 
 FAULTS_UNTIL = 8.0  # virtual seconds
-STRANGE_HEADER = ("\udcff\udcef", b"")  # its name is no UTF-8
+CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at most, and taken to be its middle
+TWINS = 0.5  # share of the static runs in which somebody starts a process under an id that is in use
 SMALL = 0.2  # share of runs in which an answer topic takes too little
 SMALL_TOPICS = (400, 1_200, 3_000)  # bytes of a batch at most
 GIVE_UP = 120.0
+RECOVERS_WITHIN = 90.0  # an account whose keys were refused is tried again after 5, 10, 20 and 40 seconds
 LOOK = 0.25
+PLENTY = 1_000  # calls a second
 ACCOUNTS = ("a", "b")
+LANES = tuple((account, target) for account in ACCOUNTS for target in TARGETS)
 
 
 class Kind(NamedTuple):
@@ -84,12 +88,13 @@ class Scenario:
             session_timeout=KAFKA.session_timeout_ms / 1000,
             rebalance_timeout=KAFKA.rebalance_timeout_ms / 1000,
         )
-        capacity = random.choice((2, 8))
-        self.venues = {name: self._venue(name, kind, capacity) for name, kind in KINDS.items()}
+        self._around = self._surroundings(random.choice((2, 8)))
+        self.venues = self._around.real
         self.gateways: list[Gateway] = []
         self.dead: list[Gateway] = []
         self._started = 0
         self._pods = 0
+        self._rotated: set[tuple[VenueName, str]] = set()
         self._commands = Commands(random, self.partitions)
         self._expected: set[tuple[int, int]] = set()
         self._seen: set[tuple[int, str, str]] = set()
@@ -100,13 +105,36 @@ class Scenario:
         world = self.world
         world.run(FAULTS_UNTIL)
         self._heal()
-        while world.now < GIVE_UP and not (self._expected <= self.broker.answered):
-            world.run(world.now + LOOK)
+        self._wait_for_answers()
+        self._recover()
+        self._wait_for_answers()
         world.run(world.now + 2 * SETTLES_WITHIN)
         for gateway in self.gateways:
             gateway.terminate()
-        while world.now < GIVE_UP + 20 and any(not gateway.left for gateway in self.gateways if gateway.process.alive):
+        until = world.now + GIVE_UP
+        while world.now < until and any(not gateway.left for gateway in self.gateways if gateway.process.alive):
             world.run(world.now + LOOK)
+
+    def _wait_for_answers(self) -> None:
+        until = self.world.now + GIVE_UP
+        while self.world.now < until and not (self._expected <= self.broker.answered):
+            self.world.run(self.world.now + LOOK)
+
+    def _recover(self) -> None:
+        """See that everything works again: each lane obeys, if not the first command, then a later one."""
+        world = self.world
+        for real in self.venues.values():
+            real.faults = VenueFaults()
+        until = world.now + RECOVERS_WITHIN
+        while (deaf := [lane for lane in LANES if not self._has_obeyed(*lane)]) and world.now < until:
+            for account, target in deaf:
+                self._send(*self._commands.plain(account, target, world.now))
+            world.run(world.now + 2.0)
+        world.errors += [f"{target} of {account} obeys no command any more" for account, target in deaf]
+
+    def _has_obeyed(self, account: str, target: Target) -> bool:
+        wanted = self._commands.last_plain.get((account, target))
+        return wanted is not None and self.venues[venue_of(target)].values.get((account, target.lane)) == wanted
 
     def verdict(self) -> Verdict:
         """Judge it."""
@@ -114,8 +142,9 @@ class Scenario:
         violations = check(
             told,
             call_timeout=SETTLES_WITHIN if self._is_late else RECEIVE_WINDOW,
-            expiry_allowance=RECEIVE_WINDOW,
+            expiry_allowance=CLOCK_ERROR,
             budget_kept=True,
+            static_grace=KAFKA.session_timeout_ms / 1000,
         )
         return Verdict(self.seed, told, violations, self.world.errors, self.world.now)
 
@@ -123,12 +152,13 @@ class Scenario:
         """Leave no coroutine behind."""
         for gateway in (*self.gateways, *self.dead):
             gateway.process.bury()
+        self._around.keys.remove()
 
     def history(self) -> history.History:
         """All that is left of it."""
         answers = self.broker.answers
         calls = sorted(
-            (call for _, real, _ in self.venues.values() for call in real.journal()), key=lambda call: call.received_at
+            (call for real in self.venues.values() for call in real.journal()), key=lambda call: call.received_at
         )
         return (
             history.History(
@@ -138,18 +168,26 @@ class Scenario:
                 state=_records(self.broker, TOPICS.state),
                 dead_letters=_records(self.broker, TOPICS.dead_letters),
                 calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
-                final={key: value for _, real, _ in self.venues.values() for key, value in real.final().items()},
+                sends=tuple(self._around.sends),
+                owners=tuple(self.broker.group.owners),
+                final={key: value for real in self.venues.values() for key, value in real.final().items()},
             )
             if answers
             else history.History(seed=self.seed)
         )
 
-    def _venue(self, name: VenueName, kind: Kind, capacity: int) -> tuple[PaperVenue, RealVenue, VenueSettings]:
-        limit = capacity if kind.limited else None
-        settings = kind.settings
-        if self._is_late:
-            settings = msgspec.structs.replace(settings, settles_within=SETTLES_WITHIN)
-        return PaperVenue(name, limit, reads_back=kind.reads_back), RealVenue(self.world, name, limit), settings
+    def _surroundings(self, capacity: int) -> Surroundings:
+        paper: dict[VenueName, PaperVenue] = {}
+        real: dict[VenueName, RealVenue] = {}
+        for name, kind in KINDS.items():
+            limit = capacity if kind.limited else None
+            paper[name] = PaperVenue(name, limit, reads_back=kind.reads_back, address_capacity=PLENTY)
+            real[name] = RealVenue(self.world, name, limit, ACCOUNTS)
+        settles_within = SETTLES_WITHIN if self._is_late else 0.0
+        venues = {name: structs.replace(kind.settings, settles_within=settles_within) for name, kind in KINDS.items()}
+        keys = KeyFiles(ACCOUNTS, tuple(KINDS))
+        settings = Settings(kafka=KAFKA, pipeline=PIPELINE, venues=VenuesSettings(**venues), accounts=keys.settings)
+        return Surroundings(self.broker, paper, real, settings, keys, [])
 
     def _plan(self) -> None:
         random = self.world.random
@@ -159,22 +197,25 @@ class Scenario:
             self.world.after(random.uniform(0.2, FAULTS_UNTIL), self._produce)
         for _ in range(random.randint(0, 3)):
             self.world.after(random.uniform(0.5, FAULTS_UNTIL), self._burst, random.randint(2, 5))
+        if self.static and random.random() < TWINS:
+            self.world.after(random.uniform(1.0, FAULTS_UNTIL), self._twin)
         self._plan_venues(random)
         if random.random() < SMALL:
             self.broker.largest_batch[random.choice(ANSWER_TOPICS)] = random.choice(SMALL_TOPICS)
         faults: list[Callable[[], None]] = [
             self._kill, self._kill, self._stop, self._stop, self._terminate, self._join, self._outage, self._lossy,
-            self._break_library, self._take_right, self._damage,
+            self._break_library, self._take_right, self._damage, self._set_clock, self._ban, self._rotate, self._twin,
         ]  # fmt: skip
         for _ in range(random.randint(1, 6)):
             self.world.after(random.uniform(0.3, FAULTS_UNTIL), random.choice(faults))
 
     def _plan_venues(self, random: Random) -> None:
-        for _, real, _ in self.venues.values():
+        for real in self.venues.values():
             faults = real.faults
             for name in ("unavailable", "unknown", "cut_off", "throttled", "refused"):
                 setattr(faults, name, random.choice((0.0, 0.0, 0.05, 0.2)))
             faults.slow = random.choice((0.0, 0.1, 0.4))
+            faults.slow_connect = random.choice((0.0, 0.0, 0.2))
             faults.late = 0.05 if self._is_late else 0.0
             if random.random() < 0.15:
                 begins = random.uniform(0, FAULTS_UNTIL)
@@ -202,16 +243,7 @@ class Scenario:
 
     def _start(self, instance_id: str | None) -> None:
         self._started += 1
-        self.gateways.append(
-            Gateway(
-                self.world,
-                f"gateway {self._started}",
-                self.broker,
-                self.venues,
-                accounts=ACCOUNTS,
-                instance_id=instance_id,
-            )
-        )
+        self.gateways.append(Gateway(self.world, f"gateway {self._started}", self._around, instance_id=instance_id))
 
     def _any(self) -> Gateway | None:
         running = [gateway for gateway in self.gateways if gateway.running]
@@ -294,77 +326,42 @@ class Scenario:
         self.broker.faults.damaged = self.world.random.choice((0.3, 0.8))
         self.world.after(self.world.random.uniform(0.2, 2.0), self._mend)
 
+    def _set_clock(self) -> None:
+        gateway = self._any()
+        if gateway is not None:
+            gateway.clock.wrong = self.world.random.uniform(-6.0, 6.0)
+
+    def _ban(self) -> None:
+        random = self.world.random
+        random.choice(list(self.venues.values())).faults.banned_until = self.world.now + random.uniform(0.5, 4.0)
+
+    def _rotate(self) -> None:
+        """New keys: made at the venue, written into the files, the old ones revoked; not always in this order."""
+        random, world = self.world.random, self.world
+        venue, account = random.choice(list(self.venues)), random.choice(ACCOUNTS)
+        if (venue, account) in self._rotated:
+            return
+        self._rotated.add((venue, account))
+        api_keys = self.venues[venue].api_keys
+        world.after(random.uniform(0, 6.0), api_keys.add, f"{account}.2")
+        world.after(random.uniform(0, 6.0), self._around.keys.write, venue, account, 2)
+        world.after(random.uniform(0.5, 12.0), api_keys.discard, f"{account}.1")
+
+    def _twin(self) -> None:
+        """Somebody starts another process under an id that is in use."""
+        gateway = self._any()
+        if gateway is not None and gateway.instance_id is not None:
+            self._start(gateway.instance_id)
+
     def _heal(self) -> None:
         self._mend()
         self.broker.faults.down = False
         self.broker.faults.missing_rights.clear()
         self.broker.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
-        for _, real, _ in self.venues.values():
+        for real in self.venues.values():
             real.faults.down = False
         if not any(gateway.process.alive for gateway in self.gateways):
             self._join()
-
-
-class Commands:
-    """What strategy engines send: few lanes, each command of a lane with a value of its own, some of it garbage."""
-
-    def __init__(self, random: Random, partitions: int) -> None:
-        self._random = random
-        self._partitions = partitions
-        self._values: dict[tuple[str, str], int] = {}
-        self._sent: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]] = []
-        self._firsts: set[tuple[int, bytes]] = set()
-        self._number = 0
-        self._last: tuple[str, Target] | None = None
-        self._expiring = random.choice((0.0, 0.2, 0.6))
-
-    def next(
-        self, now: float, *, same: bool = False
-    ) -> tuple[int, bytes | None, bytes | None, list[tuple[str, bytes]]]:
-        """A record: partition, key, value, headers."""
-        random, chance = self._random, self._random.random()
-        if chance < 0.03:
-            value, encoding = random.choice(GARBAGE)
-            return random.randrange(self._partitions), b"ztdx:a", value, [(CONTENT_TYPE, encoding.encode())]
-        if chance < 0.07 and self._sent:
-            return random.choice(self._sent)
-        command = self._command(now, same=same)
-        encoding = random.choice((JSON, JSON, MSGPACK))
-        key = command.key.encode()
-        partition = partition_of(key, self._partitions)
-        headers = [(CONTENT_TYPE, encoding.encode())]
-        if random.random() < 0.03:
-            headers.append(STRANGE_HEADER)
-        record = (partition, key, encode(command, encoding), headers)
-        self._sent.append(record)
-        return record
-
-    def is_first(self, partition: int, value: bytes | None) -> bool:
-        """Whether a record will be answered: it is no repeat."""
-        if value is None or len(value) < 60 or (partition, value) not in self._firsts:
-            self._firsts.add((partition, value or b""))
-            return True
-        return value.startswith(b'{"x"')
-
-    def _command(self, now: float, *, same: bool) -> SetLeverage:
-        random = self._random
-        if not same or self._last is None:
-            account = random.choice(("a", "a", "b", "b", "stranger") if random.random() < 0.1 else ACCOUNTS)
-            symbol = random.choice(("X", "Y"))
-            self._last = account, random.choice((BinanceUsdm(symbol=symbol), Ztdx(symbol=symbol), BinanceMargin()))
-        account, target = self._last
-        lane = f"{account}:{target}", "value"
-        self._values[lane] = self._values.get(lane, 0) + 1
-        self._number += 1
-        expires = random.random() < self._expiring
-        return SetLeverage(
-            command_id=f"c{self._number}",
-            account=account,
-            leverage=Decimal(999 if random.random() < 0.02 else self._values[lane]),
-            target=target,
-            issued_at=Timestamp.from_epoch(NOON + now),
-            expires_at=Timestamp.from_epoch(NOON + now + random.choice((0.3, 1.5, 5.0))) if expires else None,
-        )
 
 
 def simulate(seed: int) -> Verdict:

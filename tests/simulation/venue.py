@@ -1,14 +1,13 @@
-"""A venue behind a network: what the gateway knows of it (`PaperVenue`), what it really does, and the way between.
+"""A venue: what the gateway knows of it (`PaperVenue`), and what it really does (`RealVenue`); `network` is between.
 
-Requests are delayed, refused, lost or cut off; what arrives is applied even where nobody waits for it any more. The
-journal is in the form that `tests.chaos.checker` judges.
+What arrives is applied even where nobody waits for it any more. The journal is in the form that `tests.chaos.checker`
+judges.
 """
 
-import asyncio
 from collections import deque
 from decimal import Decimal
-from random import Random
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from gateway.limits.limit import Cost, Limit, Usage
@@ -22,18 +21,20 @@ from gateway.outcomes import (
     Unauthorised,
     Unavailable,
 )
-from gateway.transport.messages import HttpReply, HttpRequest
+from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
 from tests.chaos import history
 from tests.clocks import NOON
-from tests.simulation.loop import Process, World
+from tests.simulation.loop import World
 
 RECEIVE_WINDOW = 1.0  # seconds; the gateway's call timeout too
 SETTLES_WITHIN = 3.0  # seconds; what the venue works on for longer, it gives up
 SLOW = 0.05  # share of legs
 BAD_VALUE = Decimal(999)
+BANNED = 418
+TIME = "/time"
 
 
 class PaperVenue:
@@ -41,13 +42,18 @@ class PaperVenue:
 
     base_url = "http://paper"
 
-    def __init__(self, name: VenueName, capacity: int | None, *, reads_back: bool) -> None:
-        """`capacity`: calls a second and account; None: no limit worth the name."""
+    def __init__(
+        self, name: VenueName, capacity: int | None, *, reads_back: bool, address_capacity: int | None = None
+    ) -> None:
+        """`capacity`: calls a second and account, `address_capacity`: of an address; None: as many as anybody likes."""
         self.name: VenueName = name
-        limit = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=1.0)
         self.settles_within = SETTLES_WITHIN
-        self.limits = () if capacity is None else (limit,)
-        self._costs = () if capacity is None else (Cost("uid_calls", 1),)
+        of_address = Limit(name="ip_calls", scope="ip", capacity=address_capacity or 1, window=1.0)
+        of_account = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=1.0)
+        counted = ((of_address, address_capacity), (of_account, capacity))
+        self.limits = tuple(limit for limit, most in counted if most is not None)
+        self._costs = tuple(Cost(limit.name, 1) for limit in self.limits)
+        self._public_costs = tuple(cost for cost in self._costs if cost.limit == of_address.name)
         self._reads_back = reads_back
 
     def broken_rule(self, command: SetLeverage) -> str | None:
@@ -64,7 +70,7 @@ class PaperVenue:
         return Call(purpose="read_back", method="GET", path="/", query=query, costs=self._costs)
 
     def server_time(self) -> Call:
-        return Call(purpose="server_time", method="GET", path="/time")
+        return Call(purpose="server_time", method="GET", path=TIME, costs=self._public_costs)
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
         target = f"{call.query}&account={credentials.api_key}&timestamp={timestamp_ms}"
@@ -75,8 +81,9 @@ class PaperVenue:
         match answer.status:
             case 200:
                 return Applied(leverage=Decimal(text))
-            case 429:
-                return Throttled(retry_after=float(text), http_status=429)
+            case 418 | 429:
+                wait = float(answer.headers["Retry-After"])
+                return Throttled(retry_after=wait, http_status=answer.status, banned=answer.status == BANNED)
             case 401:
                 return Unauthorised(message=text, http_status=401)
             case 503:
@@ -92,7 +99,7 @@ class PaperVenue:
         return Applied(leverage=Decimal(answer.body.decode()), certainty="read_back")
 
     def server_time_ms(self, answer: HttpReply) -> int | None:
-        return None
+        return int(answer.body) if answer.status == 200 else None
 
     publishing = None
 
@@ -101,10 +108,12 @@ class PaperVenue:
 
 
 class VenueFaults:
-    """How badly it goes; shares of all calls."""
+    """How badly it goes; shares of all calls. `slow_connect` is of connections, `banned_until` in virtual seconds."""
 
     def __init__(self) -> None:
         self.down = False
+        self.banned_until = 0.0
+        self.slow_connect = 0.0
         self.unavailable = 0.0
         self.unknown = 0.0
         self.cut_off = 0.0
@@ -114,11 +123,38 @@ class VenueFaults:
         self.late = 0.0
 
 
-class RealVenue:
-    """The venue's side: strict, with a journal."""
+class WayBack(Protocol):
+    """Where an answer goes."""
 
-    def __init__(self, world: World, name: VenueName, capacity: int | None) -> None:
+    def answer(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        """Send it."""
+        ...
+
+    def cut_off(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Origin(NamedTuple):
+    """Which process sent a request, and when."""
+
+    instance: str
+    sent_at: float
+
+
+Refused = tuple[str, int, str]  # the verdict, the status, and the body
+
+
+class RealVenue:
+    """The venue's side: strict, with a journal.
+
+    Attributes:
+        api_keys: those that it takes; an account's keys are `<account>.<number>`.
+    """
+
+    def __init__(self, world: World, name: VenueName, capacity: int | None, accounts: tuple[str, ...]) -> None:
         self.faults = VenueFaults()
+        self.api_keys = {f"{account}.1" for account in accounts}
         self.calls: list[dict[str, Any]] = []
         self.values: dict[tuple[str, str], Decimal] = {}
         self._world = world
@@ -126,24 +162,37 @@ class RealVenue:
         self._capacity = capacity
         self._received: dict[str, deque[float]] = {}
 
-    def receive(self, request: HttpRequest, reply: "Reply") -> None:
+    def receive(self, request: HttpRequest, reply: WayBack, origin: Origin) -> None:
         """A request arrives."""
-        fields = dict(parse_qsl(request.target))
-        account, lane = fields["account"], fields["lane"]
         call: dict[str, Any] = {"verdict": "fault", "status": None}
+        if request.target == TIME:
+            self._answer_time(call, reply)
+            return
+        fields = dict(parse_qsl(request.target))
+        api_key, lane = fields["account"], fields["lane"]
+        account = api_key.partition(".")[0]
         if request.method == "POST":
+            call |= {"instance": origin.instance, "sent_at": NOON + origin.sent_at}
             call |= {"venue": self._name, "account": account, "lane": lane, "value": Decimal(fields["leverage"])}
             call["received_at"] = NOON + self._world.now
             call["seq"] = len(self.calls) + 1
             self.calls.append(call)
-        refusal = self._refusal(account, int(fields["timestamp"]), fields)
+        refusal = self._ban() or self._key(api_key) or self._refusal(account, int(fields["timestamp"]), fields)
         if refusal is not None:
             call["verdict"], status, text = refusal
             self._finish(call, reply, status, text)
             return
         self._work(call, account, lane, fields, reply)
 
-    def _work(self, call: dict[str, Any], account: str, lane: str, fields: dict[str, str], reply: "Reply") -> None:
+    def _answer_time(self, call: dict[str, Any], reply: WayBack) -> None:
+        status, text = (self._ban() or ("", 200, str(int((NOON + self._world.now) * 1000))))[1:]
+        self._finish(call, reply, status, text)
+
+    def _ban(self) -> Refused | None:
+        left = self.faults.banned_until - self._world.now
+        return ("fault", BANNED, str(ceil(left))) if left > 0 else None
+
+    def _work(self, call: dict[str, Any], account: str, lane: str, fields: dict[str, str], reply: WayBack) -> None:
         random, faults = self._world.random, self.faults
         takes = random.uniform(0.05, 0.25) if random.random() < faults.slow else random.uniform(0.001, 0.02)
         if "leverage" not in fields:
@@ -161,7 +210,10 @@ class RealVenue:
             self._world.after(takes * random.random(), reply.answer, 503, said)
         self._world.after(takes, self._apply, call, account, lane, Decimal(fields["leverage"]), reply)
 
-    def _refusal(self, account: str, timestamp_ms: int, fields: dict[str, str]) -> tuple[str, int, str] | None:
+    def _key(self, api_key: str) -> Refused | None:
+        return None if api_key in self.api_keys else ("refused", 401, "no such key")
+
+    def _refusal(self, account: str, timestamp_ms: int, fields: dict[str, str]) -> Refused | None:
         random, faults, now = self._world.random, self.faults, self._world.now
         if not NOON + now - RECEIVE_WINDOW <= timestamp_ms / 1000 <= NOON + now + 0.5:
             return "clock", 400, "timestamp"
@@ -182,95 +234,34 @@ class RealVenue:
         received.append(now)
         return self._capacity is None or len(received) <= self._capacity
 
-    def _apply(self, call: dict[str, Any], account: str, lane: str, value: Decimal, reply: "Reply") -> None:
+    def _apply(self, call: dict[str, Any], account: str, lane: str, value: Decimal, reply: WayBack) -> None:
         self.values[account, lane] = value
         call["verdict"], call["applied_at"] = "applied", NOON + self._world.now
         self._finish(call, reply, 200, str(value))
 
-    def _tell(self, account: str, lane: str, call: dict[str, Any], reply: "Reply") -> None:
+    def _tell(self, account: str, lane: str, call: dict[str, Any], reply: WayBack) -> None:
         self._finish(call, reply, 200, str(self.values.get((account, lane), Decimal(0))))
 
-    def _finish(self, call: dict[str, Any], reply: "Reply", status: int, text: str) -> None:
+    def _finish(self, call: dict[str, Any], reply: WayBack, status: int, text: str) -> None:
         call["status"], call["finished_at"] = status, NOON + self._world.now
-        reply.answer(status, text)
+        reply.answer(status, text, {"Retry-After": text} if status in LIMITED else {})
 
     def journal(self) -> list[history.Call]:
         """What the checker reads."""
         return [history.Call(**call) for call in self.calls]
 
+    def send_of(self, request: HttpRequest, origin: Origin, *, is_on_the_wire: bool) -> history.Send:
+        """What a call wants that somebody tries."""
+        fields = dict(parse_qsl(request.target))
+        account = fields["account"].partition(".")[0]
+        return history.Send(
+            instance=origin.instance,
+            is_on_the_wire=is_on_the_wire,
+            at=NOON + origin.sent_at,
+            lane_key=f"{self._name}:{account}:{fields['lane']}",
+            value=Decimal(fields["leverage"]),
+        )
+
     def final(self) -> dict[str, Decimal]:
         """What it has at the end."""
         return {f"{self._name}:{account}:{lane}": value for (account, lane), value in self.values.items()}
-
-
-class Reply:
-    """The way back: at most one answer reaches the caller."""
-
-    def __init__(self, world: World, future: "asyncio.Future[Any]", delay: float, *, lost: bool) -> None:
-        self._world = world
-        self._future = future
-        self._delay = delay
-        self._lost = lost
-
-    def answer(self, status: int, text: str) -> None:
-        if not self._lost:
-            self._world.after(self._delay, self._give, HttpReply(status=status, headers={}, body=text.encode()))
-
-    def cut_off(self) -> None:
-        self._world.after(self._delay, self._give, Ambiguous(message="reset"))
-
-    def _give(self, answer: Any) -> None:
-        if not self._future.done():
-            self._future.set_result(answer)
-
-
-class SimulatedSender:
-    """The pipeline's `Sender`: one process's way to one venue."""
-
-    def __init__(self, process: Process, venue: RealVenue, call_timeout: float) -> None:
-        self._process = process
-        self._venue = venue
-        self._call_timeout = call_timeout
-
-    async def send(self, request: HttpRequest) -> HttpReply | Unavailable | Ambiguous:
-        world, random, faults = self._process.world, self._process.world.random, self._venue.faults
-        future: asyncio.Future[Any] = self._process.create_future()
-        self._process.weak_point()
-        if faults.down:
-            world.after(_leg(random, 0.0), Reply(world, future, 0.0, lost=False)._give, Unavailable(message="refused"))
-        else:
-            lost = random.random() < faults.cut_off
-            reply = Reply(world, future, _leg(random, faults.slow), lost=lost)
-            if random.random() < faults.cut_off:
-                world.after(_leg(random, faults.slow), reply.cut_off)
-            else:
-                world.after(_leg(random, faults.slow), self._venue.receive, request, reply)
-        try:
-            async with asyncio.timeout(self._call_timeout):
-                return await future
-        except TimeoutError:
-            return Ambiguous(message="timeout")
-
-
-class SimulatedTime:
-    """The pipeline's `VenueTime`: wrong until it is measured."""
-
-    def __init__(self, process: Process, error: float) -> None:
-        self._process = process
-        self._error = error
-
-    def timestamp_ms(self) -> int:
-        return int((NOON + self._process.world.now + self._error) * 1000)
-
-    @property
-    def offset(self) -> float:
-        return self._error
-
-    async def measure(self, ask: Any) -> bool:
-        await asyncio.sleep(0.01)
-        self._error = 0.0
-        return True
-
-
-def _leg(random: Random, slow: float) -> float:
-    return random.uniform(0.1, 0.7) if random.random() < slow else random.uniform(0.001, 0.01)

@@ -77,7 +77,7 @@ def test_keys_that_are_taken_again_start_the_account(desk, clock, told):
     desk.refused("okx", "desk", held, "no")
     clock.advance(5.0)
     assert keys(desk) is held
-    desk.accepted("okx", "desk")
+    desk.accepted("okx", "desk", held)
     assert keys(desk) is keys(desk) is held
     assert desk.stopped == {}
     assert told.lines == [("stopped_account", "okx", "desk", "no", 5.0), ("started_account", "okx", "desk")]
@@ -111,17 +111,44 @@ def test_new_keys_that_the_venue_refuses_give_way_to_the_old_ones_and_stop_nothi
     write("desk", "right")
     desk.reload()
     assert keys(desk).api_key == "right"
-    desk.accepted("okx", "desk")
+    desk.accepted("okx", "desk", keys(desk))
     desk.refused("okx", "desk", keys(desk), "revoked")
     assert desk.stopped == {("okx", "desk"): "revoked"}, "once the venue took them, the keys before are gone"
 
 
-def test_old_keys_that_are_refused_too_stop_the_account(desk, write):
+def test_old_keys_that_are_refused_too_stop_the_account_and_from_then_on_both_are_tried_in_turn(desk, write, clock):
     write("desk", "newer")
     desk.reload()
     desk.refused("okx", "desk", keys(desk), "no")
     desk.refused("okx", "desk", keys(desk), "expired")
     assert desk.stopped == {("okx", "desk"): "expired"}
+    tried = []
+    for pause in (5.0, 10.0, 20.0):
+        clock.advance(pause)
+        tried.append(keys(desk))
+        desk.refused("okx", "desk", tried[-1], "no")
+    assert [one.api_key for one in tried] == ["newer", "old", "newer"]
+
+
+def test_new_keys_that_the_venue_did_not_know_yet_are_used_once_it_refuses_the_old_ones(desk, write, told):
+    write("desk", "newer")
+    desk.reload()
+    desk.refused("okx", "desk", keys(desk), "no such key")
+    old = keys(desk)
+    desk.accepted("okx", "desk", old)
+    desk.refused("okx", "desk", old, "revoked")
+    assert keys(desk).api_key == "newer"
+    assert desk.stopped == {}
+    assert told.lines[-1] == ("reloaded_keys", "okx", "desk")
+
+
+def test_an_answer_to_old_keys_says_nothing_of_the_new_ones(desk, write):
+    old = keys(desk)
+    write("desk", "newer")
+    desk.reload()
+    desk.accepted("okx", "desk", old)
+    desk.refused("okx", "desk", keys(desk), "no such key")
+    assert keys(desk) is old
 
 
 def test_an_account_that_was_stopped_does_not_return_to_the_keys_that_were_refused(desk, write):
