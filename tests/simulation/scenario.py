@@ -24,7 +24,7 @@ from tests.simulation.commands import TARGETS, Commands
 from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Gateway, Surroundings
 from tests.simulation.keys import KeyFiles
 from tests.simulation.loop import World
-from tests.simulation.venue import RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, VenueFaults
+from tests.simulation.venue import LONGEST_WORK, RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, VenueFaults
 
 FAULTS_UNTIL = 8.0  # virtual seconds
 CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at most, and taken to be its middle
@@ -183,7 +183,7 @@ class Scenario:
             limit = capacity if kind.limited else None
             paper[name] = PaperVenue(name, limit, reads_back=kind.reads_back, address_capacity=PLENTY)
             real[name] = RealVenue(self.world, name, limit, ACCOUNTS)
-        settles_within = SETTLES_WITHIN if self._is_late else 0.0
+        settles_within = SETTLES_WITHIN if self._is_late else LONGEST_WORK
         venues = {name: structs.replace(kind.settings, settles_within=settles_within) for name, kind in KINDS.items()}
         keys = KeyFiles(ACCOUNTS, tuple(KINDS))
         settings = Settings(kafka=KAFKA, pipeline=PIPELINE, venues=VenuesSettings(**venues), accounts=keys.settings)

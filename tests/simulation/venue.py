@@ -32,6 +32,7 @@ from tests.simulation.loop import World
 RECEIVE_WINDOW = 1.0  # seconds; the gateway's call timeout too
 SETTLES_WITHIN = 3.0  # seconds; what the venue works on for longer, it gives up
 SLOW = 0.05  # share of legs
+LONGEST_WORK = 0.25  # seconds; of a call that is not late
 BAD_VALUE = Decimal(999)
 BANNED = 418
 TIME = "/time"
@@ -194,7 +195,7 @@ class RealVenue:
 
     def _work(self, call: dict[str, Any], account: str, lane: str, fields: dict[str, str], reply: WayBack) -> None:
         random, faults = self._world.random, self.faults
-        takes = random.uniform(0.05, 0.25) if random.random() < faults.slow else random.uniform(0.001, 0.02)
+        takes = random.uniform(0.05, LONGEST_WORK) if random.random() < faults.slow else random.uniform(0.001, 0.02)
         if "leverage" not in fields:
             self._world.after(takes, self._tell, account, lane, call, reply)
             return
