@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from gateway.app import Gateway
+from gateway.calls.clock_watch import RETRY as CLOCK_RETRY
 from gateway.clock import Clock
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
@@ -211,6 +212,7 @@ async def open_desk(
     simulated: SimulatorSettings | None = None,
     pipeline: PipelineSettings | None = None,
     warm: float = 61.0,
+    knows_clocks: bool = True,
     twins: Mapping[str, str] | None = None,
     prepare: Callable[[Simulator], None] = lambda _: None,
     ours: Clock | None = None,
@@ -227,6 +229,7 @@ async def open_desk(
         prepare: what the venues have seen of us before.
         ours: the gateway's clock, where it is another than the venues'.
         warm: seconds to wait until what an earlier process may have spent has left every window.
+        knows_clocks: whether to wait until the gateway could read every venue's clock.
         venues: the gateway's tables of venues; their `base_url` is filled in.
     """
     known = tuple(account(name, venue) for name, venue in accounts)
@@ -244,6 +247,9 @@ async def open_desk(
         prepare(simulator)
         gateway = Gateway(settings, base_dir=folder, clock=ours or clock)
         await gateway.connect(stack)
+        while knows_clocks and any(caller.clock_offset is None for caller in gateway.calls.values()):
+            await asyncio.sleep(CLOCK_RETRY)
+            await gateway.clock_watch.measure()
         desk = Desk(simulator, gateway, clock, folder, requests)
         stack.push_async_callback(_end, asyncio.create_task(desk.partition.run()))
         await asyncio.sleep(warm)

@@ -66,7 +66,7 @@ async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(ven
     def ban(simulator: Simulator) -> None:
         simulator.gate.ban(venue, ADDRESS, begun + banned)
 
-    async with open_desk(clock(), [("desk", venue)], warm=0.0, prepare=ban) as desk:
+    async with open_desk(clock(), [("desk", venue)], warm=0.0, knows_clocks=False, prepare=ban) as desk:
         keeping = asyncio.create_task(desk.gateway.published_limits.run())
         watching = asyncio.create_task(desk.gateway.clock_watch.run())
         answer = desk.feed(desk.command(venue, expires_in=300.0))[0]
