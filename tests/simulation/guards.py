@@ -18,16 +18,14 @@ from gateway.kafka.membership import Membership, PartitionOwnership
 from gateway.limits.permits import Grant
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Lease
-from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import Tail
 from gateway.ownership.repeats import Repeats
-from gateway.ownership.takeover import Inheritance
 from gateway.pipeline import partition, parts, settle
 from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.verdicts import Verdicts
-from gateway.venues import accounts
 from tests.simulation.clients import SimulatedClients, Taken
 from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
@@ -231,29 +229,6 @@ def reading_without_the_library():
 def the_watch_over_the_membership() -> AbstractContextManager[Any]:
     """Nobody looks whether the library still works."""
     return patch.object(Group, "_check_membership", lambda _: None)
-
-
-def the_twins_shadow() -> AbstractContextManager[Any]:
-    """What comes after a takeover is held to be ours alone, though who was replaced under our id goes on beside us."""
-    return patch.object(Inheritance, "may_have_a_twin", property(lambda _: False))
-
-
-@contextmanager
-def knowing_when_it_called_last():
-    """Who left in order is held to have called nobody, but for those that it answered."""
-    read = Checkpoint.read.__func__
-
-    def forgetful(cls, offset, metadata):
-        point = read(cls, offset, metadata)
-        return point._replace(called_at=0.0 if point.clean else None)
-
-    with patch.object(Checkpoint, "read", classmethod(forgetful)):
-        yield
-
-
-def trying_the_other_keys() -> AbstractContextManager[Any]:
-    """Keys that are refused stop the account, whatever others there are."""
-    return patch.object(accounts, "_Other", lambda *_, **_more: None)
 
 
 @contextmanager

@@ -25,9 +25,6 @@ CAUGHT = [
     (guards.the_look_at_what_was_refused, {"state", "dead letter"}),
     (guards.reading_without_the_library, {"unanswered"}),
     (guards.the_watch_over_the_membership, {"unanswered"}),
-    (guards.the_twins_shadow, {"applied though refused", "final value", "overlap", "calls backwards"}),
-    (guards.knowing_when_it_called_last, {"over budget"}),
-    (guards.trying_the_other_keys, {"obeys no command any more"}),
     (guards.the_venues_clock, {"sent after expiry"}),
     (guards.looking_again_once_connected, {"told of a ban"}),
 ]
