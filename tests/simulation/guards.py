@@ -10,12 +10,10 @@ from unittest.mock import PropertyMock, patch
 from aiokafka.errors import KafkaError
 
 from gateway.calls.venue_caller import VenueCaller
-from gateway.calls.venue_clock import VenueClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group import Group
 from gateway.kafka.membership import Membership, PartitionOwnership
-from gateway.limits.permits import Grant
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import LogPosition
@@ -229,21 +227,6 @@ def reading_without_the_library():
 def the_watch_over_the_membership() -> AbstractContextManager[Any]:
     """Nobody looks whether the library still works."""
     return patch.object(Group, "_check_membership", lambda _: None)
-
-
-@contextmanager
-def the_venues_clock():
-    """The clock on the wall is believed."""
-    with (
-        patch.object(VenueClock, "wall", lambda self: self._clock.wall()),
-        patch.object(VenueClock, "offset", property(lambda _: 0.0)),
-    ):
-        yield
-
-
-def looking_again_once_connected() -> AbstractContextManager[Any]:
-    """A connection that stands is used, whatever came to pass while it was made."""
-    return patch.object(Grant, "is_frozen", lambda _: False)
 
 
 def both(*removals: Removal) -> Removal:

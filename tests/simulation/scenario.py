@@ -24,7 +24,15 @@ from tests.simulation.commands import TARGETS, Commands
 from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Gateway, Surroundings
 from tests.simulation.keys import KeyFiles
 from tests.simulation.loop import World
-from tests.simulation.venue import LONGEST_WORK, RECEIVE_WINDOW, SETTLES_WITHIN, PaperVenue, RealVenue, VenueFaults
+from tests.simulation.venue import (
+    LONGEST_WORK,
+    RECEIVE_WINDOW,
+    SETTLES_WITHIN,
+    WINDOW,
+    PaperVenue,
+    RealVenue,
+    VenueFaults,
+)
 
 FAULTS_UNTIL = 8.0  # virtual seconds
 CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at most, and taken to be its middle
@@ -34,7 +42,7 @@ SMALL_TOPICS = (400, 1_200, 3_000)  # bytes of a batch at most
 GIVE_UP = 120.0
 RECOVERS_WITHIN = 90.0  # an account whose keys were refused is tried again after 5, 10, 20 and 40 seconds
 LOOK = 0.25
-PLENTY = 1_000  # calls a second
+PLENTY = 1_000  # calls a window
 ACCOUNTS = ("a", "b")
 LANES = tuple((account, target) for account in ACCOUNTS for target in TARGETS)
 
@@ -88,7 +96,7 @@ class Scenario:
             session_timeout=KAFKA.session_timeout_ms / 1000,
             rebalance_timeout=KAFKA.rebalance_timeout_ms / 1000,
         )
-        self._around = self._surroundings(random.choice((2, 8)))
+        self._around = self._surroundings(random.choice((4, 16)))
         self.venues = self._around.real
         self.gateways: list[Gateway] = []
         self.dead: list[Gateway] = []
@@ -182,7 +190,7 @@ class Scenario:
         real: dict[VenueName, RealVenue] = {}
         for name, kind in KINDS.items():
             limit = capacity if kind.limited else None
-            paper[name] = PaperVenue(name, limit, reads_back=kind.reads_back, address_capacity=PLENTY)
+            paper[name] = PaperVenue(name, limit, reads_back=kind.reads_back, address_capacity=PLENTY, window=WINDOW)
             real[name] = RealVenue(self.world, name, limit, ACCOUNTS)
         settles_within = SETTLES_WITHIN if self._is_late else LONGEST_WORK
         venues = {name: structs.replace(kind.settings, settles_within=settles_within) for name, kind in KINDS.items()}

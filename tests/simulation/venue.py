@@ -32,6 +32,7 @@ from tests.simulation.loop import World
 RECEIVE_WINDOW = 1.0  # seconds; the gateway's call timeout too
 SETTLES_WITHIN = 3.0  # seconds; what the venue works on for longer, it gives up
 SLOW = 0.05  # share of legs
+WINDOW = 3.0  # seconds of a limit: longer than a quarantine, so that not this alone keeps the budget
 LONGEST_WORK = 0.25  # seconds; of a call that is not late
 BAD_VALUE = Decimal(999)
 BANNED = 418
@@ -44,13 +45,19 @@ class PaperVenue:
     base_url = "http://paper"
 
     def __init__(
-        self, name: VenueName, capacity: int | None, *, reads_back: bool, address_capacity: int | None = None
+        self,
+        name: VenueName,
+        capacity: int | None,
+        *,
+        reads_back: bool,
+        address_capacity: int | None = None,
+        window: float = 1.0,
     ) -> None:
-        """`capacity`: calls a second and account, `address_capacity`: of an address; None: as many as anybody likes."""
+        """`capacity`: calls a window and account, `address_capacity`: of an address; None: as many as anybody likes."""
         self.name: VenueName = name
         self.settles_within = SETTLES_WITHIN
-        of_address = Limit(name="ip_calls", scope="ip", capacity=address_capacity or 1, window=1.0)
-        of_account = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=1.0)
+        of_address = Limit(name="ip_calls", scope="ip", capacity=address_capacity or 1, window=window)
+        of_account = Limit(name="uid_calls", scope="account", capacity=capacity or 1, window=window)
         counted = ((of_address, address_capacity), (of_account, capacity))
         self.limits = tuple(limit for limit, most in counted if most is not None)
         self._costs = tuple(Cost(limit.name, 1) for limit in self.limits)
@@ -230,7 +237,7 @@ class RealVenue:
 
     def _counts(self, account: str, now: float) -> bool:
         received = self._received.setdefault(account, deque())
-        while received and received[0] <= now - 1.0:
+        while received and received[0] <= now - WINDOW:
             received.popleft()
         received.append(now)
         return self._capacity is None or len(received) <= self._capacity
