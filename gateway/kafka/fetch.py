@@ -131,7 +131,7 @@ class CommandReader:
                 handouts[tp] = start, await self._read(tp, start)
             except (KafkaError, TimeoutError) as broken:
                 failure = broken
-        if self._damaged:
+        if self._damaged or not handouts:
             await asyncio.sleep(DAMAGE_PAUSE)
         if failure is not None and not handouts:
             raise failure

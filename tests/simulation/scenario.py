@@ -35,6 +35,7 @@ from tests.simulation.venue import (
 )
 
 FAULTS_UNTIL = 8.0  # virtual seconds
+LAST_COMMANDS = 2.0  # seconds after them until no more come
 CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at most, and taken to be its middle
 TWINS = 0.5  # share of the static runs in which somebody starts a process under an id that is in use
 SMALL = 0.2  # share of runs in which an answer topic takes too little
@@ -113,6 +114,7 @@ class Scenario:
         world = self.world
         world.run(FAULTS_UNTIL)
         self._heal()
+        world.run(FAULTS_UNTIL + LAST_COMMANDS)
         self._wait_for_answers()
         if self.seed % 2:  # in the other half the venues end with what the faults left
             self._recover()
