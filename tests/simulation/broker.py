@@ -89,6 +89,7 @@ class Member:
         self.heard_at = 0.0
         self.waits: Callable[[Assignment | KafkaError], None] | None = None
         self.partitions: tuple[int, ...] = ()
+        self.is_heir = False  # of one that was replaced under its own id, and may not know it
 
 
 Right = Literal["write", "read", "group"]
@@ -346,17 +347,19 @@ class Coordinator:
         member = self._new(old.instance_id, process)
         self._hear(member)
         member.partitions = old.partitions
+        member.is_heir = True
         if self._preparing or not self.generation:
             member.waits = respond
             self._complete_if_all()
         else:
-            self._own(member, is_handed_over=True)
+            self._own(member)
             respond(Assignment(member.id, self.generation, member.partitions))
 
-    def _own(self, member: Member, *, is_handed_over: bool = False) -> None:
-        since = NOON + self._world.now
+    def _own(self, member: Member) -> None:
+        since, is_heir = NOON + self._world.now, member.is_heir
+        member.is_heir = False
         self.owners += [
-            Ownership(partition=number, instance=member.process, since=since, is_handed_over=is_handed_over)
+            Ownership(partition=number, instance=member.process, since=since, is_handed_over=is_heir)
             for number in member.partitions
         ]
 
