@@ -287,11 +287,18 @@ class VenueCaller:
     async def _ask(self, call: Call, largest_answer_bytes: int) -> PublicReply | None:
         turn = await self._public_turn(call)
         request = HttpRequest(
-            method=call.method, target=call.target, headers={}, largest_answer_bytes=largest_answer_bytes
+            method=call.method,
+            target=call.target,
+            headers={},
+            largest_answer_bytes=largest_answer_bytes,
+            may_send=lambda: not turn.permit.is_frozen(),
         )
         begun = self._clock.monotonic()
         try:
             answer = await self._sender.send(request)
+            if answer is WITHDRAWN:
+                turn.give_back()
+                return None
             self._pay(turn, answer)
         finally:
             turn.permit.spent()

@@ -12,9 +12,8 @@ from gateway.calls.venue_caller import PublicReply
 from gateway.clock import Clock
 from gateway.venues.venue import Venue
 
-LONGEST_ROUND_TRIP = (
-    1.0  # seconds; the clock may be off by half of it, and a process that was stopped meanwhile by more
-)
+# Seconds: the clock may be off by half of it; while a process is stopped, by any time.
+LONGEST_ROUND_TRIP = 1.0
 
 
 class VenueClock:

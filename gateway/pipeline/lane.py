@@ -29,7 +29,9 @@ from schemas.targets import LaneKey
 GIVING_WAY = 0.05  # seconds; a few commits
 STALE_PERMIT = 1.0  # seconds; a commit takes a hundredth of it, unless the broker is in trouble
 BUG = "an error inside the gateway; see its log"
-NOT_SENT = Unavailable(message="not sent: this instance is not sure to have the partition still")
+NOT_SENT = Unavailable(
+    message="not sent: this instance was not sure to have the partition still, or could not read the venue's clock"
+)
 
 
 class LanePolicy(NamedTuple):

@@ -6,8 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.limits.limit import Cost
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from gateway.transport.messages import WITHDRAWN, HttpReply
+from gateway.venues.venue import Call
 from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
 from tests.clocks import NOON
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
@@ -356,6 +358,22 @@ def test_a_call_that_still_connects_when_its_scope_freezes_is_not_sent():
         await bench.answer(incoming(1))
         assert bench.event.attempts == 1
         assert bench.clock.monotonic() >= frozen
+
+    on_virtual_time(main)
+
+
+def test_a_public_call_that_still_connects_when_its_scope_freezes_is_not_sent_either():
+    async def main(world):
+        bench = Bench(world, Script())
+        call = Call(purpose="server_time", method="GET", path="/time", costs=(Cost("uid_calls", 1),), signed=False)
+
+        async def connects(request):
+            bench.permits.throttle("binance_usdm", "", "uid_calls", bench.clock.monotonic() + 5.0)
+            assert not request.may_send()
+            return WITHDRAWN
+
+        bench.script.send = connects
+        assert await bench.calls.ask(call, largest_answer_bytes=100) is None
 
     on_virtual_time(main)
 
