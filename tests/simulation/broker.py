@@ -89,7 +89,6 @@ class Member:
         self.heard_at = 0.0
         self.waits: Callable[[Assignment | KafkaError], None] | None = None
         self.partitions: tuple[int, ...] = ()
-        self.is_heir = False  # of one that was replaced under its own id, and may not know it
 
 
 Right = Literal["write", "read", "group"]
@@ -276,6 +275,9 @@ class Coordinator:
     def __init__(self, world: World, partitions: int, session_timeout: float, rebalance_timeout: float) -> None:
         self.generation = 0
         self.owners: list[Ownership] = []
+        self._unaware_until: dict[
+            int, float
+        ] = {}  # by partition: an owner replaced under its own id may go on till then
         self.offsets: dict[int, tuple[int, str]] = {}
         self._world = world
         self._partitions = partitions
@@ -347,7 +349,8 @@ class Coordinator:
         member = self._new(old.instance_id, process)
         self._hear(member)
         member.partitions = old.partitions
-        member.is_heir = True
+        unaware_until = self._world.now + self._session_timeout
+        self._unaware_until |= dict.fromkeys(old.partitions, unaware_until)
         if self._preparing or not self.generation:
             member.waits = respond
             self._complete_if_all()
@@ -356,10 +359,14 @@ class Coordinator:
             respond(Assignment(member.id, self.generation, member.partitions))
 
     def _own(self, member: Member) -> None:
-        since, is_heir = NOON + self._world.now, member.is_heir
-        member.is_heir = False
+        now = self._world.now
         self.owners += [
-            Ownership(partition=number, instance=member.process, since=since, is_handed_over=is_heir)
+            Ownership(
+                partition=number,
+                instance=member.process,
+                since=NOON + now,
+                is_handed_over=now < self._unaware_until.get(number, 0.0),
+            )
             for number in member.partitions
         ]
 
