@@ -37,6 +37,7 @@ from gateway.kafka_clients import KafkaClients
 from gateway.limits.connection import StoreAddress, shared_buckets
 from gateway.limits.permits import Permits
 from gateway.limits.shared import SharedBuckets
+from gateway.ownership.ports import ForeignAnswersError
 from gateway.pipeline.partition import QUIET
 from gateway.pipeline.parts import Parts, build_parts
 from gateway.policy.board import Board
@@ -82,7 +83,7 @@ async def run(
 
     Raises:
         UnreachableError: no broker, or not the topics; ListenError: the probes' address is taken;
-        CredentialError: keys that cannot be used.
+        ForeignAnswersError: another group works on these topics; CredentialError: keys that cannot be used.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -103,7 +104,7 @@ async def run(
 
 def _told_to_people(errors: BaseExceptionGroup) -> BaseException | None:
     """The one error of a task group that has a text for people."""
-    unreached = errors.subgroup(UnreachableError)
+    unreached = errors.subgroup((UnreachableError, ForeignAnswersError))
     while isinstance(unreached, BaseExceptionGroup):
         unreached = unreached.exceptions[0]
     return unreached

@@ -10,7 +10,15 @@ import msgspec
 
 from schemas.codec import JSON, MSGPACK, encode
 from schemas.examples import changes, commands, dispositions, policy_records, rejections
-from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, ERROR_FIELDS, ERROR_PREFIX, TRACEPARENT
+from schemas.headers import (
+    COMMAND_OFFSET,
+    COMMAND_PARTITION,
+    CONTENT_TYPE,
+    ERROR_FIELDS,
+    ERROR_PREFIX,
+    GROUP,
+    TRACEPARENT,
+)
 from schemas.topics import CLEANUP, PARTITIONS, REPLICAS, Topics
 
 VERSION = "1.0.0"
@@ -42,6 +50,7 @@ _CONTENT_TYPE = {
     "default": JSON,
     "description": "The encoding of the value; an answer has its command's.",
 }
+_GROUP = {"type": "string", "description": "The consumer group of the gateway that answered."}
 _TRACEPARENT = {"type": "string", "description": "W3C Trace Context; passed on from the command to its event."}
 _PLACE = {
     COMMAND_PARTITION: {"type": "string", "pattern": "^[0-9]+$", "description": "The command record's partition."},
@@ -149,7 +158,7 @@ def _references(channel: str) -> list[dict[str, str]]:
 
 def _messages() -> dict[str, Any]:
     described = {CONTENT_TYPE: _CONTENT_TYPE, TRACEPARENT: _TRACEPARENT}
-    answer = described | _PLACE
+    answer = described | _PLACE | {GROUP: _GROUP}
     changed = list(changes())
     records = list(policy_records())
     dead = _message("DeadLetter", _KEY, described | _PLACE | _error_headers(), [*_PLACE, *_error_headers()])

@@ -10,6 +10,7 @@ CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"  # W3C Trace Context
 COMMAND_PARTITION = "gateway-command-partition"
 COMMAND_OFFSET = "gateway-command-offset"
+GROUP = "gateway-group"
 REDRIVE_BATCH = "gateway-redrive-batch"
 REDRIVE_COUNT = "gateway-redrive-count"
 ERROR_PREFIX = "__gateway.errors."

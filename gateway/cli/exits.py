@@ -24,6 +24,7 @@ Exception
 │  └─ PolicyRefusedError    a freeze, thaw or policy that every replica would refuse
 ├─ exit 3: something out there is not as needed
 │  ├─ UnreachableError      Kafka: no broker, no login, no right, no answer in time
+│  ├─ ForeignAnswersError   another consumer group answers the same commands
 │  ├─ UnansweredError       no answer to a command in time
 │  ├─ UnconfirmedError      Kafka did not confirm a command in time
 │  ├─ MissingTopicError     a topic that is not there
@@ -67,6 +68,7 @@ from gateway.client import MissingTopicError, UnansweredError, UnconfirmedError
 from gateway.client.dead_letters import DraftError, NotMendableError, PlanError, StoppedError, TakenOverError
 from gateway.kafka.connection import UnreachableError
 from gateway.limits.connection import RedisMissingError
+from gateway.ownership.ports import ForeignAnswersError
 from gateway.policy.board import PolicyRefusedError
 from gateway.policy.file import PolicyFileError
 from gateway.settings.certificates import CertificateError
@@ -105,6 +107,7 @@ _EXITS: Mapping[type[Exception], int] = MappingProxyType(
         NotMendableError: NO,
         PolicyRefusedError: NO,
         UnreachableError: OUT_OF_REACH,
+        ForeignAnswersError: OUT_OF_REACH,
         MissingTopicError: OUT_OF_REACH,
         UnansweredError: OUT_OF_REACH,
         UnconfirmedError: OUT_OF_REACH,

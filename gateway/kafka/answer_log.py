@@ -24,7 +24,7 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
-from gateway.kafka.tail import AnswerPartitions, TailReader
+from gateway.kafka.tail import AnswerPartitions, Groups, TailReader
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, OutRecord, RecordRefusedError, Tail
@@ -47,6 +47,7 @@ class KafkaAnswerLog:
         topics: Topics,
         partition: int,
         transactional_id: str,
+        groups: Groups,
         transaction_timeout_ms: int,
         patience: float,
         clock: Clock,
@@ -55,6 +56,7 @@ class KafkaAnswerLog:
         self._clients = clients
         self._partition = partition
         self._transactional_id = transactional_id
+        self._groups = groups
         self._transaction_timeout_ms = transaction_timeout_ms
         self._patience = patience
         self._clock = clock
@@ -67,6 +69,7 @@ class KafkaAnswerLog:
         self._dead_letters = TopicPartition(topics.dead_letters, partition)
         self._producer: AIOKafkaProducer | None = None
         self._end = LogPosition(0, 0)
+        self._has_read = False
 
     async def fence(self) -> None:
         """Start a new producer under the partition's transactional id, and discard the one before it.
@@ -113,12 +116,11 @@ class KafkaAnswerLog:
             async with asyncio.timeout(self._patience):
                 await self._clients.start(consumer)
             both = AnswerPartitions(self._events, self._dead_letters)
-            tail = await TailReader(consumer, both, patience=self._patience, clock=self._clock).read(
-                start, window, lowest=lowest
-            )
+            reader = TailReader(consumer, both, self._groups, patience=self._patience, clock=self._clock)
+            tail = await reader.read(start, window, lowest=lowest)
         finally:
             await self._clients.stop(consumer)
-        self._end = self._end.after(tail.end)
+        self._end, self._has_read = self._end.after(tail.end), True
         return tail._replace(end=self._end)
 
     async def close(self) -> None:
@@ -131,6 +133,7 @@ class KafkaAnswerLog:
         await producer.begin_transaction()
         sent = await self._produce(producer, records)
         await producer.commit_transaction()
+        self._see_nobody_between(records, sent)
         for record, made in zip(records, sent, strict=True):
             after = made.offset + 2  # the commit marker takes an offset too
             if record.topic == "events":
@@ -138,6 +141,14 @@ class KafkaAnswerLog:
             elif record.topic == "dead_letters":
                 self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
         return self._end
+
+    def _see_nobody_between(self, records: Sequence[OutRecord], sent: Sequence[RecordMetadata]) -> None:
+        """Raise where the first event is not behind our last one: reading says whether another group answers."""
+        first = next(
+            (made.offset for record, made in zip(records, sent, strict=True) if record.topic == "events"), None
+        )
+        if first is not None and self._has_read and first > self._end.events:
+            raise KafkaError(f"somebody else wrote to {self._names['events']} between our answers")
 
     async def _produce(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> list[RecordMetadata]:
         """Send all records and see each taken: aiokafka commits a transaction some of whose records were refused.

@@ -28,6 +28,7 @@ from gateway.kafka.membership import (
     leave_group,
 )
 from gateway.kafka.past import PastReader
+from gateway.kafka.tail import Groups
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
@@ -225,6 +226,7 @@ class Group(ConsumerRebalanceListener):
             topics=self._settings.topics,
             partition=tp.partition,
             transactional_id=f"{self._settings.group_id}-{tp.topic}-{tp.partition}",
+            groups=Groups(self._settings.group_id, self._settings.former_group_ids),
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
             patience=self._patience,
             clock=self._clock,

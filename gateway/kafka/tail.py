@@ -8,7 +8,7 @@ reads in slices, gives the loop a turn after each, and looks into an event for n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,11 +17,11 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import LoggedAnswer, Tail
+from gateway.ownership.ports import ForeignAnswersError, LoggedAnswer, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas import DecodeError
 from schemas.codec import JSON, MSGPACK
-from schemas.headers import COMMAND_OFFSET, content_type, header
+from schemas.headers import COMMAND_OFFSET, GROUP, content_type, header
 
 Record = ConsumerRecord[bytes | None, bytes | None]
 SLICE = 100  # records between two turns of the loop
@@ -32,6 +32,13 @@ class AnswerPartitions(NamedTuple):
 
     events: TopicPartition
     dead_letters: TopicPartition
+
+
+class Groups(NamedTuple):
+    """Whose answers may be in the log: our group's, and those of the names that it had before."""
+
+    ours: str
+    former: Sequence[str]
 
 
 class Named(Struct, frozen=True):
@@ -47,17 +54,23 @@ class TailReader:
     """Reads both partitions once, with a started consumer of no group."""
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, partitions: AnswerPartitions, *, patience: float, clock: Clock
+        self, consumer: AIOKafkaConsumer, partitions: AnswerPartitions, groups: Groups, *, patience: float, clock: Clock
     ) -> None:
         """`patience`: seconds without progress."""
         self._consumer = consumer
         self._partitions = partitions
+        self._groups = groups
         self._patience = patience
         self._clock = clock
         self._answered: set[int] = set()
 
     async def read(self, start: LogPosition, window: RepeatWindow | None, *, lowest: int) -> Tail:
-        """What to remember; TimeoutError where the broker stops handing records out."""
+        """What to remember.
+
+        Raises:
+            TimeoutError: the broker stops handing records out.
+            ForeignAnswersError: another group has written there from `start` on.
+        """
         events, dead_letters = self._partitions
         self._consumer.assign(list(self._partitions))
         async with asyncio.timeout(self._patience):
@@ -71,6 +84,7 @@ class TailReader:
 
         def take_event(record: Record) -> None:
             if record.offset >= start.events:
+                self._see_whose(record)
                 self._remember(record, lowest)
             if record.offset >= since and record.timestamp / 1000 >= not_before:
                 recent.extend(_named(record))
@@ -91,6 +105,11 @@ class TailReader:
                 progressed = self._clock.monotonic()
             elif self._clock.monotonic() > progressed + self._patience:
                 raise TimeoutError(f"{tp.topic} does not hand out offset {before} of {end}")
+
+    def _see_whose(self, record: Record) -> None:
+        group = header(record.headers, GROUP)
+        if group is not None and group != self._groups.ours and group not in self._groups.former:
+            raise ForeignAnswersError(record.topic, record.partition, record.offset, group, self._groups.ours)
 
     def _remember(self, record: Record, lowest: int) -> None:
         offset = header(record.headers, COMMAND_OFFSET)

@@ -14,6 +14,25 @@ class NotOwnerError(Exception):
     """Raised where the group no longer has this instance as the partition's owner."""
 
 
+class ForeignAnswersError(Exception):
+    """Raised where another consumer group answers the same commands, so that each would be called twice.
+
+    Args:
+        topic: the events'.
+        partition: its number.
+        offset: of an event that is not ours.
+        group: whose it is.
+        ours: `kafka.group_id`.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, group: str, ours: str) -> None:
+        super().__init__(
+            f"kafka.group_id: {topic}, partition {partition}, offset {offset} holds an answer of the group {group!r}, "
+            f"and this gateway's is {ours!r}. Two groups on the same topics call for every command twice: let one go "
+            f'on, with the other stopped, or but a former name of it, in kafka.former_group_ids = ["{group}"]'
+        )
+
+
 class RecordRefusedError(Exception):
     """Raised where the broker refuses a record for good reason; nothing of its transaction is committed.
 
@@ -78,7 +97,10 @@ class AnswerLog(Protocol):
         ...
 
     async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
-        """What is committed from `start` on of commands at or above `lowest`, and the repeat window up to the end."""
+        """What is committed from `start` on of commands at or above `lowest`, and the repeat window up to the end.
+
+        ForeignAnswersError where another group wrote there.
+        """
         ...
 
 

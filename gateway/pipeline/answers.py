@@ -16,7 +16,7 @@ from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
 from schemas.dead_letter import DEAD_LETTERED, LetterErrors
 from schemas.events import fields_of_answer
-from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX
+from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX, GROUP
 
 NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
@@ -124,7 +124,8 @@ def out_records(answer: Answer, *, topic: str, group: str, is_cut: bool = False)
     records: list[OutRecord] = []
     if answer.event is not None and answer.command is not None:
         command = answer.command
-        headers = [(CONTENT_TYPE, command.content_type.encode()), *place, *command.trace_headers]
+        about = (CONTENT_TYPE, command.content_type.encode()), (GROUP, group.encode())
+        headers = [*about, *place, *command.trace_headers]
         value = encode(answer.event, command.content_type)
         records.append(OutRecord("events", answer.event.key.encode(), value, headers))
         if isinstance(answer.event, LeverageChanged):

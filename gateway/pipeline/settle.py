@@ -11,7 +11,15 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from gateway.clock import Clock
 from gateway.ownership.ledger import Ledger, LogPosition
-from gateway.ownership.ports import AnswerLog, NotOwnerError, OutRecord, Ownership, RecordRefusedError, Tail
+from gateway.ownership.ports import (
+    AnswerLog,
+    ForeignAnswersError,
+    NotOwnerError,
+    OutRecord,
+    Ownership,
+    RecordRefusedError,
+    Tail,
+)
 from gateway.ownership.takeover import learn
 from gateway.pipeline.answers import Answer, out_records
 from gateway.pipeline.observer import Observer
@@ -89,7 +97,10 @@ class Settlement:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Commit what gathers, for ever; NotOwnerError where the partition turns out to be lost."""
+        """Commit what gathers, for ever; NotOwnerError where the partition turns out to be lost.
+
+        ForeignAnswersError where another group answers too.
+        """
         while True:
             await self._arrived.wait()
             await asyncio.sleep(self._collect)
@@ -174,4 +185,4 @@ class Settlement:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, Exception) and not isinstance(error, NotOwnerError)
+    return isinstance(error, Exception) and not isinstance(error, NotOwnerError | ForeignAnswersError)

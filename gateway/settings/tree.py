@@ -18,6 +18,10 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     bootstrap_servers: Annotated[str, Meta(description="`host:port`, or several joined by commas.")] = "127.0.0.1:9092"
     group_id: Annotated[str, Meta(description="The consumer group; the same for all replicas.")] = "leverage-gateway"
+    former_group_ids: Annotated[
+        tuple[str, ...],
+        Meta(description="Names that the group had before: answers of any other group on these topics end the start."),
+    ] = ()
     group_instance_id: Annotated[
         str | None,
         Meta(description="Static membership, for rolling restarts without a rebalance; its own for every process."),

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from gateway.client import connect
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.tail import Groups
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ports import OutRecord
 from schemas import LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
@@ -54,6 +55,7 @@ class Echo:
             topics=self._topics,
             partition=partition,
             transactional_id=f"echo-{uuid4().hex}",
+            groups=Groups("ours", ()),
             transaction_timeout_ms=10_000,
             patience=10.0,
             clock=SystemClock(),

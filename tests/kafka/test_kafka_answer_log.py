@@ -11,12 +11,13 @@ import schemas
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.connection import UnreachableError
+from gateway.kafka.tail import Groups
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import OutRecord
+from gateway.ownership.ports import ForeignAnswersError, OutRecord
 from gateway.ownership.repeats import RepeatWindow
 from schemas import decode_event
-from schemas.headers import COMMAND_OFFSET
+from schemas.headers import COMMAND_OFFSET, GROUP
 from schemas.topics import Topics
 
 pytestmark = pytest.mark.kafka
@@ -29,12 +30,18 @@ EVENT = Path(schemas.__file__).parent / "generated" / "examples" / "leverage-rej
 async def open_log(kafka_bootstrap: str, topics: Topics):
     async with contextlib.AsyncExitStack() as stack:
 
-        def make(partition: int = 1, transaction_timeout_ms: int = 10_000) -> KafkaAnswerLog:
+        def make(
+            partition: int = 1,
+            transaction_timeout_ms: int = 10_000,
+            transactional_id: str | None = None,
+            former: tuple[str, ...] = (),
+        ) -> KafkaAnswerLog:
             log = KafkaAnswerLog(
                 clients=KafkaClients({"bootstrap_servers": kafka_bootstrap}),
                 topics=topics,
                 partition=partition,
-                transactional_id=f"{topics.commands}-{partition}",
+                transactional_id=transactional_id or f"{topics.commands}-{partition}",
+                groups=Groups("ours", former),
                 transaction_timeout_ms=transaction_timeout_ms,
                 patience=10,
                 clock=SystemClock(),
@@ -191,3 +198,19 @@ async def test_a_missing_right_on_the_transactional_id_is_told_by_its_name(open_
     monkeypatch.setattr(AIOKafkaProducer, "start", refused)
     with pytest.raises(UnreachableError, match=f"may not Write with the transactional id {topics.commands}-1; give"):
         await open_log().fence()
+
+
+async def test_an_event_of_another_group_between_ours_is_noticed_and_reading_says_whose_it_is(open_log):
+    ours, theirs = open_log(), open_log(transactional_id="theirs")
+    await ours.fence()
+    mark = (await ours.read(START)).end
+    await ours.write([answer(5)])
+    await theirs.fence()
+    foreign = answer(6)._replace(headers=[(COMMAND_OFFSET, b"6"), (GROUP, b"other")])
+    await theirs.write([foreign])
+
+    with pytest.raises(KafkaError, match="somebody else wrote to"):
+        await ours.write([answer(7)])
+    with pytest.raises(ForeignAnswersError, match="offset 2 holds an answer of the group 'other'"):
+        await ours.read(mark)
+    assert await offsets(open_log(former=("other",))) == [5, 6, 7]

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from deploy.kafka.broker import Cluster
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.kafka.tail import TailReader
+from gateway.kafka.tail import Groups, TailReader
 from gateway.kafka.topics import create_topics
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
@@ -41,6 +41,7 @@ async def test_a_broker_killed_under_a_reading_ends_it_in_bounded_time_and_never
         topics=TOPICS,
         partition=0,
         transactional_id="test",
+        groups=Groups("ours", ()),
         transaction_timeout_ms=10_000,
         patience=3.0,
         clock=SystemClock(),

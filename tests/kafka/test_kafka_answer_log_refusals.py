@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from gateway.clock import SystemClock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.connection import client_options
+from gateway.kafka.tail import Groups
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ports import OutRecord, RecordRefusedError
 from gateway.settings.tree import KafkaSettings
@@ -44,6 +45,7 @@ def answer_log(bootstrap, topics):
         topics=topics,
         partition=0,
         transactional_id=f"test-{uuid4().hex}",
+        groups=Groups("ours", ()),
         transaction_timeout_ms=10_000,
         patience=10.0,
         clock=SystemClock(),

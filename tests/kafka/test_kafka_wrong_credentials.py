@@ -16,6 +16,7 @@ from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import UnreachableError, client_options
 from gateway.kafka.history import is_quiet
+from gateway.kafka.tail import Groups
 from gateway.kafka.topics import check_topics, create_topics
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
@@ -106,6 +107,7 @@ def answer_log(secured, partition, listener="SECURE", protocol="SASL_SSL", **cha
         topics=TOPICS,
         partition=partition,
         transactional_id=f"test-{partition}",
+        groups=Groups("ours", ()),
         transaction_timeout_ms=10_000,
         patience=10.0,
         clock=SystemClock(),

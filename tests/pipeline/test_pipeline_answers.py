@@ -31,6 +31,7 @@ def test_a_change_is_an_event_and_the_lanes_state_with_the_same_bytes_and_header
     assert list(event.headers) == list(state.headers)
     assert list(event.headers) == [
         ("content-type", b"application/json"),
+        ("gateway-group", b"gateways"),
         ("gateway-command-partition", b"0"),
         ("gateway-command-offset", b"7"),
         ("traceparent", b"00-trace-01"),
