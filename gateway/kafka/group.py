@@ -72,7 +72,7 @@ class Group(ConsumerRebalanceListener):
         self._draining = False
         self._is_replaced = False
         self._partition_count = settings.partitions
-        self.lease = Lease(settings.session_timeout_ms / 1000)
+        self.lease = Lease(settings.lease)
         self.last_fetch = clock.monotonic()
         self._fetch_error: BaseException | None = None
         self.joined = False

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import Literal
 
+from tenacity import AsyncRetrying, wait_fixed
+
 from gateway.outcomes import Refusal
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
@@ -33,6 +35,7 @@ from schemas.targets import LaneKey
 
 UNTOLD = "the events that would tell whether it was carried out are deleted; read the venue's value, and redrive it"
 QUIET = 120.0  # seconds; longer than the longest window of a limit and a difference of clocks together
+ASK_AGAIN = 1.0  # seconds
 REFUSED = 3  # tries in a row; one or two are a broker that changes its mind
 State = Literal["running", "draining", "gone"]
 
@@ -53,12 +56,15 @@ class Partition:
         """`past` tells what lanes had, where the policy asks."""
         policy, tail, now = parts.policy, inheritance.tail, parts.clock.monotonic()
         self._parts = parts
+        self._ownership = ownership
         self._past = past
         self._rails = None if parts.guard is None else parts.guard.past()
         self._quarantined_below = inheritance.sent_below
-        self._has_twin = policy.is_static and inheritance.may_have_a_twin
+        self._twin_ends = now + policy.afterlife.starts
+        self._has_twin = policy.afterlife.starts > 0 and inheritance.may_have_a_twin
         is_quarantined = self._has_twin or inheritance.may_be_called_for
-        self._quarantine_ends = now + policy.quarantine if is_quarantined else float("-inf")
+        self._quarantine_ends = now + policy.afterlife.takes_effect if is_quarantined else -inf
+        self._others_call_until = now + policy.afterlife.arrives if is_quarantined else -inf
         self._untold_below = inheritance.untold_below
         self._untold: set[LaneKey] = set()
         self._predecessor = not self._was_quiet(inheritance)
@@ -158,6 +164,8 @@ class Partition:
         try:
             async with self._tasks as tasks:
                 self._follow_policy(tasks)
+                if self._has_twin:
+                    tasks.create_task(self._outlive_twin())
                 try:
                     await self._settlement.run()
                 finally:
@@ -172,6 +180,18 @@ class Partition:
             observer = self._parts.observer
             tasks.create_task(obey(guard, rails, self._past, forbid=self._lanes.forbid, observer=observer))
 
+    async def _outlive_twin(self) -> None:
+        """Wait until a process with our id starts no call; what is there by then it may have sent, whenever we read it.
+
+        What comes later is ours alone, and waits for nothing but an older command of its lane.
+        """
+        await asyncio.sleep(max(0.0, self._twin_ends - self._parts.clock.monotonic()))
+        async for attempt in AsyncRetrying(wait=wait_fixed(ASK_AGAIN)):
+            with attempt:
+                end = await self._ownership.end()
+                self._quarantined_below = max(self._quarantined_below, end)
+                self._has_twin = False
+
     def _may_begin(self) -> bool:
         return self._rails is None or self._rails.may_call
 
@@ -179,7 +199,7 @@ class Partition:
         """Take records in, in order of offset."""
         if self.state != "running":
             return
-        if self._has_twin and records and self._parts.clock.monotonic() < self._quarantine_ends:
+        if self._has_twin and records:
             self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # the twin reads them too
         touched: dict[Lane, None] = {}
         for record in records:
@@ -206,7 +226,7 @@ class Partition:
 
     def _is_settled(self) -> bool:
         """Whether nothing can be under way at a venue, of ours or of a predecessor's."""
-        if self._parts.clock.monotonic() < self._quarantine_ends:
+        if self._has_twin or self._parts.clock.monotonic() < self._quarantine_ends:
             return False
         return self._ledger.checkpoint().offset >= self._quarantined_below and self._lanes.is_quiet()
 
@@ -220,7 +240,7 @@ class Partition:
         """The latest that a call of a predecessor may count from: of one that did not tell, now."""
         if not self._predecessor:
             return inheritance.checkpoint.called_at or 0.0
-        return self._parts.clock.wall() + max(0.0, self._quarantine_ends - self._parts.clock.monotonic())
+        return self._parts.clock.wall() + max(0.0, self._others_call_until - self._parts.clock.monotonic())
 
     def _take_in(self, record: CommandRecord) -> Lane | None:
         read = self._parts.intake.read(record, suspect=record.offset < max(self._quarantined_below, self._untold_below))
@@ -279,7 +299,7 @@ class Partition:
         venue, account, _ = command.lane
         if self._predecessor and (venue, account) not in self._met:
             self._met.add((venue, account))
-            self._parts.calls[venue].assume_spent(account, self._quarantine_ends)
+            self._parts.calls[venue].assume_spent(account, self._others_call_until)
         lane.admit(command, is_inherited=is_inherited)
 
     def _latest_wins(self, venue: VenueName) -> bool:

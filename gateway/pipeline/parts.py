@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
-from gateway.ownership.lease import quarantine
+from gateway.ownership.lease import Afterlife, afterlife
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.again import Again
 from gateway.pipeline.brake import Brake
@@ -27,17 +27,13 @@ from schemas import VenueName
 
 
 class PartitionPolicy(Struct, frozen=True, kw_only=True):
-    """What bounds one partition; times in seconds.
-
-    `is_static`: a process that was replaced under its own id may go on beside its successor, until its lease is over.
-    """
+    """What bounds one partition; times in seconds."""
 
     topic: str
     group: str
     collect: float
     transaction_patience: float
-    quarantine: float
-    is_static: bool
+    afterlife: Afterlife
     max_incomplete: int
     max_lane_queue: int
     repeat_window: RepeatWindow
@@ -125,18 +121,13 @@ def build_parts(
 
 def _partition_policy(settings: Settings, calls: Mapping[VenueName, VenueCaller]) -> PartitionPolicy:
     kafka, pipeline = settings.kafka, settings.pipeline
-    session_timeout, is_static = kafka.session_timeout_ms / 1000, kafka.group_instance_id is not None
-    waits = (
-        quarantine(one.settles_within, one.settings.call_timeout, session_timeout, static=is_static)
-        for one in calls.values()
-    )
+    times = [(one.settings.call_timeout, one.settles_within) for one in calls.values()]
     return PartitionPolicy(
         topic=kafka.topics.commands,
         group=kafka.group_id,
         collect=pipeline.collect_ms / 1000,
         transaction_patience=kafka.request_timeout_ms / 1000,
-        quarantine=max(waits, default=0.0),
-        is_static=is_static,
+        afterlife=afterlife(kafka.lease, times, static=kafka.group_instance_id is not None),
         max_incomplete=pipeline.max_incomplete,
         max_lane_queue=pipeline.max_lane_queue,
         repeat_window=RepeatWindow(pipeline.repeat_window_count, pipeline.repeat_window_age),

@@ -212,14 +212,16 @@ def _times(settings: Settings) -> Iterator[Finding]:
     kafka = settings.kafka
     slowest = max(msgspec.structs.asdict(settings.venues).items(), key=lambda item: item[1].call_timeout)
     needed = slowest[1].call_timeout + kafka.commit_interval
-    if kafka.session_timeout_ms / 1000 <= needed:
+    if kafka.lease <= needed:
         both = f"venues.{slowest[0]}.call_timeout and kafka.commit_interval together"
-        remedy = f"must be more than {needed * 1000:.0f}, {both}: no call may outlive the session it starts in"
+        yield ("kafka", "lease"), f"must be more than {needed:g}, {both}: every call ends within the lease it starts in"
+    if kafka.session_timeout_ms < kafka.lease * 1000:
+        remedy = f"must be at least {kafka.lease * 1000:.0f}, kafka.lease: no call may outlive the session it starts in"
         yield ("kafka", "session_timeout_ms"), remedy
-    needed_ms = settings.pipeline.drain_timeout * 1000 + kafka.session_timeout_ms
+    needed_ms = settings.pipeline.drain_timeout * 1000 + kafka.lease * 1000
     if kafka.rebalance_timeout_ms < needed_ms:
-        both = "pipeline.drain_timeout and kafka.session_timeout_ms together"
-        remedy = f"must be at least {needed_ms:.0f}, {both}: who commits as it drains may call for a session more"
+        both = "pipeline.drain_timeout and kafka.lease together"
+        remedy = f"must be at least {needed_ms:.0f}, {both}: who commits as it drains may call for a lease more"
         yield ("kafka", "rebalance_timeout_ms"), remedy
 
 

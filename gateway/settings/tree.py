@@ -61,9 +61,14 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     check_partitioner: Annotated[
         bool, Meta(description="Whether a command on another partition than murmur2 gives its key is `invalid`.")
     ] = True
+    # A heartbeat comes ten times a session: it bears a broker or a process that stands still for ten seconds.
     session_timeout_ms: Annotated[
-        Count, Meta(description="How long a dead owner's partitions wait; calls are fenced by it.")
-    ] = 30_000
+        Count, Meta(description="How long a dead owner's partitions wait for it, and then go to the others.")
+    ] = 12_000
+    # The longest call and three commits: shorter, one slow commit stops the calls; longer, a successor waits longer.
+    lease: Annotated[
+        Seconds, Meta(description="Seconds after a commit in which calls may be under way; at most a session.")
+    ] = 8.0
     rebalance_timeout_ms: Annotated[
         Count, Meta(description="How long members may drain in a rebalance before they are thrown out.")
     ] = 45_000

@@ -100,6 +100,7 @@ class Rig:
             "topics": self.topics,
             "partitions": self.partitions,
             "session_timeout_ms": 6_000,
+            "lease": 4.0,
             "rebalance_timeout_ms": 11_000,
             "request_timeout_ms": 5_000,
             "transaction_timeout_ms": 10_000,

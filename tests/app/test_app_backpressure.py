@@ -60,7 +60,7 @@ async def watched(gateway: Gateway) -> AsyncGenerator[Watch]:
 
 async def test_a_full_gateway_pauses_fetching_goes_on_at_half_and_stays_a_member(rig: Rig):
     settings = rig.settings(
-        kafka={"session_timeout_ms": SESSION_TIMEOUT_MS},
+        kafka={"session_timeout_ms": SESSION_TIMEOUT_MS, "lease": 2.0},
         pipeline={"max_incomplete": MAX_INCOMPLETE, "max_in_flight": 20},
     )
     commands = [rig.command(BinanceUsdm(symbol=f"SIM{number}USDT"), 5) for number in range(1500)]

@@ -42,7 +42,7 @@ async def rig(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 def impatient(rig: Rig) -> Settings:
     return rig.settings(
-        kafka={"session_timeout_ms": 2_500, "request_timeout_ms": 1_500, "transaction_timeout_ms": 5_000}
+        kafka={"session_timeout_ms": 2_500, "lease": 2.0, "request_timeout_ms": 1_500, "transaction_timeout_ms": 5_000}
     )
 
 

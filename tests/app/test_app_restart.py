@@ -127,7 +127,7 @@ async def test_what_came_before_a_successor_of_a_killed_one_waits_out_the_quaran
 
 async def test_killed_between_call_and_commit_each_command_has_one_event_and_committed_answers_no_second_call(rig: Rig):
     # No offset is committed in time and no id remembered: only the ledger can know.
-    seldom = {"commit_interval": 6.0, "session_timeout_ms": 12_000, "rebalance_timeout_ms": 20_000}
+    seldom = {"commit_interval": 6.0, "lease": 12.0, "session_timeout_ms": 12_000, "rebalance_timeout_ms": 20_000}
     settings = rig.settings(kafka=STATIC | seldom, pipeline={"repeat_window_count": 0})
     async with rig.process("kill", settings) as process:
         answered = [rig.command(BinanceUsdm(symbol=f"SIM{400 + number}USDT"), 5) for number in range(20)]

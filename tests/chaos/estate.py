@@ -34,6 +34,7 @@ def write_settings(
     kafka: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers,
         "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "lease": 2.0,
         "rebalance_timeout_ms": 6_000,
         "transaction_timeout_ms": 10_000,
         "request_timeout_ms": 4_000,

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from gateway.calls.venue_caller import VenueCaller
-from gateway.ownership.lease import Lease
+from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
@@ -32,13 +32,19 @@ class Topics:
         self.done = []
         self.events = []
         self.held = True
-        self.lose_at = None
+        self.lose_at = self.fail_at = None
+        self._end = end
+
+    def grow(self, end):
+        """More commands came."""
         self._end = end
 
     def _do(self, what):
         self.done.append(what)
         if what == self.lose_at:
             self.held = False
+        if what == self.fail_at:
+            raise TimeoutError
 
     async def committed(self):
         self._do("committed")
@@ -108,7 +114,12 @@ class Owner:
         parts = structs.replace(
             parts,
             policy=structs.replace(
-                parts.policy, topic="t", quarantine=quarantine, repeat_window=window, is_static=is_static
+                parts.policy,
+                topic="t",
+                repeat_window=window,
+                afterlife=Afterlife(
+                    starts=quarantine / 2 if is_static else 0.0, arrives=quarantine, takes_effect=quarantine
+                ),
             ),
         )
         self.past = past
@@ -459,6 +470,44 @@ def test_what_comes_while_a_static_twin_may_still_call_may_have_been_sent_by_it(
 
     found = [(200, "3")] if is_static else []
     owning(scenario, Topics(Checkpoint(3, LogPosition(0, 0), clean=False), end=3), *found, is_static=is_static)
+
+
+UNCLEAN = Checkpoint(3, LogPosition(0, 0), clean=False)
+
+
+def test_what_a_static_twin_may_have_read_may_have_been_sent_by_it_however_late_it_is_read_here():
+    async def scenario(owner):
+        owner.topics.grow(5)
+        await asyncio.sleep(2.0)
+        owner.feed(symbol(3, "X"), symbol(4, "X"))
+        await asyncio.sleep(3.0)
+        assert owner.told[0] == ("c3", "changed")
+
+    owning(scenario, Topics(UNCLEAN, end=3), (200, "3"), is_static=True)
+
+
+def test_what_comes_once_a_static_twin_starts_no_call_waits_for_nothing():
+    async def scenario(owner):
+        owner.feed(symbol(3, "X"))
+        await asyncio.sleep(4.0)
+        owner.feed(symbol(4, "Y"), symbol(5, "X"))
+        await asyncio.sleep(0.1)
+        assert owner.told == [("c4", "changed")]
+        await asyncio.sleep(4.0)
+        assert [told for told, _ in owner.told] == ["c4", "c3", "c5"]
+
+    owning(scenario, Topics(UNCLEAN, end=4), (200, "4"), (200, "3"), quarantine=7.0, is_static=True)
+
+
+def test_a_static_twin_is_reckoned_with_until_the_broker_says_what_it_can_have_read():
+    async def scenario(owner):
+        owner.topics.fail_at = "end"
+        await asyncio.sleep(2.0)
+        point = await owner.partition.drain(0.1)
+        owner.topics.fail_at = None
+        assert not point.clean
+
+    owning(scenario, Topics(UNCLEAN, end=3), is_static=True)
 
 
 def test_a_static_member_has_no_twin_where_nobody_ever_owned_the_partition():

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.outcomes import Ambiguous
-from gateway.ownership.lease import quarantine
+from gateway.ownership.lease import Afterlife, afterlife
 from schemas import BinanceUsdm
 from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
 
@@ -208,8 +208,8 @@ def test_after_an_error_in_the_middle_of_a_call_the_lane_waits_until_it_can_no_l
     on_virtual_time(main)
 
 
-@pytest.mark.parametrize(("static", "seconds"), [(False, 15.0), (True, 40.0)])
-def test_a_process_that_gets_the_partition_at_once_waits_until_no_call_under_its_predecessors_lease_takes_effect(
-    static, seconds
-):
-    assert quarantine(15.0, 5.0, 30.0, static=static) == seconds
+def test_a_process_that_gets_the_partition_at_once_waits_out_its_predecessors_lease():
+    calls = [(5.0, 15.0), (1.0, 11.5)]
+    dynamic, static = (afterlife(8.0, calls, static=static) for static in (False, True))
+    assert dynamic == Afterlife(starts=0.0, arrives=5.0, takes_effect=15.0)
+    assert static == Afterlife(starts=7.0, arrives=8.0, takes_effect=18.5)

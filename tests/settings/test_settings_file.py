@@ -347,13 +347,14 @@ WRONG = {
         "kafka.ssl_certfile",
         "a PEM file",
     ),
-    "session shorter than a call": (
-        ACCOUNT + "[kafka]\nsession_timeout_ms = 6000",
+    "lease shorter than a call": (ACCOUNT + "[kafka]\nlease = 6.0", "kafka.lease", "must be more than 6,"),
+    "session shorter than the lease": (
+        ACCOUNT + "[kafka]\nsession_timeout_ms = 7999",
         "kafka.session_timeout_ms",
-        "must be more than 6000",
+        "must be at least 8000",
     ),
     "rebalance shorter than the drain and the lease after it": (
-        ACCOUNT + "[pipeline]\ndrain_timeout = 15.1",
+        ACCOUNT + "[pipeline]\ndrain_timeout = 37.1",
         "kafka.rebalance_timeout_ms",
         "must be at least 45100",
     ),

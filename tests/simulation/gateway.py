@@ -29,6 +29,7 @@ from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue
 
 KAFKA = KafkaSettings(
     session_timeout_ms=3_000,
+    lease=2.0,
     rebalance_timeout_ms=6_000,
     transaction_timeout_ms=4_000,
     request_timeout_ms=1_000,

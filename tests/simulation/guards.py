@@ -15,7 +15,7 @@ from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group import Group
 from gateway.kafka.membership import Membership, PartitionOwnership
 from gateway.outcomes import Ambiguous, Unavailable
-from gateway.ownership.lease import Lease
+from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import Tail
 from gateway.ownership.repeats import Repeats
@@ -55,7 +55,8 @@ def lease_and_epoch_check():
 
 def the_quarantine() -> AbstractContextManager[Any]:
     """A new owner calls at once."""
-    return patch.object(parts, "quarantine", lambda *_, **_more: 0.0)
+    nothing = Afterlife(starts=0.0, arrives=0.0, takes_effect=0.0)
+    return patch.object(parts, "afterlife", lambda *_, **_more: nothing)
 
 
 @contextmanager

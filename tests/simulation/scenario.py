@@ -155,7 +155,7 @@ class Scenario:
             call_timeout=SETTLES_WITHIN if self._is_late else RECEIVE_WINDOW,
             expiry_allowance=CLOCK_ERROR,
             budget_kept=True,
-            static_grace=KAFKA.session_timeout_ms / 1000,
+            static_grace=KAFKA.lease,
         )
         return Verdict(self.seed, told, violations, self.world.errors, self.world.now)
 
