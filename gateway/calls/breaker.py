@@ -36,7 +36,8 @@ class Breaker:
         self._probe_at: float | None = None
         self._probing = False
 
-    def is_open(self, _now: float) -> bool:
+    @property
+    def is_open(self) -> bool:
         """Whether calls are held back: open or half open. Time alone does not close it, a success does."""
         return self._probe_at is not None
 
@@ -54,7 +55,7 @@ class Breaker:
         """When it is worth asking `allows` again; `now` while closed."""
         return now if self._probe_at is None else max(now, self._probe_at)
 
-    def succeeded(self, _now: float) -> None:
+    def succeeded(self) -> None:
         """The venue answered: closed."""
         self._failures = 0
         self._probe_at = None

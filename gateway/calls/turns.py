@@ -66,6 +66,10 @@ class Gate(Protocol):
         """Whether a call with a permit may go now."""
         ...
 
+    def wait(self, go_on: Callable[[], None]) -> Callable[[], object]:
+        """Go on when it opens, or is worth a try; what is returned ends the wait."""
+        ...
+
 
 class Lines(NamedTuple):
     """What the calls of one venue wait for."""
@@ -98,7 +102,7 @@ class Turn:
         self._user = user
         self._costs = costs
         self._ready: Callable[[TurnResult], None] | None = None
-        self._leave: Callable[[], None] | None = None
+        self._leave: Callable[[], object] | None = None
         self._grant: Grant | None = None
         self._begun = 0.0
 
@@ -156,9 +160,8 @@ class Turn:
             now = self._lines.clock.monotonic()
             if self._gate.is_stalled():
                 return StalledError()
-            shut = self._gate.opens_at(now) - now
-            if shut > 0:
-                self._leave = asyncio.get_running_loop().call_later(shut, self._go_on).cancel
+            if self._gate.opens_at(now) > now:
+                self._leave = self._gate.wait(self._go_on)
                 return None
             place = self._lines.permits.line_up(self._lines.venue, self._user, self._costs, self._granted)
             if isinstance(place, Place):

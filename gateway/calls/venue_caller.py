@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import structs
 
-from gateway.calls.breaker import Breaker, BreakerPolicy
+from gateway.calls.breaker import BreakerPolicy
+from gateway.calls.breaker_lines import BreakerGate, BreakerLines
 from gateway.calls.observer import Called, CallObserver, CallTimes
 from gateway.calls.pauses import LimitScope, Pauses
 from gateway.calls.redaction import without_secrets
@@ -80,28 +81,11 @@ class PublicReply(NamedTuple):
     ended: float
 
 
-class _AccountGate(NamedTuple):
-    """What holds an account's calls back: its breaker, and a crowd where the venue stalls."""
-
-    caller: "VenueCaller"
-    account: str
-    call: Call
-    may_wait: Callable[[], bool]
-
-    def opens_at(self, now: float) -> float:
-        return self.caller.breaker(self.account).probe_at(now)
-
-    def is_stalled(self) -> bool:
-        return self.caller.is_stalled(self.account, self.call) and not self.may_wait()
-
-    def lets_pass(self, now: float) -> bool:
-        return self.caller.breaker(self.account).allows(now)
-
-
 class _PublicGate:
     """What holds back a call that no limit counts: the ban of our address."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.banned_until = 0.0
 
     def opens_at(self, now: float) -> float:
@@ -113,9 +97,16 @@ class _PublicGate:
     def lets_pass(self, now: float) -> bool:
         return self.banned_until <= now
 
+    def wait(self, go_on: Callable[[], None]) -> Callable[[], object]:
+        return asyncio.get_running_loop().call_later(self.banned_until - self._clock.monotonic(), go_on).cancel
+
 
 class VenueCaller:
-    """All calls of this process to one venue."""
+    """All calls of this process to one venue.
+
+    Attributes:
+        breakers: between us and its accounts.
+    """
 
     def __init__(
         self,
@@ -141,10 +132,10 @@ class VenueCaller:
         self._lines = Lines(venue.name, permits, self._slots, clock, observer)
         self._slots.narrow()  # until it answers it may have banned us, and nobody knows what an earlier life has spent
         self._observer = observer
-        self._breaker_policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
-        self._breakers: dict[str, Breaker] = {}
+        policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)
+        self.breakers = BreakerLines(policy, clock)
         self._pauses = Pauses()
-        self._public = _PublicGate()
+        self._public = _PublicGate(clock)
         self._failures = 0  # in a row, of all accounts
         self._in_flight = 0
 
@@ -171,21 +162,11 @@ class VenueCaller:
         """Seconds since 1970 UTC by the venue's clock, as far as we know it: what deadlines by date are judged by."""
         return self._venue_time.timestamp_ms() / 1000
 
-    @property
-    def open_breakers(self) -> int:
-        """Accounts that are not called now, or only probed."""
-        now = self._clock.monotonic()
-        return sum(breaker.is_open(now) for breaker in self._breakers.values())
-
-    def breaker(self, account: str) -> Breaker:
-        """The breaker between us and this account at the venue."""
-        return self._breakers.setdefault(account, Breaker(self._breaker_policy))
-
     def estimate(self, account: str, call: Call) -> float:
         """Seconds until a call that asks now would get its turn."""
         now = self._clock.monotonic()
         permit = self._permits.estimate(self.venue.name, self._user(account), call.costs)
-        return max(permit, self.breaker(account).probe_at(now) - now)
+        return max(permit, self.breakers.breaker(account).probe_at(now) - now)
 
     def assume_spent(self, account: str, until: float) -> None:
         """The account came from another instance, whose calls may count until then."""
@@ -198,12 +179,11 @@ class VenueCaller:
 
     def is_silent(self, account: str) -> bool:
         """Whether the venue has not answered lately: this account, or as many calls in a row of all accounts."""
-        is_open = self.breaker(account).is_open(self._clock.monotonic())
-        return is_open or self._failures >= self.settings.breaker_failures
+        return self.breakers.breaker(account).is_open or self._failures >= self.settings.breaker_failures
 
     def turn(self, account: str, call: Call, *, may_wait: Callable[[], bool] = lambda: True) -> Turn:
         """The way to one call; StalledError at its end where the venue stalls and `may_wait` says no."""
-        gate = _AccountGate(self, account, call, may_wait)
+        gate = BreakerGate(self.breakers, account, lambda: not may_wait() and self.is_stalled(account, call))
         return Turn(self._lines, gate, account=account, user=self._user(account), costs=call.costs)
 
     async def send(
@@ -349,16 +329,15 @@ class VenueCaller:
         return self._keys.user(self.venue.name, account)
 
     def _learn(self, account: str, call: Call, outcome: Outcome, begun: float) -> None:
-        now = self._clock.monotonic()
         if isinstance(outcome, Unavailable | Ambiguous):
             self._failures += 1
-            self.breaker(account).failed(now)
+            self.breakers.failed(account)
             return
         self._failures = 0
         if call.purpose == "set_leverage":
-            self.breaker(account).succeeded(now)
+            self.breakers.succeeded(account)
         else:
-            self.breaker(account).reached(now)
+            self.breakers.reached(account)
         user = self._user(account)
         if isinstance(outcome, Throttled):
             self._rest(user, call, outcome, begun)

@@ -2,7 +2,7 @@
 
 `command` (what comes in), `intake` (decode and check, by the `rules`), `lane` (a pure machine: order, latest wins,
 doubt, deadlines), `steps` (what it may want), `again` (whether a call is repeated), `serve` (does the steps), `fence`
-(who may call), `alarms` (what waits for a time), `verdicts` and `answers` (what is said), `brake` (on dead letters),
-`settle` (one transaction); `partition` puts them together for one owned input partition, `observer` says what is told.
+(who may call), `verdicts` and `answers` (what is said), `brake` (on dead letters), `settle` (one transaction);
+`partition` puts them together for one owned input partition, `observer` says what is told.
 It calls venues by `gateway.calls` and knows Kafka only by the ports of `gateway.ownership`.
 """

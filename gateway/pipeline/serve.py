@@ -9,12 +9,12 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from math import inf
 from typing import Any, Protocol
 
+from gateway.calls.alarms import Alarms
 from gateway.calls.turns import CallPermit, Turn, TurnResult
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError, LimitLoweredError
 from gateway.outcomes import Applied, ClockSkewed, Outcome, Refusal
-from gateway.pipeline.alarms import Alarms
 from gateway.pipeline.command import Command
 from gateway.pipeline.fence import Fence
 from gateway.pipeline.lane import BUG, Lane, LanePolicy

@@ -73,7 +73,7 @@ class Sampler:
         _set_by_partition(metrics.incomplete_offsets, group.incomplete)
         _set_by_partition(metrics.unread_offsets, group.unread)
         for name, calls in self._calls.items():
-            metrics.breaker_open.labels(name).set(calls.open_breakers)
+            metrics.breaker_open.labels(name).set(calls.breakers.open)
             metrics.venue_clock_offset_seconds.labels(name).set(calls.clock_offset or 0.0)
             metrics.accounts_stopped.labels(name).set(sum(venue == name for venue, _ in self._accounts.stopped))
         self._sample_limits()

@@ -17,10 +17,10 @@ def test_it_opens_after_failures_in_a_row_only():
     for _ in range(10):
         breaker.failed(START)
         breaker.failed(START)
-        breaker.succeeded(START)
+        breaker.succeeded()
     assert breaker.allows(START)
-    assert not breaker.is_open(START)
-    assert opened().is_open(START)
+    assert not breaker.is_open
+    assert opened().is_open
 
 
 def test_an_open_one_allows_nothing_until_its_probe():
@@ -28,7 +28,7 @@ def test_an_open_one_allows_nothing_until_its_probe():
     assert not breaker.allows(START + 4.9)
     assert breaker.probe_at(START + 1) == START + 5
     assert breaker.allows(START + 5)
-    assert breaker.is_open(START + 5)
+    assert breaker.is_open
 
 
 def test_one_probe_at_a_time():
@@ -47,7 +47,7 @@ def test_a_probe_that_never_reports_is_replaced():
 def test_a_successful_probe_closes_it():
     breaker = opened()
     assert breaker.allows(START + 6)
-    breaker.succeeded(START + 7)
+    breaker.succeeded()
     assert breaker.allows(START + 7)
     assert breaker.probe_at(START + 7) == START + 7
     breaker.failed(START + 7)
@@ -74,9 +74,9 @@ def test_an_answer_to_a_call_of_another_kind_closes_nothing_but_asks_for_a_probe
     breaker.failed(1.0)
     breaker.reached(1.0)
     breaker.failed(1.0)
-    assert breaker.is_open(1.0)
+    assert breaker.is_open
     breaker.reached(2.0)
-    assert breaker.is_open(2.0)
+    assert breaker.is_open
     assert breaker.allows(2.0)
     assert not breaker.allows(2.0)
     breaker.failed(3.0)

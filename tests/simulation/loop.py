@@ -40,6 +40,11 @@ class World:
         self._number = 0
         self._ready: deque[Process] = deque()
 
+    @property
+    def timers(self) -> int:
+        """How many callbacks are to come at some time."""
+        return sum(not handle.off for _, _, _, handle in self._due)
+
     def after(self, delay: float, callback: Callable[..., Any], *args: Any) -> None:
         """Let something happen outside of all processes."""
         self.schedule(self.now + delay, None, Handle(callback, args))
