@@ -2,9 +2,59 @@
 
 import asyncio
 
+from aiokafka import TopicPartition
+
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.kafka.membership import PartitionOwnership
+from gateway.kafka.fetch import CommandReader
+from gateway.kafka.membership import Membership
+from gateway.kafka.tail import command_id
+from gateway.ownership.ledger import Checkpoint
 from gateway.pipeline.partition import Partition
+
+
+class PartitionOwnership:
+    """One partition's share of a membership (the pipeline's `Ownership`)."""
+
+    def __init__(self, membership: Membership, tp: TopicPartition, reader: CommandReader) -> None:
+        self._membership = membership
+        self._tp = tp
+        self._reader = reader
+
+    @property
+    def topic(self) -> str:
+        """The commands' topic."""
+        return self._tp.topic
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        return self._tp.partition
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing has told yet that it is lost."""
+        return self._membership.held
+
+    async def committed(self) -> Checkpoint:
+        """The last checkpoint."""
+        return await self._membership.committed(self._tp)
+
+    async def renew(self, checkpoint: Checkpoint) -> None:
+        """Commit, as proof of ownership."""
+        await self._membership.commit({self._tp: checkpoint})
+
+    async def beginning(self) -> int:
+        """The offset of the oldest command that the partition still has."""
+        return await self._membership.beginning(self._tp)
+
+    async def end(self) -> int:
+        """The offset that the partition's next command will get."""
+        return await self._membership.end(self._tp)
+
+    async def command_id(self, offset: int) -> str | None:
+        """The id of the command at an offset, empty where no id can be read; None where no record can be had."""
+        record = await self._reader.command_at(self._tp, offset)
+        return None if record is None else command_id(record.value, record.headers) or ""
 
 
 class Assignment:

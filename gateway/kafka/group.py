@@ -16,14 +16,13 @@ from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.kafka.assignment import Assignment
+from gateway.kafka.assignment import Assignment, PartitionOwnership
 from gateway.kafka.connection import UnreachableError, is_kafkas
 from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group_observer import GroupObserver
 from gateway.kafka.membership import (
     Membership,
     MembershipBrokenError,
-    PartitionOwnership,
     ended_task,
     leave_group,
 )
@@ -231,7 +230,7 @@ class Group(ConsumerRebalanceListener):
             patience=self._patience,
             clock=self._clock,
         )
-        owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp), log)
+        owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp, self._reader), log)
         owned.task = tasks.create_task(self._work(tp, owned), name=f"partition {tp.partition}")
 
     async def _work(self, tp: TopicPartition, owned: Assignment) -> None:

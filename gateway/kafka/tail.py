@@ -8,7 +8,7 @@ reads in slices, gives the loop a turn after each, and looks into an event for n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import ForeignAnswersError, LoggedAnswer, Tail
+from gateway.ownership.ports import AnsweredCommand, ForeignAnswersError, LoggedAnswer, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas import DecodeError
 from schemas.codec import JSON, MSGPACK
@@ -42,7 +42,7 @@ class Groups(NamedTuple):
 
 
 class Named(Struct, frozen=True):
-    """As much of an event as a repeat is known by."""
+    """As much of a command or its event as it is known by."""
 
     command_id: str
 
@@ -63,6 +63,7 @@ class TailReader:
         self._patience = patience
         self._clock = clock
         self._answered: set[int] = set()
+        self._highest: tuple[int, Record] | None = None
 
     async def read(self, start: LogPosition, window: RepeatWindow | None, *, lowest: int) -> Tail:
         """What to remember.
@@ -85,16 +86,18 @@ class TailReader:
         def take_event(record: Record) -> None:
             if record.offset >= start.events:
                 self._see_whose(record)
-                self._remember(record, lowest)
+                offset = self._remember(record, lowest)
+                if offset is not None and (self._highest is None or offset >= self._highest[0]):
+                    self._highest = offset, record
             if record.offset >= since and record.timestamp / 1000 >= not_before:
                 recent.extend(_named(record))
 
         await self._each(events, ends[events], take_event)
         await self._each(dead_letters, ends[dead_letters], lambda record: self._remember(record, lowest))
         end = LogPosition(ends[events], ends[dead_letters])
-        return Tail(self._answered, recent, end, is_complete=beginning <= start.events)
+        return Tail(self._answered, recent, end, is_complete=beginning <= start.events, last=self._last())
 
-    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], None]) -> None:
+    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], object]) -> None:
         progressed = self._clock.monotonic()
         while (before := await self._position(tp)) < end:
             batches = await self._consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
@@ -111,10 +114,19 @@ class TailReader:
         if group is not None and group != self._groups.ours and group not in self._groups.former:
             raise ForeignAnswersError(record.topic, record.partition, record.offset, group, self._groups.ours)
 
-    def _remember(self, record: Record, lowest: int) -> None:
+    def _remember(self, record: Record, lowest: int) -> int | None:
         offset = header(record.headers, COMMAND_OFFSET)
-        if offset is not None and offset.isdecimal() and int(offset) >= lowest:  # else not of a gateway, or of no use
-            self._answered.add(int(offset))
+        if offset is None or not offset.isdecimal() or int(offset) < lowest:  # not of a gateway, or of no use
+            return None
+        self._answered.add(int(offset))
+        return int(offset)
+
+    def _last(self) -> AnsweredCommand | None:
+        if self._highest is None:
+            return None
+        offset, record = self._highest
+        named = command_id(record.value, record.headers)
+        return None if named is None else AnsweredCommand(offset, named)
 
     async def _window_start(self, window: RepeatWindow | None, end: int) -> int:
         if window is None:
@@ -134,8 +146,14 @@ def _named(record: Record) -> Iterator[LoggedAnswer]:
     """The id that an event answers, under its record key; none where no gateway wrote it."""
     if record.key is None or header(record.headers, COMMAND_OFFSET) is None:
         return
+    named = command_id(record.value, record.headers)
+    if named is not None:
+        yield LoggedAnswer(record.key.decode("utf-8", "replace"), named, record.timestamp / 1000)
+
+
+def command_id(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> str | None:
+    """The id in a command or its event; None where none can be read."""
     try:
-        named = _named_decoders[content_type(record.headers)].decode(record.value or b"")
-        yield LoggedAnswer(record.key.decode(), named.command_id, record.timestamp / 1000)
+        return _named_decoders[content_type(headers)].decode(value or b"").command_id
     except (DecodeError, msgspec.DecodeError, UnicodeDecodeError):
-        return
+        return None

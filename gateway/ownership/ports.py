@@ -64,6 +64,13 @@ class LoggedAnswer(NamedTuple):
     at: float
 
 
+class AnsweredCommand(NamedTuple):
+    """A command by its offset, and by its id as its event has it."""
+
+    offset: int
+    command_id: str
+
+
 class Tail(NamedTuple):
     """What must be remembered of the answer topics, however much they hold.
 
@@ -73,12 +80,14 @@ class Tail(NamedTuple):
         end: where the topics end now.
         is_complete: no event after the start of reading was deleted; else a command may have been answered
             although its offset is not among the answered ones.
+        last: of the answered commands that events name, the one of the highest offset.
     """
 
     answered: AbstractSet[int]
     recent: Sequence[LoggedAnswer]
     end: LogPosition
     is_complete: bool = True
+    last: AnsweredCommand | None = None
 
 
 class AnswerLog(Protocol):
@@ -136,4 +145,8 @@ class Ownership(Protocol):
 
     async def end(self) -> int:
         """The offset that the partition's next command will get."""
+        ...
+
+    async def command_id(self, offset: int) -> str | None:
+        """The id of the command at an offset, empty where no id can be read; None where no record can be had."""
         ...

@@ -64,7 +64,7 @@ class TakeoverObserver(Protocol):
     """Is told what a takeover finds out of order."""
 
     def began_anew(self, topic: str, partition: int, committed: int, end: int) -> None:
-        """A partition's committed offset is beyond its end: its topic was deleted and made again."""
+        """A partition's commands are not those that were answered: its topic was deleted and made again."""
         ...
 
     def lost_answers(self, topic: str, partition: int, committed: int, end: int) -> None:
@@ -85,16 +85,28 @@ async def take_over(
     opened = checkpoint._replace(clean=False)
     tail = await learn(ownership, log, opened, checkpoint.mark, window)
     end = await while_ours(ownership, ownership.end())
-    known = max(tail.answered, default=-1) + 1
-    if max(checkpoint.offset, known) > end:
-        # A topic made anew: a broker forgets the offsets committed for one that is deleted, and the events remember it.
+    if await _is_made_anew(ownership, checkpoint, tail, end):
         observer.began_anew(*where, checkpoint.offset, end)
         beginning = await while_ours(ownership, ownership.beginning())
         checkpoint = Checkpoint(beginning, tail.end, clean=False)
+        await while_ours(ownership, ownership.renew(checkpoint))  # before the first answer of the new topic
         tail = Tail(frozenset(), tail.recent, tail.end)
     if not tail.is_complete:
         observer.lost_answers(*where, checkpoint.offset, end)
     return Inheritance(checkpoint=checkpoint, tail=tail, end=end)
+
+
+async def _is_made_anew(ownership: Ownership, checkpoint: Checkpoint, tail: Tail, end: int) -> bool:
+    """Whether the topic was deleted and made again, so that its commands are not those that were answered.
+
+    A broker forgets the offsets committed for a topic that is deleted; the events remember it.
+    """
+    if max(checkpoint.offset, max(tail.answered, default=-1) + 1) > end:
+        return True
+    if tail.last is None:
+        return False
+    found = await while_ours(ownership, ownership.command_id(tail.last.offset))
+    return found is not None and found != tail.last.command_id
 
 
 async def learn(

@@ -56,6 +56,17 @@ async def test_commands_of_a_topic_made_anew_while_no_gateway_ran_are_answered(o
         await answered(own, 7)
 
 
+async def test_a_topic_made_anew_that_grew_longer_than_the_old_one_is_answered_from_its_beginning(own: Rig):
+    async with own.gateway():
+        await answered(own, 5)
+        await answered(own, 6)
+    await make_commands_anew(own)
+    commands = [own.command(BinanceUsdm(symbol="BTCUSDT"), leverage) for leverage in range(7, 14)]
+    await own.send(*commands)
+    async with own.gateway():
+        await own.answers(*commands)
+
+
 async def test_commands_of_a_topic_made_anew_under_a_running_gateway_are_answered(own: Rig):
     async with own.gateway():
         for leverage in range(5, 12):

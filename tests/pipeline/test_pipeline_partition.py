@@ -9,7 +9,7 @@ from msgspec import structs
 from gateway.calls.venue_caller import VenueCaller
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
-from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
+from gateway.ownership.ports import AnsweredCommand, LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.ownership.takeover import take_over
 from gateway.pipeline.partition import QUIET, Partition
@@ -399,6 +399,29 @@ def test_where_events_are_deleted_that_may_answer_a_command_it_is_not_sent_and_n
     answered = [(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
     checkpoint = Checkpoint(0, LogPosition(0, 0), clean=False)
     owning(scenario, Topics(checkpoint, end=2, answered=answered, is_complete=False), quarantine=1.0)
+
+
+class OtherTopics(Topics):
+    """A commands topic whose records are not those that were answered."""
+
+    async def read(self, start, window=None, *, lowest=0):
+        tail = await super().read(start, window, lowest=lowest)
+        return tail._replace(last=AnsweredCommand(1, "c1"))
+
+    async def command_id(self, offset):
+        return {1: "of another command"}[offset]
+
+    async def beginning(self):
+        return 0
+
+
+def test_a_topic_whose_record_is_not_the_one_that_was_answered_was_made_anew_and_is_read_from_its_beginning():
+    async def scenario(owner):
+        assert owner.partition.position == 0
+        assert owner.topics.checkpoint == Checkpoint(0, LogPosition(1, 0), clean=False)
+
+    answered = [(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
+    owning(scenario, OtherTopics(Checkpoint(1, LogPosition(0, 0), clean=True), end=9, answered=answered))
 
 
 class ShortTopics(Topics):

@@ -11,9 +11,10 @@ from aiokafka.errors import KafkaError
 
 from gateway.calls.venue_caller import VenueCaller
 from gateway.kafka.answer_log import KafkaAnswerLog
+from gateway.kafka.assignment import PartitionOwnership
 from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group import Group
-from gateway.kafka.membership import Membership, PartitionOwnership
+from gateway.kafka.membership import Membership
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import LogPosition
