@@ -24,6 +24,7 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.clock import Clock
 from gateway.kafka.connection import UnreachableError
+from gateway.kafka.packing import PackedBatch, SentBatch, pack
 from gateway.kafka.tail import AnswerPartitions, Groups, TailReader
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
@@ -33,6 +34,7 @@ from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # a dead letter is its command and some headers
+BATCH_BYTES = 64 * 1024  # well below what a topic takes as Kafka makes it; one record may be larger
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 REFUSALS = (*TOO_LARGE, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
 
@@ -83,6 +85,7 @@ class KafkaAnswerLog:
             transaction_timeout_ms=self._transaction_timeout_ms,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             max_request_size=MAX_REQUEST_BYTES,
+            max_batch_size=BATCH_BYTES,
             linger_ms=0,
         )
         try:
@@ -133,54 +136,52 @@ class KafkaAnswerLog:
         await producer.begin_transaction()
         sent = await self._produce(producer, records)
         await producer.commit_transaction()
-        self._see_nobody_between(records, sent)
-        for record, made in zip(records, sent, strict=True):
-            after = made.offset + 2  # the commit marker takes an offset too
-            if record.topic == "events":
+        self._see_nobody_between(sent)
+        for batch in sent:
+            after = batch.last + 2  # the commit marker takes an offset too
+            if batch.topic == "events":
                 self._end = self._end._replace(events=max(self._end.events, after))
-            elif record.topic == "dead_letters":
+            elif batch.topic == "dead_letters":
                 self._end = self._end._replace(dead_letters=max(self._end.dead_letters, after))
         return self._end
 
-    def _see_nobody_between(self, records: Sequence[OutRecord], sent: Sequence[RecordMetadata]) -> None:
+    def _see_nobody_between(self, sent: Sequence[SentBatch]) -> None:
         """Raise where the first event is not behind our last one: reading says whether another group answers."""
-        first = next(
-            (made.offset for record, made in zip(records, sent, strict=True) if record.topic == "events"), None
-        )
+        first = next((batch.first for batch in sent if batch.topic == "events"), None)
         if first is not None and self._has_read and first > self._end.events:
             raise KafkaError(f"somebody else wrote to {self._names['events']} between our answers")
 
-    async def _produce(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> list[RecordMetadata]:
+    async def _produce(self, producer: AIOKafkaProducer, records: Sequence[OutRecord]) -> list[SentBatch]:
         """Send all records and see each taken: aiokafka commits a transaction some of whose records were refused.
 
         Raises:
             RecordRefusedError: one was not, and the transaction is aborted.
         """
-        sent = [await self._send(producer, record) for record in records]
-        await producer.flush()
-        results = await asyncio.gather(*sent, return_exceptions=True)
-        for record, result in zip(records, results, strict=True):
+        batches = pack(producer.create_batch, records)
+        results = await asyncio.gather(*await self._send(producer, batches), return_exceptions=True)
+        for batch, result in zip(batches, results, strict=True):
             if isinstance(result, REFUSALS):
                 await producer.abort_transaction()
-                raise RecordRefusedError(record.topic, _refusal(result), is_too_large=isinstance(result, TOO_LARGE))
+                raise RecordRefusedError(batch.topic, _refusal(result), is_too_large=isinstance(result, TOO_LARGE))
             if isinstance(result, BaseException):
                 raise result
-        return [result for result in results if not isinstance(result, BaseException)]
+        taken = [result.offset for result in results if not isinstance(result, BaseException)]
+        return [batch.sent(first) for batch, first in zip(batches, taken, strict=True)]
 
-    async def _send(self, producer: AIOKafkaProducer, record: OutRecord) -> "asyncio.Future[RecordMetadata]":
-        """Hand a record to the client; what it refuses by itself is a future of that refusal, as the broker's is."""
-        try:
-            return await producer.send(
-                self._names[record.topic],
-                value=record.value,
-                key=b"" if record.key is None and record.value is None else record.key,  # aiokafka demands one of them
-                partition=self._partition,
-                headers=list(record.headers),
-            )
-        except REFUSALS as error:
-            refused: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
-            refused.set_exception(error)
-            return refused
+    async def _send(
+        self, producer: AIOKafkaProducer, batches: Sequence[PackedBatch]
+    ) -> "list[asyncio.Future[RecordMetadata]]":
+        """Hand the batches to the client; one that is larger than a request is a future of the broker's refusal."""
+        sent: list[asyncio.Future[RecordMetadata]] = []
+        for batch in batches:
+            if batch.builder.size() > MAX_REQUEST_BYTES:
+                refused: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+                refused.set_exception(MessageSizeTooLargeError())
+                sent.append(refused)
+            else:
+                topic = self._names[batch.topic]
+                sent.append(await producer.send_batch(batch.builder, topic, partition=self._partition))
+        return sent
 
 
 def _remedy(error: KafkaError, transactional_id: str) -> str:

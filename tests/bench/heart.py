@@ -1,7 +1,7 @@
 """`python -m tests.bench.heart`: CPU a command of the pipeline alone, from a fed record to a committed answer.
 
 No broker and no socket: the answer topics are lists, the venue answers at once. What is left is intake, lanes, permits,
-verdicts and settlement, at default settings; each line is a run of its own.
+calls, verdicts and settlement; every command is called. Each line is a run of its own.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.partition import Partition
 from gateway.pipeline.parts import build_parts
-from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings
+from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, VenueName
@@ -36,16 +36,21 @@ FEED = 200  # records a fetch
 
 
 class Everything:
-    """All that the pipeline asks of the world, answered at once."""
+    """All that the pipeline asks of the world, answered at once.
+
+    Attributes:
+        sent: calls that were made.
+    """
 
     offset = 0.0
     held = True
 
     def __init__(self) -> None:
-        self.written = 0
+        self.written = self.sent = 0
         self.is_done = asyncio.Event()
 
     async def send(self, request: HttpRequest) -> HttpReply:
+        self.sent += 1
         value = request.target.partition("leverage=")[2].partition("&")[0]
         return HttpReply(status=200, headers={}, body=value.encode())
 
@@ -88,11 +93,16 @@ def partition(world: Everything, clock: SystemClock, observer: Observer) -> Part
     """The pipeline as the gateway builds it, around a paper venue without limits that bite."""
     venue, permits = PaperVenue("binance_usdm", None, reads_back=True), Permits(clock)
     permits.register("binance_usdm", venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
+    one = VenueSettings(latest_wins=False, deadline_counts_from="read")  # the paper's commands are of another day
     caller = VenueCaller(
-        venue, VenueSettings(), sender=world, venue_time=world, keys=world, permits=permits, clock=clock,
+        venue, one, sender=world, venue_time=world, keys=world, permits=permits, clock=clock,
         max_in_flight=64, observer=observer,
     )  # fmt: skip
-    settings = Settings(kafka=KafkaSettings(check_partitioner=False), pipeline=PipelineSettings(max_incomplete=10_000))
+    settings = Settings(
+        kafka=KafkaSettings(check_partitioner=False),
+        pipeline=PipelineSettings(max_incomplete=10_000, max_lane_queue=COMMANDS),
+        venues=VenuesSettings(binance_usdm=one),
+    )
     parts = build_parts(
         settings, venues={"binance_usdm": venue}, calls={"binance_usdm": caller}, accounts=world,
         partition_of=lambda _: 0, partition_change=lambda: None, clock=clock, observer=observer,
@@ -130,6 +140,7 @@ async def run(lanes: int, observer: Observer | None = None) -> float:
     spent = time.process_time() - begun
     working.cancel()
     await asyncio.wait([working])
+    assert world.sent == COMMANDS
     return spent / COMMANDS * 1e6
 
 

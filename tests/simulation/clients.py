@@ -22,6 +22,7 @@ T = TypeVar("T")
 RETRY = 0.02  # seconds until a request whose answer did not come is sent again
 GOODBYE = 0.5
 FETCHED = 50  # records at most in one answer to a reader
+BATCHED = 8  # records at most in one batch
 
 
 class SimulatedClients:
@@ -58,6 +59,27 @@ class Taken(NamedTuple):
     offset: int
 
 
+class SimulatedBatch:
+    """Records on their way, as many as a batch takes."""
+
+    def __init__(self) -> None:
+        self.records: list[Written] = []
+
+    def append(
+        self, *, timestamp: None, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> object:
+        if len(self.records) >= BATCHED:
+            return None
+        self.records.append(Written(key, value, headers))
+        return self
+
+    def record_count(self) -> int:
+        return len(self.records)
+
+    def size(self) -> int:
+        return 0  # no record on paper is larger than a request
+
+
 class SimulatedProducer:
     """One transactional id, until another fences it."""
 
@@ -68,7 +90,7 @@ class SimulatedProducer:
         self._patience = patience
         self._epoch = 0
         self._requests = 0
-        self._gathered: dict[tuple[str, int], list[tuple[Written, asyncio.Future[Taken]]]] = {}
+        self._sending: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -82,28 +104,22 @@ class SimulatedProducer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def begin_transaction(self) -> None:
-        self._gathered = {}
+        self._sending = {}
 
-    async def send(
-        self,
-        topic: str,
-        *,
-        value: bytes | None,
-        key: bytes | None,
-        partition: int,
-        headers: Sequence[tuple[str, bytes]],
-    ) -> asyncio.Future[Taken]:
+    def create_batch(self) -> "SimulatedBatch":
+        return SimulatedBatch()
+
+    async def send_batch(self, batch: "SimulatedBatch", topic: str, *, partition: int) -> asyncio.Future[Taken]:
         taken: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
-        self._gathered.setdefault((topic, partition), []).append((Written(key, value, headers), taken))
+        before = self._sending.get((topic, partition))
+        if before is not None:
+            await asyncio.wait([before])
+        self._requests += 1
+        task = asyncio.create_task(self._produce(self._requests, (topic, partition), batch.records, taken))
+        self._sending[topic, partition] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return taken
-
-    async def flush(self) -> None:
-        for place, batch in self._gathered.items():
-            self._requests += 1
-            task = asyncio.create_task(self._produce(self._requests, place, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        await asyncio.gather(*self._tasks)
 
     async def commit_transaction(self) -> None:
         producer = self._id
@@ -118,20 +134,18 @@ class SimulatedProducer:
         return ProducerId(self._name, self._epoch)
 
     async def _produce(
-        self, request: int, place: tuple[str, int], batch: list[tuple[Written, asyncio.Future[Taken]]]
+        self, request: int, place: tuple[str, int], records: list[Written], taken: asyncio.Future[Taken]
     ) -> None:
-        records, producer = [record for record, _ in batch], self._id
+        producer = self._id
         try:
             async with asyncio.timeout(self._patience):
                 first = await self._insist(
                     lambda: self._broker.append(producer, request, place, records, self._transaction_timeout)
                 )
         except (KafkaError, TimeoutError) as error:
-            for _, taken in batch:
-                taken.set_exception(KafkaTimeoutError() if isinstance(error, TimeoutError) else error)
+            taken.set_exception(KafkaTimeoutError() if isinstance(error, TimeoutError) else error)
         else:
-            for offset, (_, taken) in enumerate(batch, first):
-                taken.set_result(Taken(offset))
+            taken.set_result(Taken(first))
 
     async def _insist(self, request: Callable[[], T]) -> T:
         while True:

@@ -15,6 +15,7 @@ from gateway.kafka.assignment import PartitionOwnership
 from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group import Group
 from gateway.kafka.membership import Membership
+from gateway.kafka.packing import pack
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import LogPosition
@@ -25,7 +26,7 @@ from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.verdicts import Verdicts
-from tests.simulation.clients import SimulatedClients, Taken
+from tests.simulation.clients import SimulatedClients
 from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
 
@@ -206,10 +207,10 @@ def the_look_at_what_was_refused():
     """A transaction is committed whatever became of its records, as the client library does it."""
 
     async def unseen(self, producer, records):
-        sent = [await self._send(producer, record) for record in records]
-        await producer.flush()
-        results = await asyncio.gather(*sent, return_exceptions=True)
-        return [Taken(0) if isinstance(result, BaseException) else result for result in results]
+        batches = pack(producer.create_batch, records)
+        results = await asyncio.gather(*await self._send(producer, batches), return_exceptions=True)
+        offsets = [0 if isinstance(result, BaseException) else result.offset for result in results]
+        return [batch.sent(first) for batch, first in zip(batches, offsets, strict=True)]
 
     with patch.object(KafkaAnswerLog, "_produce", unseen):
         yield
