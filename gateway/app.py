@@ -41,7 +41,7 @@ from gateway.ownership.ports import ForeignAnswersError
 from gateway.pipeline.partition import QUIET
 from gateway.pipeline.parts import Parts, build_parts
 from gateway.policy.board import Board
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 from gateway.settings.operators import operator_keys
 from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings, VenueSettings
@@ -146,7 +146,7 @@ class Gateway:
         self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
         clients = KafkaClients(self._options, consumer_options or {})
         self.policy_telemetry = PolicyTelemetry(self.metrics)
-        self.guard = Guard(clock, self.policy_telemetry, freeze_after=settings.policy.freeze_after)
+        self.guard = PolicyGuard(clock, self.policy_telemetry, freeze_after=settings.policy.freeze_after)
         self.policy_telemetry.watch(self.guard)
         self.policy = self._policy_follower(clock, clients)
         self.parts = self._parts(clock, telemetry)

@@ -2,11 +2,11 @@
 
 ```
 Applied        the venue has the value                     -> LeverageChanged
-Rejected       terminal: asking again would not help       -> LeverageRejected venue_rejected
+Rejection      terminal: asking again would not help       -> LeverageRejected venue_rejected
 Throttled      a limit or a ban; nothing was applied       -> wait until it ends, again
 Unavailable    definitely not applied, and transient       -> back off, again
 Ambiguous      sent, and nobody knows                      -> read back, or again with the same value
-Unauthorised   the key, its permissions or its address     -> stop the account at that venue
+KeyRejection   the key, its permissions or its address     -> stop the account at that venue
 ClockSkewed    our timestamp was outside the window        -> measure the offset, once again at once
 ```
 """
@@ -34,7 +34,7 @@ class Applied(Struct, frozen=True, kw_only=True):
     certainty: Certainty = "confirmed"
 
 
-class Rejected(_Reply, frozen=True, kw_only=True):
+class Rejection(_Reply, frozen=True, kw_only=True):
     """The venue's rules or the account's state forbid it."""
 
 
@@ -65,7 +65,7 @@ class Ambiguous(_Reply, frozen=True, kw_only=True):
     """The call may have been applied."""
 
 
-class Unauthorised(_Reply, frozen=True, kw_only=True):
+class KeyRejection(_Reply, frozen=True, kw_only=True):
     """The venue does not accept this key for this."""
 
 
@@ -73,7 +73,7 @@ class ClockSkewed(_Reply, frozen=True, kw_only=True):
     """The venue's clock and ours differ by more than its window."""
 
 
-Outcome = Applied | Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
+Outcome = Applied | Rejection | Throttled | Unavailable | Ambiguous | KeyRejection | ClockSkewed
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

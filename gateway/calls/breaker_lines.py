@@ -17,7 +17,7 @@ from gateway.clock import Clock
 FOLLOWERS = 100  # in one turn of the loop: who follows begins a call
 
 
-class _Waiting(NamedTuple):
+class _Waiter(NamedTuple):
     is_stalled: Callable[[], bool]
     go_on: Callable[[], None]
 
@@ -29,7 +29,7 @@ class BreakerLines:
         self._policy = policy
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
-        self._lines: dict[str, dict[int, _Waiting]] = {}
+        self._lines: dict[str, dict[int, _Waiter]] = {}
         self._number = 0
         self._alarms: Alarms[str] = Alarms(clock, self._ring)
 
@@ -49,7 +49,7 @@ class BreakerLines:
         """
         line = self._lines.setdefault(account, {})
         self._number += 1
-        line[self._number] = _Waiting(is_stalled, go_on)
+        line[self._number] = _Waiter(is_stalled, go_on)
         if len(line) == 1:
             self._alarms.set(account, self.breaker(account).probe_at(self._clock.monotonic()))
         return partial(line.pop, self._number, None)
@@ -122,7 +122,7 @@ class BreakerGate(NamedTuple):
         return self.lines.wait(self.account, self.is_stalled, go_on)
 
 
-def _let_go(line: dict[int, _Waiting], numbers: list[int]) -> None:
+def _let_go(line: dict[int, _Waiter], numbers: list[int]) -> None:
     for number in numbers:
         waiting = line.pop(number, None)  # one that goes may take others along
         if waiting is not None:

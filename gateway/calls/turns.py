@@ -16,7 +16,7 @@ from gateway.calls.observer import CallObserver
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
 from gateway.limits.limit import Cost
-from gateway.limits.permits import Grant, LimitFrozenError, LimitLoweredError, PermitResult, Permits, Place
+from gateway.limits.permits import Grant, LimitFrozenError, LimitLoweredError, PermitPlace, PermitResult, Permits
 from schemas import VenueName
 
 
@@ -164,7 +164,7 @@ class Turn:
                 self._leave = self._gate.wait(self._go_on)
                 return None
             place = self._lines.permits.line_up(self._lines.venue, self._user, self._costs, self._granted)
-            if isinstance(place, Place):
+            if isinstance(place, PermitPlace):
                 self._leave = place.leave
                 return None
             self._grant = place

@@ -19,7 +19,7 @@ from gateway.calls.slots import Slots
 from gateway.calls.turns import CallPermit, Lines, Turn
 from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError, Permits
-from gateway.outcomes import Ambiguous, Applied, Outcome, Rejected, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, KeyRejection, Outcome, Rejection, Throttled, Unavailable
 from gateway.settings.tree import VenueSettings
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, LIMITED, WITHDRAWN, HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
@@ -347,9 +347,9 @@ class VenueCaller:
     def _learn_of_keys(self, account: str, call: Call, credentials: Credentials, outcome: Outcome) -> None:
         if call.purpose != "set_leverage":  # reading back may need another permission of the key
             return
-        if isinstance(outcome, Unauthorised):
+        if isinstance(outcome, KeyRejection):
             self._keys.refused(self.venue.name, account, credentials, outcome.message)
-        elif isinstance(outcome, Applied | Rejected):
+        elif isinstance(outcome, Applied | Rejection):
             self._keys.accepted(self.venue.name, account, credentials)
 
     def _rest(self, user: str, call: Call, throttled: Throttled, begun: float) -> None:

@@ -13,7 +13,7 @@ from gateway.client import Client, UnansweredError, UnconfirmedError, connect
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import client_options, unreachable
 from gateway.settings.checks import credentials_of
-from gateway.settings.file import Problem, SettingsError, base_dir_of, load_settings
+from gateway.settings.file import SettingProblem, SettingsError, base_dir_of, load_settings
 from gateway.settings.tree import Settings
 from gateway.venues.catalogue import venues
 from gateway.venues.keys import CredentialError, load_credentials
@@ -43,18 +43,18 @@ def read_settings(config: Path | None, *, with_accounts: bool = True, with_edge:
 def _without_a_file(error: SettingsError) -> SettingsError:
     """Says first that no file was named: accounts come from nowhere else."""
     remedy = "no settings file was named; name one, as in --config gateway.toml"
-    return SettingsError([Problem(source="settings", path="", remedy=remedy), *error.problems])
+    return SettingsError([SettingProblem(source="settings", path="", remedy=remedy), *error.problems])
 
 
 def _check_keys(settings: Settings, config: Path | None) -> None:
     """SettingsError where a file is there but holds no key that its venue signs with."""
-    problems: list[Problem] = []
+    problems: list[SettingProblem] = []
     for account, venue, keys in credentials_of(settings):
         try:
             load_credentials(keys, base_dir_of(config))
         except CredentialError as error:
             path = f"accounts.{account}.{venue}.{error.setting}"
-            problems.append(Problem(source=str(config or "settings"), path=path, remedy=error.problem))
+            problems.append(SettingProblem(source=str(config or "settings"), path=path, remedy=error.problem))
     if problems:
         raise SettingsError(problems)
 

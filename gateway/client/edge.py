@@ -18,11 +18,11 @@ from msgspec import Raw
 from gateway.client.edge_feed import (
     EdgeFeed,
     EdgeRefusedError,
-    EventFrame,
     Frame,
-    Live,
-    Problem,
-    Result,
+    ReadEvent,
+    ReadLive,
+    ReadProblem,
+    ReadResult,
     frames,
     pinging,
 )
@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError)
 
 
-class _Sent:
+class _OpenCommand:
     """A command on its way."""
 
     def __init__(self, command: SetLeverage, *, wants_answer: bool) -> None:
@@ -79,7 +79,7 @@ class EdgeTransport:
         self._http: aiohttp.ClientSession | None = None
         self._on_event: Callable[[Event], None] = _ignore
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._sent: dict[str, _Sent] = {}
+        self._sent: dict[str, _OpenCommand] = {}
         self._commands: asyncio.Task[None] | None = None
 
     async def start(self, on_event: Callable[[Event], None]) -> None:
@@ -112,7 +112,7 @@ class EdgeTransport:
         """
         if self._commands is None or self._commands.done():
             raise RuntimeError("the client is not started: use `async with`")
-        sent = self._sent[command.command_id] = _Sent(command, wants_answer=wants_answer)
+        sent = self._sent[command.command_id] = _OpenCommand(command, wants_answer=wants_answer)
         if len(self._sent) > MOST_SENT:
             del self._sent[next(iter(self._sent))]
         if self._socket is not None:
@@ -145,7 +145,7 @@ class EdgeTransport:
                     async for frame in frames(socket, PATIENCE):
                         for item in reader.take(frame):
                             yield item
-                        if isinstance(frame, Live):
+                        if isinstance(frame, ReadLive):
                             pauses.begin()
                             await socket.ping(reader.ping())
                 why = "the edge closed the stream"
@@ -179,14 +179,14 @@ class EdgeTransport:
             await pauses.wait()
 
     def _take(self, frame: Frame) -> None:
-        if isinstance(frame, Result):
+        if isinstance(frame, ReadResult):
             sent = self._sent.get(frame.ref)
             if sent is not None and not sent.taken.done():  # else it was taken before, and only its event is missing
                 self._taken(sent, frame.error)
-        elif isinstance(frame, EventFrame) and frame.ref is not None and self._sent.pop(frame.ref, None) is not None:
+        elif isinstance(frame, ReadEvent) and frame.ref is not None and self._sent.pop(frame.ref, None) is not None:
             self._on_event(decode_event(bytes(frame.event)))
 
-    def _taken(self, sent: _Sent, error: Problem | None) -> None:
+    def _taken(self, sent: _OpenCommand, error: ReadProblem | None) -> None:
         if error is None:
             sent.taken.set_result(None)
             return

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 from msgspec import Raw, Struct
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Rows
+from gateway.client.feed import Appended, Current, FeedItem, Loading, LoggedEvent, Lost, Rows
 from schemas import DecodeError, Event, LeverageChanged, decode_event
 
 BEAT = 0.25  # seconds between two pings
@@ -38,23 +38,23 @@ class _Tagged(Struct, frozen=True, tag_field="type"):
     pass
 
 
-class Hello(_Tagged, frozen=True, tag="hello"):
+class ReadHello(_Tagged, frozen=True, tag="hello"):
     """The first frame."""
 
 
-class Snapshot(_Tagged, frozen=True, tag="snapshot"):
+class ReadSnapshot(_Tagged, frozen=True, tag="snapshot"):
     """A page of lanes."""
 
     lanes: list[Raw]
 
 
-class Live(_Tagged, frozen=True, tag="live"):
+class ReadLive(_Tagged, frozen=True, tag="live"):
     """All that was there has been told."""
 
     position: str
 
 
-class EventFrame(_Tagged, frozen=True, tag="event"):
+class ReadEvent(_Tagged, frozen=True, tag="event"):
     """One event; `ref` where this client sent its command."""
 
     event: Raw
@@ -62,36 +62,38 @@ class EventFrame(_Tagged, frozen=True, tag="event"):
     ref: str | None = None
 
 
-class Heartbeat(_Tagged, frozen=True, tag="heartbeat"):
+class ReadHeartbeat(_Tagged, frozen=True, tag="heartbeat"):
     """How far the edge is behind."""
 
     lag_ms: float
     position: str | None = None
 
 
-class Problem(Struct, frozen=True):
+class ReadProblem(Struct, frozen=True):
     """Why something was refused."""
 
     code: str
     message: str
 
 
-class Result(_Tagged, frozen=True, tag="result"):
+class ReadResult(_Tagged, frozen=True, tag="result"):
     """What became of handing a command in."""
 
     ref: str
-    error: Problem | None = None
+    error: ReadProblem | None = None
 
 
-class ErrorFrame(_Tagged, frozen=True, tag="error"):
+class ReadError(_Tagged, frozen=True, tag="error"):
     """A frame of ours that was refused."""
 
     code: str
     message: str
 
 
-_decoder = msgspec.json.Decoder(Hello | Snapshot | Live | EventFrame | Heartbeat | Result | ErrorFrame)
-Frame = Hello | Snapshot | Live | EventFrame | Heartbeat | Result | ErrorFrame | Pong
+_decoder = msgspec.json.Decoder(
+    ReadHello | ReadSnapshot | ReadLive | ReadEvent | ReadHeartbeat | ReadResult | ReadError
+)
+Frame = ReadHello | ReadSnapshot | ReadLive | ReadEvent | ReadHeartbeat | ReadResult | ReadError | Pong
 
 
 class EdgeFeed:
@@ -117,29 +119,29 @@ class EdgeFeed:
     def take(self, frame: Frame) -> list[FeedItem]:
         """The items of a frame, in order."""
         match frame:
-            case Hello():
+            case ReadHello():
                 self.is_live, self._lag = False, None
-            case Snapshot():
+            case ReadSnapshot():
                 return self._rows(frame)
-            case Live():
+            case ReadLive():
                 self.position, self._is_loading, self.is_live = frame.position, False, True
-            case EventFrame():
+            case ReadEvent():
                 self.position = frame.position or self.position
                 event = _read(frame.event)
-                return [] if event is None else [Appended([Logged(-1, -1, event)])]
-            case Heartbeat():
+                return [] if event is None else [Appended([LoggedEvent(-1, -1, event)])]
+            case ReadHeartbeat():
                 self.position = frame.position or self.position
                 self._lag = frame.lag_ms / 1000
                 return self._behind()
             case Pong():
                 return self._current(frame)
-            case ErrorFrame():
+            case ReadError():
                 raise EdgeRefusedError(f"{frame.code}: {frame.message}")
             case _:
                 pass
         return []
 
-    def _rows(self, frame: Snapshot) -> list[FeedItem]:
+    def _rows(self, frame: ReadSnapshot) -> list[FeedItem]:
         items: list[FeedItem] = []
         if not self._is_loading or self.position is not None:
             items.append(Loading("the edge could not go on from where this client was"))

@@ -32,7 +32,7 @@ class Rows(Struct, frozen=True):
     gone: Sequence[LaneKey] = ()
 
 
-class Logged(Struct, frozen=True):
+class LoggedEvent(Struct, frozen=True):
     """An event and where it stands in the events topic."""
 
     partition: int
@@ -43,7 +43,7 @@ class Logged(Struct, frozen=True):
 class Appended(Struct, frozen=True):
     """Events that come next in the log, each partition in order."""
 
-    events: Sequence[Logged]
+    events: Sequence[LoggedEvent]
 
 
 class Current(Struct, frozen=True):

@@ -16,7 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Place, Rows
+from gateway.client.feed import Appended, Current, FeedItem, Loading, LoggedEvent, Lost, Place, Rows
 from gateway.client.lanes import LaneKey
 from gateway.client.options import KafkaOptions
 from gateway.client.reading import MissingTopicError, TopicReader
@@ -283,14 +283,14 @@ class _LogReader:
                 return False
         return True
 
-    async def _poll(self, consumer: AIOKafkaConsumer) -> list[Logged]:
+    async def _poll(self, consumer: AIOKafkaConsumer) -> list[LoggedEvent]:
         batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
-        logged: list[Logged] = []
+        logged: list[LoggedEvent] = []
         for tp, records in batches.items():
             for record in records:
                 event = self._read(record)
                 if event is not None:
-                    logged.append(Logged(tp.partition, record.offset, event))
+                    logged.append(LoggedEvent(tp.partition, record.offset, event))
         return logged
 
     def _read(self, record: Any) -> Event | None:

@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from gateway.client.feed import Appended, Current, FeedItem, Loading, Logged, Lost, Place, Rows
+from gateway.client.feed import Appended, Current, FeedItem, Loading, LoggedEvent, Lost, Place, Rows
 from gateway.client.gateway import Client
 from gateway.client.lanes import LaneKey
 from gateway.clock import Clock, SystemClock
@@ -179,7 +179,7 @@ class _FakeTransport:
                 yield Lost(gateway._lost_why)
             else:
                 fresh = gateway._log[position:]
-                logged = [Logged(0, position + index, event) for index, event in enumerate(fresh)]
+                logged = [LoggedEvent(0, position + index, event) for index, event in enumerate(fresh)]
                 position += len(fresh)
                 yield Appended([one for one in logged if accounts is None or one.event.account in accounts])
                 yield Current()

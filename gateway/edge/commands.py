@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.edge.door import Door, DoorError
 from gateway.edge.hub import CommandKey, Hub
 from gateway.edge.publisher import NotTakenError, Publisher
-from gateway.edge.record import Logged
+from gateway.edge.record import EventRow
 from gateway.edge.tokens import Token
 from gateway.outcomes import Refusal
 from gateway.pipeline.rules import CommandRules
@@ -111,7 +111,7 @@ class CommandDesk:
             refused=[{"index": index, "code": error.code, "message": error.message} for index, error in refused],
         )
 
-    def answer(self, hub: Hub, command: SetLeverage) -> Logged | None:
+    def answer(self, hub: Hub, command: SetLeverage) -> EventRow | None:
         """The event of a command that was answered lately."""
         known = hub.answer(key_of(command))
         return known if known is not None and self._clock.wall() - known.at < self._remembered else None
@@ -152,23 +152,23 @@ class CommandDesk:
             if len(self._taken) > MOST_TAKEN:
                 self._taken.popitem(last=False)
 
-    def answers(self, hub: Hub, commands: Sequence[SetLeverage], seconds: float) -> "Answers":
+    def answers(self, hub: Hub, commands: Sequence[SetLeverage], seconds: float) -> "AwaitedEvents":
         """Begin to wait for the events of commands; before they are handed over."""
-        return Answers(hub, commands, seconds, [self.answer(hub, command) for command in commands])
+        return AwaitedEvents(hub, commands, seconds, [self.answer(hub, command) for command in commands])
 
 
-class Answers:
+class AwaitedEvents:
     """Waits for the events of some commands; use it with `with`, so that it ends."""
 
     def __init__(
-        self, hub: Hub, commands: Sequence[SetLeverage], seconds: float, known: Sequence[Logged | None]
+        self, hub: Hub, commands: Sequence[SetLeverage], seconds: float, known: Sequence[EventRow | None]
     ) -> None:
         self._hub = hub
         self._seconds = seconds
         loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[CommandKey, asyncio.Future[Logged]]] = []
+        self._waiting: list[tuple[CommandKey, asyncio.Future[EventRow]]] = []
         for command, event in zip(commands, known, strict=True):
-            future: asyncio.Future[Logged] = loop.create_future()
+            future: asyncio.Future[EventRow] = loop.create_future()
             if event is not None:
                 future.set_result(event)
             self._waiting.append((key_of(command), future))
@@ -184,7 +184,7 @@ class Answers:
             self._hub.wait_no_more(key, future.set_result)
             future.cancel()
 
-    async def wait(self) -> list[Logged | None]:
+    async def wait(self) -> list[EventRow | None]:
         """Return each event, or None where it did not come in time."""
         await asyncio.wait([future for _, future in self._waiting], timeout=self._seconds)
         return [future.result() if future.done() else None for _, future in self._waiting]

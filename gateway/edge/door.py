@@ -32,7 +32,7 @@ class DoorError(Exception):
         return web.Response(status=self.status, body=body, content_type="application/json", headers=self.headers)
 
 
-class Bucket:
+class TokenRate:
     """How often a token is used: so much a second, twice as much at once."""
 
     def __init__(self, rate: float, clock: Clock) -> None:
@@ -65,7 +65,7 @@ class Door:
         self._origins = frozenset(origins)
         self._rate = rate
         self._clock = clock
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenRate] = {}
 
     def origin(self, request: web.BaseRequest) -> str | None:
         """The page's origin, where there is one; DoorError for a foreign one."""
@@ -94,7 +94,7 @@ class Door:
         """Count uses of a token; DoorError where there are too many."""
         bucket = self._buckets.get(token.name)
         if bucket is None:
-            bucket = self._buckets[token.name] = Bucket(self._rate, self._clock)
+            bucket = self._buckets[token.name] = TokenRate(self._rate, self._clock)
         if wait := bucket.take(count):
             message = f"the token is used more than {self._rate:g} times a second; come back in {wait:.3f} s"
             raise DoorError(429, "rate_limited", message, headers={"Retry-After": str(int(wait) + 1)})

@@ -57,7 +57,7 @@ class _Answer11(FetchResponse_v11):
 
     @classmethod
     def decode(cls, data: BytesIO) -> Self:
-        return cls(_Reader(data.read(), _THROTTLE_ERROR_SESSION).topics())
+        return cls(_AnswerReader(data.read(), _THROTTLE_ERROR_SESSION).topics())
 
 
 class _Fetch11(FetchRequest_v11):
@@ -78,7 +78,7 @@ class _Fetch11(FetchRequest_v11):
         return _Header(_INT.unpack_from(data)[0])
 
 
-class _Reader:
+class _AnswerReader:
     """What comes next in an answer, with the same fields as aiokafka's."""
 
     def __init__(self, data: bytes, at: int) -> None:

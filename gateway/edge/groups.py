@@ -1,7 +1,7 @@
 """Readers who get the very same frames: each frame is made once for all of them, and each flush is one write a reader.
 
-`Groups` finds those whom an event concerns; a group of mode `events` gives its members every event in order, one of
-mode `state` the newest of each lane, and to members that are slow no more than one of each lane later.
+`SubscriberGroups` finds those whom an event concerns; a group of mode `events` gives its members every event in order,
+one of mode `state` the newest of each lane, and to members that are slow no more than one of each lane later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from gateway.edge.filters import Filter
 from gateway.edge.frames import EventFrame, Mode, StateFrame
 from gateway.edge.position import Positions
-from gateway.edge.record import Logged
+from gateway.edge.record import EventRow
 from gateway.edge.tokens import Rights
 from gateway.edge.wire import Wire
 
@@ -68,7 +68,7 @@ class Member:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self.owed: dict[Lane, Logged] = {}
+        self.owed: dict[Lane, EventRow] = {}
         self.stood: Offsets = ()
 
 
@@ -107,7 +107,7 @@ class EventsGroup:
         self._stood: Offsets = ()
         self.told_at = 0.0
 
-    def add(self, record: Logged, before: Offsets, position: str, refs: Mapping[Reader, str]) -> None:
+    def add(self, record: EventRow, before: Offsets, position: str, refs: Mapping[Reader, str]) -> None:
         """Take an event; to who sent its command it goes with that `ref`."""
         if not self._frames:
             self._stood = before
@@ -152,11 +152,11 @@ class StateGroup:
         self.choice = choice
         self.members: dict[Reader, Member] = {}
         self._shared = shared
-        self._newest: dict[Lane, Logged] = {}
+        self._newest: dict[Lane, EventRow] = {}
         self._stood: Offsets = ()
         self.told_at = 0.0
 
-    def add(self, record: Logged, before: Offsets, _position: str, _refs: Mapping[Reader, str]) -> None:
+    def add(self, record: EventRow, before: Offsets, _position: str, _refs: Mapping[Reader, str]) -> None:
         """Take a change; what says no changes no lane."""
         if record.is_change:
             if not self._newest:
@@ -206,7 +206,7 @@ class StateGroup:
 
 
 def state_frames(
-    choice: Choice, positions: Positions, records: Sequence[Logged], stood: Offsets, stands: Offsets
+    choice: Choice, positions: Positions, records: Sequence[EventRow], stood: Offsets, stands: Offsets
 ) -> bytes:
     """Frames for changes to who stood somewhere; the last one says where the reader stands after it."""
     before, after = positions.write(stood, choice.rights.digest), positions.write(stands, choice.rights.digest)
@@ -225,7 +225,7 @@ def state_frames(
 Group = EventsGroup | StateGroup
 
 
-class Groups:
+class SubscriberGroups:
     """All groups, found by the account of an event."""
 
     def __init__(
@@ -263,7 +263,7 @@ class Groups:
             for account in [account for account, groups in self._of_account.items() if not groups]:
                 del self._of_account[account]
 
-    def concerned(self, record: Logged) -> list[Group]:
+    def concerned(self, record: EventRow) -> list[Group]:
         """Whom an event concerns; `settle` lets them give it out."""
         face = record.face
         of_account = self._of_account.get(face.account, ())

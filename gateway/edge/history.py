@@ -8,10 +8,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from gateway.edge.record import Logged
+from gateway.edge.record import EventRow
 
 BLOCK = 1024  # offsets
-Load = Callable[[int, int, int], Awaitable[Sequence[Logged]]]
+Load = Callable[[int, int, int], Awaitable[Sequence[EventRow]]]
 
 
 class GoneError(Exception):
@@ -21,21 +21,21 @@ class GoneError(Exception):
 class Stretch(NamedTuple):
     """Some records of a partition, and the offset after all that was looked at."""
 
-    records: Sequence[Logged]
+    records: Sequence[EventRow]
     end: int
 
 
 class _Block:
-    def __init__(self, records: Iterable[Logged] = ()) -> None:
+    def __init__(self, records: Iterable[EventRow] = ()) -> None:
         self.records = list(records)
-        self._by_account: dict[str, list[Logged]] | None = None
+        self._by_account: dict[str, list[EventRow]] | None = None
 
-    def append(self, record: Logged) -> None:
+    def append(self, record: EventRow) -> None:
         self.records.append(record)
         if self._by_account is not None:
             self._by_account.setdefault(record.face.account, []).append(record)
 
-    def of(self, accounts: frozenset[str] | None) -> Sequence[Logged]:
+    def of(self, accounts: frozenset[str] | None) -> Sequence[EventRow]:
         """The records of some accounts, in order: five thousand readers of one account each look through it once."""
         if accounts is None:
             return self.records
@@ -73,7 +73,7 @@ class History:
         for partition, start in enumerate(starts):
             self._blocks[partition, start // BLOCK] = _Block()
 
-    def append(self, record: Logged) -> None:
+    def append(self, record: EventRow) -> None:
         """Take the next record of its partition."""
         self.move(record.partition, record.offset)
         self._blocks[record.partition, record.offset // BLOCK].append(record)
@@ -128,5 +128,5 @@ class History:
                 return
 
 
-def _offset(record: Logged) -> int:
+def _offset(record: EventRow) -> int:
     return record.offset

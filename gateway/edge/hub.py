@@ -9,19 +9,19 @@ from typing import NamedTuple
 
 from gateway.edge.filters import Filter
 from gateway.edge.frames import EventFrame, Heartbeat
-from gateway.edge.groups import Group, Groups, Lane, Later, Offsets, Reader
+from gateway.edge.groups import Group, Lane, Later, Offsets, Reader, SubscriberGroups
 from gateway.edge.history import History
 from gateway.edge.position import Positions
-from gateway.edge.record import Logged
+from gateway.edge.record import EventRow
 from gateway.edge.tokens import Rights
 from gateway.edge.wire import Wire
 
 MOST_ANSWERS = 50_000  # events remembered by their command
 CommandKey = tuple[str, str]  # `<venue>:<account>` and the command's id
-Told = Callable[[Logged], None]
+Told = Callable[[EventRow], None]
 
 
-class Named(NamedTuple):
+class NamedCommand(NamedTuple):
     """A sender's name for its command, and who is told before the event is written."""
 
     ref: str
@@ -49,12 +49,12 @@ class Hub:
         self.history = history
         self.positions = positions
         self.lag = lag
-        self.groups = Groups(positions, later, monotonic, lambda: self.offsets)
+        self.groups = SubscriberGroups(positions, later, monotonic, lambda: self.offsets)
         self._heartbeat: tuple[object, bytes] = None, b""
-        self._lanes: dict[str, dict[Lane, Logged]] = {}
-        self._answers: OrderedDict[CommandKey, Logged] = OrderedDict()
+        self._lanes: dict[str, dict[Lane, EventRow]] = {}
+        self._answers: OrderedDict[CommandKey, EventRow] = OrderedDict()
         self._waiting: dict[CommandKey, list[Told]] = {}
-        self._refs: dict[CommandKey, dict[Reader, Named]] = {}
+        self._refs: dict[CommandKey, dict[Reader, NamedCommand]] = {}
 
     @property
     def offsets(self) -> Offsets:
@@ -66,14 +66,14 @@ class Hub:
         """How many lanes are known."""
         return sum(map(len, self._lanes.values()))
 
-    def load(self, key: Lane, row: Logged | None) -> None:
+    def load(self, key: Lane, row: EventRow | None) -> None:
         """Take a row of the state topic; None where the lane was taken out of it."""
         if row is not None:
             self._lanes.setdefault(row.face.account, {})[key] = row
         else:
             self._lanes.get(key[1], {}).pop(key, None)
 
-    def take(self, partition: int, records: Iterable[Logged], end: int) -> None:
+    def take(self, partition: int, records: Iterable[EventRow], end: int) -> None:
         """Take the next events of a partition, and note that there is nothing more before `end`."""
         for record in records:
             self._take(record)
@@ -83,7 +83,7 @@ class Hub:
         """Give out what was taken."""
         self.groups.settle()
 
-    def snapshot(self, chosen: Filter, rights: Rights) -> list[Logged]:
+    def snapshot(self, chosen: Filter, rights: Rights) -> list[EventRow]:
         """The lanes that somebody asks for and may see, as they are at `offsets`."""
         accounts: Iterable[str] = self._lanes if chosen.accounts is None else chosen.accounts & self._lanes.keys()
         return [
@@ -106,7 +106,7 @@ class Hub:
             self._heartbeat = about, wire.frame(Heartbeat(position=position, lag_ms=lag_ms))
         return self._heartbeat[1]
 
-    def answer(self, key: CommandKey) -> Logged | None:
+    def answer(self, key: CommandKey) -> EventRow | None:
         """The event of a command, where it came lately."""
         return self._answers.get(key)
 
@@ -122,7 +122,7 @@ class Hub:
         if not waiting:
             self._waiting.pop(key, None)
 
-    def name(self, key: CommandKey, sender: Reader, named: Named) -> None:
+    def name(self, key: CommandKey, sender: Reader, named: NamedCommand) -> None:
         """Let a sender have its command's event with its `ref`."""
         self._refs.setdefault(key, {})[sender] = named
 
@@ -134,7 +134,7 @@ class Hub:
             if not refs:
                 self._refs.pop(key, None)
 
-    def _take(self, record: Logged) -> None:
+    def _take(self, record: EventRow) -> None:
         key = record.key
         before = self.offsets
         self.history.append(record)
@@ -151,7 +151,7 @@ class Hub:
         for told in self._waiting.pop(key, ()):
             told(record)
 
-    def _tell(self, record: Logged, before: Offsets, concerned: Sequence[Group], refs: dict[Reader, str]) -> None:
+    def _tell(self, record: EventRow, before: Offsets, concerned: Sequence[Group], refs: dict[Reader, str]) -> None:
         written: dict[bytes, str] = {}
         for group in concerned:
             digest = group.choice.rights.digest

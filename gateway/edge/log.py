@@ -24,8 +24,8 @@ from gateway.clock import Clock
 from gateway.edge.history import BLOCK, GoneError, History
 from gateway.edge.hub import Hub
 from gateway.edge.position import Positions
-from gateway.edge.record import Logged, read_record
-from gateway.edge.tail import Part, Tail
+from gateway.edge.record import EventRow, read_record
+from gateway.edge.tail import LogFollower, Part
 from gateway.edge.topic_id import topic_id
 from gateway.kafka_clients import start_client, stop_client
 from schemas import DecodeError
@@ -186,7 +186,7 @@ class EventLog:
         consumer.assign(events)  # so that it keeps itself told of their leaders
         consumer.pause(*events)
         offsets = {tp.partition: start for tp, start in zip(events, starts, strict=True)}
-        tail = Tail(consumer, self._topics.events, offsets, self._consumer_options, self._clock.monotonic)
+        tail = LogFollower(consumer, self._topics.events, offsets, self._consumer_options, self._clock.monotonic)
         looks = asyncio.create_task(self._look_again(consumer, hub, events, identity))
         try:
             while not looks.done():
@@ -211,7 +211,7 @@ class EventLog:
                     hub.load(row.lane, row)
             await asyncio.sleep(0)
 
-    async def _poll(self, tail: Tail, hub: Hub) -> None:
+    async def _poll(self, tail: LogFollower, hub: Hub) -> None:
         fetched = await self._fetch(tail)
         for partition, records, end, _is_all in fetched:
             for begin in range(0, len(records), SLICE):
@@ -231,7 +231,7 @@ class EventLog:
         if any(part.records for part in fetched):
             await asyncio.sleep(self._gather)
 
-    async def _fetch(self, tail: Tail) -> Sequence[Part]:
+    async def _fetch(self, tail: LogFollower) -> Sequence[Part]:
         try:
             return await tail.read()
         except OffsetOutOfRangeError:
@@ -265,13 +265,13 @@ class EventLog:
         if there != events or await topic_id(consumer._client, self._topics.events) != identity:
             raise OtherLogError(f"{self._topics.events} was made anew")
 
-    async def _read_back(self, partition: int, begin: int, end: int) -> list[Logged]:
+    async def _read_back(self, partition: int, begin: int, end: int) -> list[EventRow]:
         """Read a stretch of older events; GoneError where the topic does not keep it any more."""
         async with self._back, asyncio.timeout(READ_BACK_PATIENCE):  # one connection reads one stretch after the other
             consumer = await self._back_consumer()
             topic = self._topics.events
-            tail = Tail(consumer, topic, {partition: begin}, self._consumer_options, self._clock.monotonic)
-            found: list[Logged] = []
+            tail = LogFollower(consumer, topic, {partition: begin}, self._consumer_options, self._clock.monotonic)
+            found: list[EventRow] = []
             try:
                 while tail.offsets[partition] < end:
                     for part in await self._fetch(tail):
@@ -298,7 +298,7 @@ class EventLog:
             self._back_reader = consumer
         return self._back_reader
 
-    def _read(self, record: Any, *, offset: int | None = None) -> Logged | None:
+    def _read(self, record: Any, *, offset: int | None = None) -> EventRow | None:
         try:
             return read_record(record, offset=offset)
         except DecodeError as error:

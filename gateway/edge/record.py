@@ -31,7 +31,7 @@ class Face(Struct, frozen=True):
     issuer: str | None = None
 
 
-class Logged:
+class EventRow:
     """One event, and where it stands in the events topic; a row of the state topic stands nowhere (-1).
 
     Attributes:
@@ -67,7 +67,7 @@ class Logged:
 _face = msgspec.json.Decoder(Face)
 
 
-def read_record(record: Any, *, offset: int | None = None) -> Logged:
+def read_record(record: Any, *, offset: int | None = None) -> EventRow:
     """Read a record of Kafka's; DecodeError where it is no event.
 
     `offset`: what to say instead of the record's own.
@@ -83,7 +83,7 @@ def read_record(record: Any, *, offset: int | None = None) -> Logged:
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DecodeError(str(error)) from error
     place = record.offset if offset is None else offset
-    return Logged(face, value, partition=record.partition, offset=place, at=record.timestamp / 1000)
+    return EventRow(face, value, partition=record.partition, offset=place, at=record.timestamp / 1000)
 
 
 def _plain(value: Any) -> Any:

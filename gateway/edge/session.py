@@ -23,7 +23,7 @@ from gateway.edge.frames import (
     Subscribe,
 )
 from gateway.edge.groups import Choice, Offsets
-from gateway.edge.hub import CommandKey, Hub, Named
+from gateway.edge.hub import CommandKey, Hub, NamedCommand
 from gateway.edge.outlet import Outlet
 from gateway.edge.subscription import Subscription
 from gateway.edge.tokens import Token
@@ -226,7 +226,7 @@ class Session:
             result.write()
             self._refs.pop(key, None)
 
-        self.hub.name(key, self.outlet, Named(ref, told))
+        self.hub.name(key, self.outlet, NamedCommand(ref, told))
         try:
             taken = await self._desk.hand_over(self.hub, self.token, command)
         except DoorError:

@@ -15,7 +15,7 @@ from gateway.edge.groups import Choice, Group, Lane, Offsets, state_frames
 from gateway.edge.history import GoneError
 from gateway.edge.hub import Hub
 from gateway.edge.outlet import Outlet
-from gateway.edge.record import Logged
+from gateway.edge.record import EventRow
 
 BEGINNING = "beginning"  # in place of a position: from the oldest event there is
 PAGE_BYTES = 128 * 1024
@@ -119,7 +119,7 @@ class Subscription:
 
     async def _pay_missed(self, offsets: list[int]) -> None:
         while self._behind(offsets):
-            reached, owed = list(offsets), dict[Lane, Logged]()
+            reached, owed = list(offsets), dict[Lane, EventRow]()
             while behind := self._behind(reached):
                 for partition in behind:
                     records, reached[partition] = await self._missed(partition, reached[partition])
@@ -130,16 +130,16 @@ class Subscription:
     def _behind(self, offsets: list[int]) -> list[int]:
         return [partition for partition, end in enumerate(self._hub.history.ends) if offsets[partition] < end]
 
-    async def _missed(self, partition: int, offset: int) -> tuple[list[Logged], int]:
+    async def _missed(self, partition: int, offset: int) -> tuple[list[EventRow], int]:
         """What is for the reader in the next stretch of a partition, and where that ends."""
         stretch = await self._hub.history.read(partition, offset, self.choice.filter.accounts)
         await asyncio.sleep(0)
         return [record for record in stretch.records if self._is_for_it(record)], stretch.end
 
-    def _is_for_it(self, record: Logged) -> bool:
+    def _is_for_it(self, record: EventRow) -> bool:
         return self.choice.rights.allow(record.face.account) and self.choice.filter.takes(record.face)
 
-    async def _tell(self, records: Sequence[Logged], offsets: list[int]) -> None:
+    async def _tell(self, records: Sequence[EventRow], offsets: list[int]) -> None:
         wire, rights = self.choice.wire, self.choice.rights
         for begin in range(0, len(records), SLICE):
             frames: list[bytes] = []
@@ -151,7 +151,7 @@ class Subscription:
             self._outlet.write(b"".join(frames))
             await self._outlet.drained()
 
-    async def _pay(self, records: Sequence[Logged], stood: Offsets, stands: Offsets) -> None:
+    async def _pay(self, records: Sequence[EventRow], stood: Offsets, stands: Offsets) -> None:
         for begin in range(0, len(records), SLICE):
             part = records[begin : begin + SLICE]
             after = stands if begin + SLICE >= len(records) else stood
@@ -159,7 +159,7 @@ class Subscription:
             await self._outlet.drained()
 
 
-def _pages(rows: Sequence[Logged]) -> Iterator[tuple[Sequence[Logged], bool]]:
+def _pages(rows: Sequence[EventRow]) -> Iterator[tuple[Sequence[EventRow], bool]]:
     """Rows by the page, and whether another comes; one page at least."""
     begin = size = 0
     for index, row in enumerate(rows):

@@ -54,7 +54,7 @@ class _Answer(NamedTuple):
     refused: KafkaError | None
 
 
-class Tail:
+class LogFollower:
     """Reads on from where it is, committed records only.
 
     Attributes:

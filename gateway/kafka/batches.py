@@ -31,7 +31,7 @@ class DamagedBatchError(Exception):
         self.offset = offset
 
 
-class Batch(NamedTuple):
+class RecordBatch(NamedTuple):
     """One batch, still packed; `data` is all of it."""
 
     base_offset: int
@@ -69,7 +69,7 @@ def read_batches(partition: int, start: int, data: bytes, aborted: Aborted = ())
     return Handout(records, position)
 
 
-def unreadable(partition: int, batch: Batch, why: str) -> CommandRecord:
+def unreadable(partition: int, batch: RecordBatch, why: str) -> CommandRecord:
     """One record that stands for a whole batch which cannot be opened."""
     about = ""
     if batch.record_count != 1:
@@ -78,7 +78,7 @@ def unreadable(partition: int, batch: Batch, why: str) -> CommandRecord:
     return _stand_in(partition, batch.base_offset, batch.max_timestamp, batch.data, f"{about}{why}")
 
 
-def first_batch(data: bytes) -> Batch | None:
+def first_batch(data: bytes) -> RecordBatch | None:
     """The first batch of a fetch, whatever its checksum says; None where there is no whole one."""
     if len(data) < HEADER.size:
         return None
@@ -86,10 +86,10 @@ def first_batch(data: bytes) -> Batch | None:
     if magic != 2 or len(data) < AFTER_LENGTH + length:  # noqa: PLR2004 - the format's number
         return None
     whole = data[: AFTER_LENGTH + length]
-    return Batch(base, base + last_delta, attributes, first, newest, producer, count, whole)
+    return RecordBatch(base, base + last_delta, attributes, first, newest, producer, count, whole)
 
 
-def _batches(data: bytes) -> Iterator[Batch]:
+def _batches(data: bytes) -> Iterator[RecordBatch]:
     at_begin = True
     while (batch := first_batch(data)) is not None:
         if calc_crc32c(batch.data[AFTER_CRC:]) != HEADER.unpack_from(batch.data)[4]:
@@ -102,7 +102,7 @@ def _batches(data: bytes) -> Iterator[Batch]:
         raise DamagedBatchError(-1, "it is cut short, or of an older format")
 
 
-def _records(partition: int, batch: Batch) -> list[CommandRecord]:
+def _records(partition: int, batch: RecordBatch) -> list[CommandRecord]:
     try:
         payload = inflate(batch.attributes & CODEC, batch.data[HEADER.size :])
     except TooLargeError as error:
@@ -126,7 +126,7 @@ def _records(partition: int, batch: Batch) -> list[CommandRecord]:
     return records
 
 
-def _record(partition: int, batch: Batch, body: bytes, index: int) -> CommandRecord:
+def _record(partition: int, batch: RecordBatch, body: bytes, index: int) -> CommandRecord:
     offset, timestamp = batch.base_offset + index, batch.max_timestamp
     try:
         delta, at = decode_varint(body, 1)  # after the attributes, which say nothing yet

@@ -18,7 +18,7 @@ from gateway.clock import Clock
 from gateway.kafka.policy_topic import policy_consumer, take_entry
 from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import Board, Ruling
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 
 LOOK_EVERY = 0.2  # seconds
 LOOK_PATIENCE = 0.5
@@ -63,7 +63,7 @@ class PolicyFollower:
         *,
         clients: KafkaClients,
         board: Board,
-        guard: Guard,
+        guard: PolicyGuard,
         freeze_after: float,
         clock: Clock,
         observer: PolicyObserver,

@@ -41,13 +41,13 @@ class Groups(NamedTuple):
     former: Sequence[str]
 
 
-class Named(Struct, frozen=True):
+class Identity(Struct, frozen=True):
     """As much of a command or its event as it is known by."""
 
     command_id: str
 
 
-_named_decoders = {JSON: msgspec.json.Decoder(Named), MSGPACK: msgspec.msgpack.Decoder(Named)}
+_named_decoders = {JSON: msgspec.json.Decoder(Identity), MSGPACK: msgspec.msgpack.Decoder(Identity)}
 
 
 class TailReader:

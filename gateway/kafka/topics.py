@@ -69,7 +69,7 @@ def unmet(problems: Sequence[TopicProblem]) -> KafkaError | None:
     return KafkaError("; ".join(fatal)) if fatal else None
 
 
-class _Found(Struct, frozen=True, kw_only=True):
+class _Description(Struct, frozen=True, kw_only=True):
     partitions: int
     replicas: int
     brokers: int
@@ -151,7 +151,7 @@ class _Wrong(NamedTuple):
     is_fatal: bool = False
 
 
-def _wrong(role: str, seen: Mapping[str, _Found], settings: Settings) -> list[_Wrong]:
+def _wrong(role: str, seen: Mapping[str, _Description], settings: Settings) -> list[_Wrong]:
     found, kafka = seen.get(role), settings.kafka
     is_needed = role not in {"dispositions", "policy"}  # the dead-letter tool's, and what a setting decides about
     if found is None:
@@ -196,7 +196,7 @@ def _wrong_configs(role: str, found: dict[str, str], wanted: dict[str, str]) -> 
     return wrong
 
 
-def _wrong_retention(role: str, seen: Mapping[str, _Found], repeat_window_age: float) -> list[_Wrong]:
+def _wrong_retention(role: str, seen: Mapping[str, _Description], repeat_window_age: float) -> list[_Wrong]:
     """The events are the ledger: an answer that is forgotten before its command may be given again."""
     if role != "events":
         return []
@@ -208,7 +208,7 @@ def _wrong_retention(role: str, seen: Mapping[str, _Found], repeat_window_age: f
     return []
 
 
-def _retention_ms(found: _Found | None) -> float:
+def _retention_ms(found: _Description | None) -> float:
     """For how long a topic keeps its records; for ever where it says -1, or nobody tells."""
     value = "-1" if found is None or found.configs is None else found.configs.get("retention.ms", "-1")
     return float("inf") if value in ("-1", "") else float(value)
@@ -228,7 +228,7 @@ async def _until_seen(admin: AIOKafkaAdminClient, names: set[str]) -> None:
         await asyncio.sleep(LOOK_AGAIN)
 
 
-async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Found]:
+async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Description]:
     described: list[dict[str, Any]] = await admin.describe_topics()  # all of them: asking for one may create it
     cluster: dict[str, Any] = await admin.describe_cluster()
     there = {topic["topic"]: topic["partitions"] for topic in described if topic["topic"] in names}
@@ -237,7 +237,7 @@ async def _find(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, _Foun
     except IncompatibleBrokerVersion:  # librdkafka's mock cluster has no DescribeConfigs
         configs = None
     return {
-        name: _Found(
+        name: _Description(
             partitions=len(partitions),
             brokers=len(cluster["brokers"]),
             replicas=min((len(partition["replicas"]) for partition in partitions), default=0),

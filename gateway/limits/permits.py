@@ -59,7 +59,7 @@ class _VenueQueue:
     def __init__(self, budget: Budget, shared: SharedBuckets | None) -> None:
         self.budget = budget
         self.shared = shared
-        self.places: dict[PermitRequest, Place] = {}
+        self.places: dict[PermitRequest, PermitPlace] = {}
         self.due = inf
         self.serving = False
 
@@ -111,7 +111,7 @@ class Grant:
 PermitResult = Grant | LimitLoweredError | LimitFrozenError
 
 
-class Place:
+class PermitPlace:
     """A place in line: its turn, or why there will be none, is told once, in a turn of the loop of its own."""
 
     __slots__ = ("_permits", "_queue", "_ready", "_request", "_result")
@@ -188,7 +188,7 @@ class Permits:
 
     def line_up(
         self, venue: VenueName, account: str, costs: Sequence[Cost], ready: Callable[[PermitResult], None]
-    ) -> Grant | Place:
+    ) -> Grant | PermitPlace:
         """Ask for all of these costs at once: the grant, or a place in line whose end `ready` is told.
 
         Raises:
@@ -198,7 +198,7 @@ class Permits:
         request = desk.budget.request(account, costs)
         if not request.granted and desk.budget.is_head(request):
             self._serve(desk)
-        return Grant(self, desk, request) if request.granted else Place(self, desk, request, ready)
+        return Grant(self, desk, request) if request.granted else PermitPlace(self, desk, request, ready)
 
     def cancel(self, desk: _VenueQueue, request: PermitRequest) -> None:
         """Take a request out of its line."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, KeyRejection, Refusal, Rejection, Throttled, Unavailable
 from gateway.ownership.ports import OutRecord
 from gateway.pipeline.command import Command, CommandRecord
 from schemas import Event, LeverageChanged, LeverageRejected, Reason, Timestamp, encode
@@ -18,7 +18,7 @@ from schemas.dead_letter import DEAD_LETTERED, LetterErrors
 from schemas.events import fields_of_answer
 from schemas.headers import COMMAND_OFFSET, COMMAND_PARTITION, CONTENT_TYPE, CUT_FIELDS, ERROR_PREFIX, GROUP
 
-NotApplied = Rejected | Throttled | Unavailable | Ambiguous | Unauthorised | ClockSkewed
+NotApplied = Rejection | Throttled | Unavailable | Ambiguous | KeyRejection | ClockSkewed
 LONGEST_NUMBER = 64  # characters; a number of a thousand digits is nobody's leverage
 LONGEST_MESSAGE = 300  # characters
 LARGEST_LETTER = 1_900_000  # bytes of the record, below what the dead-letter topic takes as `topics create` makes it
@@ -61,12 +61,12 @@ def changed(command: Command, applied: Applied, *, topic: str, now: float, attem
     return Answer(record=command.record, command=command, event=event)
 
 
-def refused(command: Command, refusal: Refusal, *, topic: str, now: float, attempts: int = 0) -> Answer:
+def of_refusal(command: Command, refusal: Refusal, *, topic: str, now: float, attempts: int = 0) -> Answer:
     """The gateway says no, without or after calls."""
     return _rejected(command, refusal, None, topic=topic, now=now, attempts=attempts)
 
 
-def rejected(
+def of_outcome(
     command: Command,
     outcome: NotApplied,
     *,
@@ -97,11 +97,11 @@ def undecodable(record: CommandRecord, message: str, *, now: float) -> Answer:
 def reason_of(outcome: NotApplied) -> Reason:
     """The contract's word for an outcome that ended a command's attempts."""
     match outcome:
-        case Rejected():
+        case Rejection():
             return "venue_rejected"
         case Throttled():
             return "rate_limited"
-        case Unauthorised():
+        case KeyRejection():
             return "unauthorised"
         case Unavailable() | ClockSkewed():
             return "venue_unavailable"

@@ -11,7 +11,7 @@ from schemas import VenueName
 WINDOW = 60.0  # seconds
 
 
-class Brake:
+class DeadLetterBrake:
     """Counts the dead letters of each venue over the last minute."""
 
     def __init__(self, per_minute: Mapping[VenueName, int]) -> None:

@@ -4,13 +4,13 @@ Before it stands the consumer, after it the lanes. Synchronous, and no record ca
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.outcomes import Refusal
-from gateway.pipeline.answers import Answer, refused, undecodable
+from gateway.pipeline.answers import Answer, of_refusal, undecodable
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.rules import CommandRules, Deadline
+from gateway.venues.credentials import Keyring
 from gateway.venues.venue import Venue
 from schemas import DecodeError, SetLeverage, VenueName, decode_command
 from schemas.headers import content_type
@@ -19,14 +19,6 @@ from schemas.trace_context import trace_headers
 
 REMEDY = "produce with partitioner=murmur2_random (librdkafka), or the Java client's or aiokafka's default"
 MOVED = "keys belong elsewhere than before: restart the producer, which may know only the old number"
-
-
-class KnownAccounts(Protocol):
-    """Which accounts the settings name."""
-
-    def knows(self, venue: VenueName, account: str) -> bool:
-        """Whether the account has credentials for the venue."""
-        ...
 
 
 class Intake:
@@ -38,7 +30,7 @@ class Intake:
         topic: str,
         venues: Mapping[VenueName, Venue],
         deadlines: Mapping[VenueName, Deadline],
-        accounts: KnownAccounts,
+        accounts: Keyring,
         partition_of: Callable[[bytes], int] | None,
         partition_change: Callable[[], str | None] = lambda: None,
         clock: Clock,
@@ -71,16 +63,16 @@ class Intake:
         account that one knew and we do not is of unknown outcome.
         """
         try:
-            incoming = self._decode(record)
+            command = self._decode(record)
         except DecodeError as error:
             return undecodable(record, str(error), now=self._clock.wall())
-        refusal = self._refusal(incoming)
+        refusal = self._refusal(command)
         if refusal is None or (suspect and refusal.reason == "expired"):
-            return incoming
+            return command
         if suspect and refusal.reason == "unknown_account":
             message = f"{refusal.message}; an earlier owner of the partition may have sent it"
             refusal = Refusal(reason="outcome_unknown", message=message)
-        return refused(incoming, refusal, topic=self._topic, now=self._clock.wall())
+        return of_refusal(command, refusal, topic=self._topic, now=self._clock.wall())
 
     def _decode(self, record: CommandRecord) -> Command:
         if record.unreadable is not None:
@@ -107,18 +99,18 @@ class Intake:
     def _our_wall(self, _venue: VenueName) -> float:
         return self._clock.wall()
 
-    def _refusal(self, incoming: Command) -> Refusal | None:
-        command = incoming.command
-        misplaced = self._misplaced(incoming.record, command.key)
+    def _refusal(self, command: Command) -> Refusal | None:
+        message = command.command
+        misplaced = self._misplaced(command.record, message.key)
         if misplaced:
             return Refusal(reason="invalid", message=misplaced)
-        if broken := self._rules.broken(command):
+        if broken := self._rules.broken(message):
             return broken
-        if not self._accounts.knows(incoming.venue, command.account):
-            message = f"no credentials: the settings have no table accounts.{command.account}.{incoming.venue}"
-            return Refusal(reason="unknown_account", message=message)
-        if incoming.deadline <= incoming.received_at:
-            return self._rules.late(command)
+        if not self._accounts.knows(command.venue, message.account):
+            why = f"no credentials: the settings have no table accounts.{message.account}.{command.venue}"
+            return Refusal(reason="unknown_account", message=why)
+        if command.deadline <= command.received_at:
+            return self._rules.late(message)
         return None
 
     def _misplaced(self, record: CommandRecord, key: str) -> str | None:

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.pipeline.observer import Observer
-from gateway.policy.guard import Guard, PartitionGuard, ReadPast
+from gateway.policy.guard import PartitionGuard, PolicyGuard, ReadPast
 
 PAST_PAUSE = 1.0  # seconds until the past is asked for again
 
 
 async def obey(
-    guard: Guard, rails: PartitionGuard, past: ReadPast | None, *, forbid: Callable[[], None], observer: Observer
+    guard: PolicyGuard, rails: PartitionGuard, past: ReadPast | None, *, forbid: Callable[[], None], observer: Observer
 ) -> None:
     """Follow what rules, for ever.
 

@@ -274,7 +274,7 @@ class Partition:
 
     def _refuse(self, command: Command, lane: Lane, refusal: Refusal) -> None:
         now = self._parts.clock.wall()
-        self._settle(answers.refused(command, refusal, topic=self._parts.policy.topic, now=now))
+        self._settle(answers.of_refusal(command, refusal, topic=self._parts.policy.topic, now=now))
         lane.answered(command.offset)
 
     def _leave_untold(self, command: Command, lane: Lane) -> None:

@@ -5,7 +5,6 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -14,14 +13,14 @@ from gateway.clock import Clock
 from gateway.ownership.lease import Afterlife, afterlife
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.again import Again
-from gateway.pipeline.brake import Brake
-from gateway.pipeline.intake import Intake, KnownAccounts
+from gateway.pipeline.brake import DeadLetterBrake
+from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import LanePolicy
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.rules import Deadline
-from gateway.pipeline.serve import Accounts
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 from gateway.settings.tree import Settings, VenueSettings
+from gateway.venues.credentials import Keyring
 from gateway.venues.venue import Venue
 from schemas import VenueName
 
@@ -58,15 +57,11 @@ class Parts(Struct, frozen=True, kw_only=True):
     intake: Intake
     calls: Mapping[VenueName, VenueCaller]
     lanes: Mapping[VenueName, LanePolicy]
-    accounts: Accounts
-    brake: Brake
+    accounts: Keyring
+    brake: DeadLetterBrake
     clock: Clock
     observer: Observer
-    guard: Guard | None = None
-
-
-class PipelineAccounts(KnownAccounts, Accounts, Protocol):
-    """All that a pipeline asks about accounts."""
+    guard: PolicyGuard | None = None
 
 
 def build_parts(
@@ -74,12 +69,12 @@ def build_parts(
     *,
     venues: Mapping[VenueName, Venue],
     calls: Mapping[VenueName, VenueCaller],
-    accounts: PipelineAccounts,
+    accounts: Keyring,
     partition_of: Callable[[bytes], int],
     partition_change: Callable[[], str | None],
     clock: Clock,
     observer: Observer,
-    guard: Guard | None = None,
+    guard: PolicyGuard | None = None,
     jitter: random.Random,
 ) -> Parts:
     """Put a pipeline together.
@@ -112,7 +107,7 @@ def build_parts(
         calls=calls,
         lanes={name: lane_policy(caller, jitter) for name, caller in calls.items()},
         accounts=accounts,
-        brake=Brake({name: one.dead_letters_per_minute for name, one in of_venues.items()}),
+        brake=DeadLetterBrake({name: one.dead_letters_per_minute for name, one in of_venues.items()}),
         clock=clock,
         observer=observer,
         guard=guard,

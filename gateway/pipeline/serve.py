@@ -7,7 +7,7 @@ an entry in one heap, what waits for a commit nothing.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.calls.alarms import Alarms
 from gateway.calls.turns import CallPermit, Turn, TurnResult
@@ -21,20 +21,12 @@ from gateway.pipeline.lane import BUG, Lane, LanePolicy
 from gateway.pipeline.observer import Observer
 from gateway.pipeline.steps import GiveUp, Look, Obtain, Rest, Send, Tell
 from gateway.policy.guard import PartitionGuard, Untold
-from gateway.venues.credentials import Credentials
+from gateway.venues.credentials import Credentials, Keyring
 from gateway.venues.venue import Call
 from schemas import VenueName
 from schemas.targets import LaneKey
 
 NO_LEASE_PAUSE = 0.1  # seconds until it is looked at again whether the lease was renewed
-
-
-class Accounts(Protocol):
-    """Whose keys sign."""
-
-    def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
-        """The account's keys, or why it is stopped at this venue."""
-        ...
 
 
 class LaneServer:
@@ -49,7 +41,7 @@ class LaneServer:
         *,
         policies: Mapping[VenueName, LanePolicy],
         callers: Mapping[VenueName, VenueCaller],
-        accounts: Accounts,
+        accounts: Keyring,
         clock: Clock,
         fence: Fence,
         is_crowded: Callable[[VenueName], bool],

@@ -34,7 +34,7 @@ class Verdicts:
         if isinstance(verdict, Late):
             verdict = self._late(tell)
         if not isinstance(verdict, Refusal):
-            return answers.rejected(
+            return answers.of_outcome(
                 command,
                 verdict,
                 topic=self._topic,
@@ -46,7 +46,7 @@ class Verdicts:
         if tell.is_doubtful:
             message = f"it may have been applied, and then: {verdict.message}"
             verdict = Refusal(reason="outcome_unknown", message=message, retry_at=verdict.retry_at)
-        return answers.refused(command, verdict, topic=self._topic, now=now, attempts=tell.attempts)
+        return answers.of_refusal(command, verdict, topic=self._topic, now=now, attempts=tell.attempts)
 
     def is_expired(self, command: Command) -> bool:
         """Whether its own date is past, by its venue's clock."""

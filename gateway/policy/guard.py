@@ -1,4 +1,4 @@
-"""What the pipeline asks: may this command wait, may its call begin now. One `Guard` a process, one past a partition.
+"""What the pipeline asks: may this command wait, may its call begin now. One guard a process, one past a partition.
 
 A call begins only while the policy is known to be current: the follower keeps asking where the topic ends, and what it
 asked less than `FRESH_FOR` ago, and has read up to there, holds. So a process that was stopped and wakes up makes no
@@ -51,7 +51,7 @@ class GuardObserver(Protocol):
         ...
 
 
-class Guard:
+class PolicyGuard:
     """What rules in this process, and whether that is known to be current.
 
     Attributes:
@@ -124,7 +124,7 @@ class Untold:
 class PartitionGuard:
     """Judges one partition's commands, by what its lanes have had."""
 
-    def __init__(self, guard: Guard, clock: Clock, observer: GuardObserver) -> None:
+    def __init__(self, guard: PolicyGuard, clock: Clock, observer: GuardObserver) -> None:
         self._guard = guard
         self._clock = clock
         self._observer = observer

@@ -16,7 +16,7 @@ from schemas.targets import LaneKey, venue_of
 LONGEST_WINDOW = 7 * 86_400.0  # seconds; a rule's window and cool-down may be no longer
 
 
-class _Held(NamedTuple):
+class _ValueUntil(NamedTuple):
     value: Decimal
     until: float  # wall seconds; infinite for what the lane has now
 
@@ -26,7 +26,7 @@ class _LanePast:
 
     def __init__(self, value: Decimal, at: float) -> None:
         self.changed_at = at
-        self.held = deque([_Held(value, inf)])
+        self.held = deque([_ValueUntil(value, inf)])
 
 
 class LaneHistory:
@@ -51,12 +51,12 @@ class LaneHistory:
         if value == now_held:
             return
         past.changed_at = at = max(at, past.changed_at)
-        past.held[-1] = _Held(now_held, at)
+        past.held[-1] = _ValueUntil(now_held, at)
         while past.held and past.held[-1].value >= value:
             past.held.pop()
         while past.held and past.held[0].until < at - LONGEST_WINDOW:
             past.held.popleft()
-        past.held.append(_Held(value, inf))
+        past.held.append(_ValueUntil(value, inf))
 
     def observe(self, lane: LaneKey, value: Decimal, now: float) -> None:
         """The venue was asked and has this value: since when is not known where nobody had told any."""

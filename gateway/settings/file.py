@@ -62,7 +62,7 @@ MISSING = {
 Table = dict[str, Any]
 
 
-class Problem(Struct, frozen=True, kw_only=True):
+class SettingProblem(Struct, frozen=True, kw_only=True):
     """One wrong setting: the file or variable it stands in, its path, and what would be right."""
 
     source: str
@@ -76,7 +76,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 class SettingsError(Exception):
     """Raised where settings are wrong; its text has one line for each problem."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[SettingProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
@@ -137,14 +137,14 @@ def _read_table(path: Path | None) -> Table:
         remedy = f"not UTF-8 text: byte {error.start}; TOML files are UTF-8"
     except OSError as error:
         remedy = f"cannot be read: {error.strerror}; name the settings file with --config"
-    raise SettingsError([Problem(source=str(path), path="", remedy=remedy)])
+    raise SettingsError([SettingProblem(source=str(path), path="", remedy=remedy)])
 
 
 class _Reader:
     """Builds Structs from tables and keeps every problem, the first of each path."""
 
     def __init__(self, source: str) -> None:
-        self.problems: dict[SettingPath, Problem] = {}
+        self.problems: dict[SettingPath, SettingProblem] = {}
         self._source = source
         self._variables: dict[SettingPath, str] = {}
 
@@ -152,7 +152,7 @@ class _Reader:
         """Note a problem unless its path has one already."""
         variable = self._variables.get(path)
         source = f"environment variable {variable}" if variable else self._source
-        self.problems.setdefault(path, Problem(source=source, path=".".join(path), remedy=remedy))
+        self.problems.setdefault(path, SettingProblem(source=source, path=".".join(path), remedy=remedy))
 
     def override(self, table: Table, environ: Mapping[str, str], limit_names: LimitNames) -> None:
         """Put the environment's values into the table, each under the path its name stands for."""
@@ -166,7 +166,7 @@ class _Reader:
                 _put(table, paths[0], _Override(variable, environ[variable]))
             else:
                 remedy = _ambiguous(paths) if paths else _unknown_variable(variable, names)
-                problem = Problem(source=f"environment variable {variable}", path="", remedy=remedy)
+                problem = SettingProblem(source=f"environment variable {variable}", path="", remedy=remedy)
                 self.problems[(variable,)] = problem
 
     def structure(self, kind: type[Struct], table: object, path: SettingPath, default: Struct | None) -> Any:

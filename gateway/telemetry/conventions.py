@@ -6,7 +6,7 @@ Those for messaging are in development and will move; nothing else spells them.
 from typing import Literal
 
 from gateway.calls.observer import Called
-from gateway.outcomes import Ambiguous, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, KeyRejection, Throttled, Unavailable
 from gateway.pipeline.command import Command
 from schemas import Event, LeverageChanged
 
@@ -66,7 +66,7 @@ def error_of(fact: Called) -> str | None:
             return "unavailable"
         case Throttled():
             return "throttled"
-        case Unauthorised():
+        case KeyRejection():
             return "unauthorised"
         case _:
             return None

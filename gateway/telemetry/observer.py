@@ -6,7 +6,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from gateway.calls.observer import Called
-from gateway.outcomes import Ambiguous, ClockSkewed, Outcome, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, ClockSkewed, KeyRejection, Outcome, Throttled, Unavailable
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.steps import Retry
 from gateway.telemetry.journeys import Journeys
@@ -78,7 +78,7 @@ class Telemetry:
                 self._metrics.bans_total.labels(venue).inc()
             told = {"limit": outcome.limit, "banned": outcome.banned, "code": outcome.code}
             self._log.warning("met_limit", **where, **told)
-        elif isinstance(outcome, Unauthorised):
+        elif isinstance(outcome, KeyRejection):
             self._log.error("refused_keys", **where, code=outcome.code, message=outcome.message)
 
     def retried(self, command: Command, retry: Retry) -> None:

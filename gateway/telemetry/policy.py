@@ -6,7 +6,7 @@ import structlog
 
 from gateway.outcomes import Refusal
 from gateway.policy.board import Ruling
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
 from schemas import SetLeverage
@@ -27,7 +27,7 @@ class PolicyTelemetry:
             for decision in get_args(Decision)
         }
 
-    def watch(self, guard: Guard) -> None:
+    def watch(self, guard: PolicyGuard) -> None:
         """Show how old what the guard knows is, whenever it is asked for."""
         self._metrics.policy_staleness_seconds.set_function(lambda: guard.age)
 

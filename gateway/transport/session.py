@@ -41,7 +41,7 @@ PERHAPS_SENT = (aiohttp.ClientError, HttpProcessingError, EOFError, OSError)
 BODY_PATIENCE = 1.0  # seconds for the body of an answer whose status and headers say all
 
 
-class Exchange(Protocol):
+class HttpTransport(Protocol):
     """A way to call: with aiohttp's session, or without."""
 
     async def begin(self, request: HttpRequest, timeout: aiohttp.ClientTimeout) -> Response:  # noqa: ASYNC109 - aiohttp's own
@@ -79,7 +79,7 @@ class VenueSession:
         self._connect_timeout = connect_timeout(self._connect_within)
         self._client: HttpClient = client
         self._proxy = None if proxy is None else URL(proxy)
-        self._exchange: Exchange | None = None
+        self._exchange: HttpTransport | None = None
 
     async def start(self) -> None:
         """Get ready; connections are made when they are needed."""

@@ -11,10 +11,10 @@ from msgspec import Struct
 from gateway.outcomes import (
     Ambiguous,
     ClockSkewed,
+    KeyRejection,
     Outcome,
-    Rejected,
+    Rejection,
     Throttled,
-    Unauthorised,
     Unavailable,
 )
 
@@ -50,7 +50,7 @@ def outcome_of(kind: CodeClass, said: Said) -> Outcome:
     code, message, status = said.code, clean(said.message), said.http_status
     match kind:
         case "refused":
-            return Rejected(code=code, message=message, http_status=status)
+            return Rejection(code=code, message=message, http_status=status)
         case "throttled" | "banned":
             return Throttled(
                 code=code,
@@ -67,7 +67,7 @@ def outcome_of(kind: CodeClass, said: Said) -> Outcome:
         case "ambiguous":
             return Ambiguous(code=code, message=message, http_status=status)
         case "unauthorised":
-            return Unauthorised(code=code, message=message, http_status=status)
+            return KeyRejection(code=code, message=message, http_status=status)
         case "clock":
             return ClockSkewed(code=code, message=message, http_status=status)
 

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+from gateway.outcomes import Refusal
+from schemas import VenueName
+
 
 class SigningKey(Protocol):
     """A secret that signs; HMAC-SHA256, RSA (PKCS#1 v1.5, SHA-256) and Ed25519 exist."""
@@ -26,3 +29,15 @@ class Credentials:
 
     def __repr__(self) -> str:
         return "Credentials(…)"
+
+
+class Keyring(Protocol):
+    """The accounts' keys, as the pipeline asks for them."""
+
+    def knows(self, venue: VenueName, account: str) -> bool:
+        """Whether the account has credentials for the venue."""
+        ...
+
+    def credentials(self, venue: VenueName, account: str) -> Credentials | Refusal:
+        """The account's keys, or why it is stopped at this venue."""
+        ...

@@ -17,7 +17,7 @@ from gateway.edge.hub import Hub
 from gateway.edge.observer import EdgeTelemetry
 from gateway.edge.position import Positions
 from gateway.edge.publisher import NotTakenError
-from gateway.edge.record import Face, Logged, _Target
+from gateway.edge.record import EventRow, Face, _Target
 from gateway.edge.server import EdgeServer
 from gateway.edge.streams import Streams
 from gateway.edge.tokens import Tokens
@@ -97,8 +97,8 @@ class EdgeOnPaper:
             event.issuer,
         )
         at = len(self.fake._log) - 1
-        self.hub.take(0, [Logged(face, encode(event), partition=0, offset=at, at=SystemClock.wall())], at + 1)
+        self.hub.take(0, [EventRow(face, encode(event), partition=0, offset=at, at=SystemClock.wall())], at + 1)
         self.hub.settle()
 
-    async def _load(self, _partition: int, _begin: int, _end: int) -> list[Logged]:
+    async def _load(self, _partition: int, _begin: int, _end: int) -> list[EventRow]:
         raise AssertionError("everything is in memory")

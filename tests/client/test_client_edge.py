@@ -8,7 +8,7 @@ import pytest
 import websockets
 
 from gateway.client import Stale, connect
-from gateway.client.edge_feed import EdgeFeed, Heartbeat, Hello, Live, Pong
+from gateway.client.edge_feed import EdgeFeed, Pong, ReadHeartbeat, ReadHello, ReadLive
 from gateway.client.feed import Current, Lost
 from gateway.client.testing import FakeGateway
 from tests.client.cutting import wire_to
@@ -78,14 +78,14 @@ def clock():
 @pytest.fixture
 def feed(clock):
     feed = EdgeFeed(None, with_state=True, monotonic=clock.monotonic)
-    feed.take(Hello())
+    feed.take(ReadHello())
     return feed
 
 
 def test_what_came_is_as_old_as_the_ping_whose_pong_it_is_and_the_lag_before_it(feed, clock):
-    feed.take(Live(position="p"))
+    feed.take(ReadLive(position="p"))
     ping = feed.ping()
-    feed.take(Heartbeat(lag_ms=300, position="p"))
+    feed.take(ReadHeartbeat(lag_ms=300, position="p"))
     clock.advance(10.0)  # on its way
     assert feed.take(Pong(ping)) == [Current(pytest.approx(10.3))]
     assert feed.take(Pong(ping)) == [], "a pong without a heartbeat says nothing of the log"
@@ -93,23 +93,23 @@ def test_what_came_is_as_old_as_the_ping_whose_pong_it_is_and_the_lag_before_it(
 
 @pytest.mark.parametrize("data", [b"", b"x", struct.pack("!d", 0.0) + b"x"])
 def test_a_pong_to_nobodys_ping_says_nothing(feed, data):
-    feed.take(Live(position="p"))
-    feed.take(Heartbeat(lag_ms=0, position="p"))
+    feed.take(ReadLive(position="p"))
+    feed.take(ReadHeartbeat(lag_ms=0, position="p"))
     assert feed.take(Pong(data)) == []
 
 
 def test_who_comes_back_is_not_current_before_it_was_told_what_it_missed(feed):
-    feed.take(Live(position="p"))
-    feed.take(Hello())
+    feed.take(ReadLive(position="p"))
+    feed.take(ReadHello())
     ping = feed.ping()
-    feed.take(Heartbeat(lag_ms=0, position="p"))
+    feed.take(ReadHeartbeat(lag_ms=0, position="p"))
     assert feed.take(Pong(ping)) == []
-    feed.take(Live(position="q"))
+    feed.take(ReadLive(position="q"))
     ping = feed.ping()
-    feed.take(Heartbeat(lag_ms=0, position="q"))
+    feed.take(ReadHeartbeat(lag_ms=0, position="q"))
     assert feed.take(Pong(ping)) == [Current(pytest.approx(0.0))]
 
 
 def test_an_edge_that_is_behind_the_log_is_no_source(feed):
-    feed.take(Live(position="p"))
-    assert feed.take(Heartbeat(lag_ms=2_000, position="p")) == [Lost("the edge is 2.0 s behind the log")]
+    feed.take(ReadLive(position="p"))
+    assert feed.take(ReadHeartbeat(lag_ms=2_000, position="p")) == [Lost("the edge is 2.0 s behind the log")]

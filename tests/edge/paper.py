@@ -12,7 +12,7 @@ from gateway.edge.history import History
 from gateway.edge.hub import Hub
 from gateway.edge.outlet import Outlet
 from gateway.edge.position import Positions
-from gateway.edge.record import Face, Logged, _Target
+from gateway.edge.record import EventRow, Face, _Target
 from gateway.edge.subscription import Subscription
 from gateway.edge.tokens import Rights
 from gateway.edge.wire import JsonWire
@@ -26,11 +26,11 @@ class Log:
     """The events topic: each partition a list with holes, as markers leave them."""
 
     def __init__(self) -> None:
-        self.partitions: list[list[Logged]] = [[] for _ in range(PARTITIONS)]
+        self.partitions: list[list[EventRow]] = [[] for _ in range(PARTITIONS)]
         self.ends = [0] * PARTITIONS
         self.reads = 0
 
-    def append(self, partition: int, *, lane: int = 0, is_change: bool = True, account: str | None = None) -> Logged:
+    def append(self, partition: int, *, lane: int = 0, is_change: bool = True, account: str | None = None) -> EventRow:
         """Write an event, and a marker after every second one."""
         offset = self.ends[partition]
         kind = "LeverageChanged" if is_change else "LeverageRejected"
@@ -42,12 +42,12 @@ class Log:
             "lane": f"L{lane}",
         }
         face = Face(**about, target=_Target("binance_usdm"))
-        event = Logged(face, msgspec.json.encode(about), partition=partition, offset=offset, at=0.0)
+        event = EventRow(face, msgspec.json.encode(about), partition=partition, offset=offset, at=0.0)
         self.partitions[partition].append(event)
         self.ends[partition] = offset + 1 + len(self.partitions[partition]) % 2
         return event
 
-    async def load(self, partition: int, begin: int, end: int) -> list[Logged]:
+    async def load(self, partition: int, begin: int, end: int) -> list[EventRow]:
         """Read older events."""
         self.reads += 1
         await asyncio.sleep(0)

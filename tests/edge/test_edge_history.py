@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from gateway.edge.history import BLOCK, GoneError, History
-from gateway.edge.record import Face, Logged, _Target
+from gateway.edge.record import EventRow, Face, _Target
 
 
 def event(offset, partition=0, account="desk-1"):
     face = Face("LeverageChanged", f"e{offset}", f"c{offset}", account, "BTCUSDT", _Target("binance_usdm"))
-    return Logged(face, b"{}", partition=partition, offset=offset, at=0.0)
+    return EventRow(face, b"{}", partition=partition, offset=offset, at=0.0)
 
 
 class Topic:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.edge.fetch import Fetch
-from gateway.edge.tail import Tail
+from gateway.edge.tail import LogFollower
 from gateway.kafka_clients import start_client, stop_client
 from tests.clocks import FakeClock
 
@@ -93,7 +93,7 @@ async def asked_of(client, leader):
 
 async def test_a_leader_that_is_silent_holds_up_no_other_and_what_it_has_is_not_called_current():
     client, clock = Leaders({0: 1, 1: 2}), FakeClock()
-    tail = Tail(client, "events", {0: 5, 1: 7}, OPTIONS, clock.monotonic)
+    tail = LogFollower(client, "events", {0: 5, 1: 7}, OPTIONS, clock.monotonic)
     for _ in range(3):
         reading = asyncio.create_task(tail.read())
         await asked_of(client, 1)
@@ -111,7 +111,7 @@ async def test_a_leader_that_is_silent_holds_up_no_other_and_what_it_has_is_not_
 
 async def test_a_partition_that_is_refused_holds_up_no_other_of_its_leader():
     client = Leaders({0: 1, 1: 1})
-    tail = Tail(client, "events", {0: 5, 1: 7}, OPTIONS, FakeClock().monotonic)
+    tail = LogFollower(client, "events", {0: 5, 1: 7}, OPTIONS, FakeClock().monotonic)
     reading = asyncio.create_task(tail.read())
     await asked_of(client, 1)
     client.answer(1, error_code=NotLeaderForPartitionError.errno, refused=[0])
@@ -130,7 +130,7 @@ async def test_a_partition_that_is_refused_holds_up_no_other_of_its_leader():
 async def test_a_leader_that_is_not_known_yet_is_asked_for_first_and_none_is_an_error():
     client = Leaders({})
     client.found = {0: 1}
-    tail = Tail(client, "events", {0: 5}, OPTIONS, FakeClock().monotonic)
+    tail = LogFollower(client, "events", {0: 5}, OPTIONS, FakeClock().monotonic)
     reading = asyncio.create_task(tail.read())
     await asked_of(client, 1)
     client.answer(1)
@@ -149,7 +149,7 @@ async def test_only_what_is_committed_is_read_in_order_and_where_nothing_is_left
         tp = TopicPartition(topics.events, 0)
         consumer.assign([tp])
         consumer.pause(tp)
-        tail = Tail(consumer, topics.events, {0: 0}, OPTIONS, FakeClock().monotonic)
+        tail = LogFollower(consumer, topics.events, {0: 0}, OPTIONS, FakeClock().monotonic)
         for number in range(6):
             await producer.begin_transaction()
             for part in range(2):

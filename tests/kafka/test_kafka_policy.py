@@ -13,7 +13,7 @@ from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.policy_topic import read_policy, write_policy
 from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import NO_OPERATORS, Board
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 from tests.policy.desk import after, applied, freeze
 from tests.policy.test_policy_guard import Counted
 
@@ -44,7 +44,7 @@ class Replica:
 
     def __init__(self, topic, bootstrap, freeze_after=60.0):
         self.told = Told()
-        self.guard = Guard(SystemClock(), self.told, freeze_after=freeze_after)
+        self.guard = PolicyGuard(SystemClock(), self.told, freeze_after=freeze_after)
         self.follower = PolicyFollower(
             topic,
             clients=KafkaClients({"bootstrap_servers": bootstrap, "request_timeout_ms": 5000}),

@@ -12,7 +12,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from gateway.outcomes import Ambiguous, Applied, Refusal, Rejected, Unavailable
+from gateway.outcomes import Ambiguous, Applied, Refusal, Rejection, Unavailable
 from gateway.pipeline import lane as the_lane
 from gateway.pipeline.command import Command
 from gateway.pipeline.steps import GiveUp, Late, Look, Obtain, Rest, Send, Step, Tell
@@ -171,7 +171,7 @@ class World:
             self.late = (value, self.now + SETTLES_WITHIN)
         said = {
             "applied": Applied(),
-            "refused": Rejected(message="no"),
+            "refused": Rejection(message="no"),
             "not served": Unavailable(message="down", http_status=503),
             "cut off": Ambiguous(message="reset"),
             "not sent": None,

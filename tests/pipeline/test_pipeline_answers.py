@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from msgspec import structs
 
-from gateway.outcomes import Ambiguous, Applied, ClockSkewed, Refusal, Rejected, Throttled, Unauthorised, Unavailable
+from gateway.outcomes import Ambiguous, Applied, ClockSkewed, KeyRejection, Refusal, Rejection, Throttled, Unavailable
 from gateway.pipeline import answers
 from gateway.pipeline.answers import out_records
 from gateway.pipeline.command import CommandRecord
@@ -61,7 +61,7 @@ def test_a_dead_letter_is_the_commands_bytes_with_what_went_wrong():
     own = [("x", b"1"), ("__gateway.errors.reason", b"old"), ("gateway-command-offset", b"9"), ("x", b"2")]
     one = CommandRecord(0, 42, 1_795_262_400_123, base.key, base.value, own)
     carried = structs.replace(incoming(1), record=one)
-    event, letter = written(answers.rejected(carried, Unavailable(message="down"), topic=TOPIC, now=NOON, attempts=3))
+    event, letter = written(answers.of_outcome(carried, Unavailable(message="down"), topic=TOPIC, now=NOON, attempts=3))
     assert decode_event(event.value).dead_lettered
     assert (letter.topic, letter.key, letter.value) == ("dead_letters", base.key, base.value)
     assert list(letter.headers) == [
@@ -92,18 +92,18 @@ def test_what_cannot_be_decoded_is_a_dead_letter_and_no_event():
 
 
 REASONS = [
-    (Rejected(code="-4028", message="m", http_status=400), "venue_rejected", False),
+    (Rejection(code="-4028", message="m", http_status=400), "venue_rejected", False),
     (Throttled(retry_after=3.0), "rate_limited", True),
     (Unavailable(), "venue_unavailable", True),
     (ClockSkewed(), "venue_unavailable", True),
-    (Unauthorised(http_status=401), "unauthorised", True),
+    (KeyRejection(http_status=401), "unauthorised", True),
     (Ambiguous(), "outcome_unknown", True),
 ]
 
 
 @pytest.mark.parametrize(("outcome", "reason", "dead_lettered"), REASONS)
 def test_each_outcome_has_its_reason_and_is_dead_lettered_where_a_redrive_may_help(outcome, reason, dead_lettered):
-    answer = answers.rejected(incoming(1), outcome, topic=TOPIC, now=NOON)
+    answer = answers.of_outcome(incoming(1), outcome, topic=TOPIC, now=NOON)
     assert isinstance(answer.event, LeverageRejected)
     assert (answer.event.reason, answer.event.dead_lettered) == (reason, dead_lettered)
     assert (answer.dead_letter is not None) == dead_lettered
@@ -112,7 +112,7 @@ def test_each_outcome_has_its_reason_and_is_dead_lettered_where_a_redrive_may_he
 
 
 def test_a_doubtful_command_is_unknown_whatever_came_last():
-    answer = answers.rejected(incoming(1), Rejected(message="no"), topic=TOPIC, now=NOON, is_doubtful=True)
+    answer = answers.of_outcome(incoming(1), Rejection(message="no"), topic=TOPIC, now=NOON, is_doubtful=True)
     assert answer.event.reason == "outcome_unknown"
 
 
@@ -128,17 +128,17 @@ def test_a_doubtful_command_is_unknown_whatever_came_last():
     ],
 )
 def test_when_to_ask_again_is_told_where_somebody_knows(outcome, free_at, retry_at):
-    event = answers.rejected(incoming(1), outcome, topic=TOPIC, now=NOON, free_at=free_at).event
+    event = answers.of_outcome(incoming(1), outcome, topic=TOPIC, now=NOON, free_at=free_at).event
     assert (event.retry_at.timestamp() if event.retry_at else None) == retry_at
 
 
 def test_the_brake_leaves_the_event_and_says_that_there_is_no_dead_letter():
-    answer = answers.rejected(incoming(1), Unavailable(message="down"), topic=TOPIC, now=NOON)
+    answer = answers.of_outcome(incoming(1), Unavailable(message="down"), topic=TOPIC, now=NOON)
     (event,) = written(answers.without_dead_letter(answer))
     assert decode_event(event.value).dead_lettered is False
 
 
 def test_an_unsayable_number_is_told_as_none():
     one = incoming(1, leverage="1" * 65)
-    event = answers.refused(one, Refusal(reason="invalid", message="m"), topic=TOPIC, now=NOON).event
+    event = answers.of_refusal(one, Refusal(reason="invalid", message="m"), topic=TOPIC, now=NOON).event
     assert str(event.leverage) == "NaN"

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.policy.board import Board
-from gateway.policy.guard import FRESH_FOR, Guard
+from gateway.policy.guard import FRESH_FOR, PolicyGuard
 from schemas import LeverageChanged, Scope
 from tests.clocks import NOON
 from tests.pipeline.paper import Quiet, command, on_virtual_time, record
@@ -26,7 +26,7 @@ class Desk:
         self.guard = None
 
     def make(self, clock):
-        self.guard = Guard(clock, Quiet([]), freeze_after=60.0)
+        self.guard = PolicyGuard(clock, Quiet([]), freeze_after=60.0)
         self.guard.confirmed(1e9)  # as if it were asked without end
         return self.guard
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gateway.ownership.lease import Lease
 from gateway.ownership.repeats import Repeats, RepeatWindow
-from gateway.pipeline.brake import Brake
+from gateway.pipeline.brake import DeadLetterBrake
 
 
 def test_a_command_being_answered_is_a_repeat_until_the_window_after_its_answer_ends():
@@ -58,7 +58,7 @@ def test_a_lease_given_up_is_over_at_once():
 
 
 def test_the_brake_counts_each_venue_over_a_sliding_minute():
-    brake = Brake({"okx": 2, "ztdx": 1})
+    brake = DeadLetterBrake({"okx": 2, "ztdx": 1})
     assert brake.allows("okx", 0.0)
     assert brake.allows("okx", 30.0)
     assert not brake.allows("okx", 59.9)
@@ -68,4 +68,4 @@ def test_the_brake_counts_each_venue_over_a_sliding_minute():
 
 
 def test_a_brake_of_none_lets_nothing_through():
-    assert not Brake({"okx": 0}).allows("okx", 0.0)
+    assert not DeadLetterBrake({"okx": 0}).allows("okx", 0.0)

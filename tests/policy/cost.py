@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from gateway.clock import SystemClock
 from gateway.policy.board import Board
-from gateway.policy.guard import Guard
+from gateway.policy.guard import PolicyGuard
 from schemas import BinanceUsdm, SetLeverage
 from tests.policy.desk import applied, freeze, put
 from tests.policy.test_policy_guard import Counted
@@ -40,7 +40,7 @@ def rules(count: int, *, with_step: bool) -> str:
 
 def measure(rule_count: int, accounts: int, *, with_step: bool) -> float:
     """Microseconds a decision: at admission and again before the call."""
-    guard, board = Guard(SystemClock(), Silent(), freeze_after=60.0), Board()
+    guard, board = PolicyGuard(SystemClock(), Silent(), freeze_after=60.0), Board()
     assert put(board, applied(rules(rule_count, with_step=with_step))) is None
     put(board, freeze())
     put(board, freeze("open", replaces=board.current("freeze:everything").id))

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from gateway.policy.board import Board
-from gateway.policy.guard import FRESH_FOR, Guard, Untold
+from gateway.policy.guard import FRESH_FOR, PolicyGuard, Untold
 from schemas import BinanceUsdm, LeverageChanged, Okx, Scope, SetLeverage, Timestamp
 from tests.clocks import NOON, FakeClock
 from tests.policy.desk import after, applied, freeze, put
@@ -31,7 +31,7 @@ class Desk:
     def __init__(self, freeze_after=60.0):
         self.clock = FakeClock()
         self.counted = Counted()
-        self.guard = Guard(self.clock, self.counted, freeze_after=freeze_after)
+        self.guard = PolicyGuard(self.clock, self.counted, freeze_after=freeze_after)
         self.board = Board()
         self.past = self.guard.past()
 

@@ -15,10 +15,10 @@ from gateway.outcomes import (
     Ambiguous,
     Applied,
     ClockSkewed,
+    KeyRejection,
     Outcome,
-    Rejected,
+    Rejection,
     Throttled,
-    Unauthorised,
     Unavailable,
 )
 from gateway.transport.messages import LIMITED, HttpReply, HttpRequest
@@ -93,12 +93,12 @@ class PaperVenue:
                 wait = float(answer.headers["Retry-After"])
                 return Throttled(retry_after=wait, http_status=answer.status, banned=answer.status == BANNED)
             case 401:
-                return Unauthorised(message=text, http_status=401)
+                return KeyRejection(message=text, http_status=401)
             case 503:
                 kind = Ambiguous if text == "unknown" else Unavailable
                 return kind(message=text, http_status=503)
             case _:
-                kind = ClockSkewed if text == "timestamp" else Rejected
+                kind = ClockSkewed if text == "timestamp" else Rejection
                 return kind(message=text, http_status=answer.status)
 
     def classify_read_back(self, command: SetLeverage, answer: HttpReply) -> Outcome:

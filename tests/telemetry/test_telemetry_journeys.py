@@ -90,7 +90,7 @@ def test_a_permit_that_another_command_of_the_lane_asked_for_counts_from_when_th
 def test_who_was_never_called_waited_in_its_lane_until_it_was_told(journeys, sink, clock, reason, error):
     command = incoming()
     clock.advance(5.0)
-    answer = answers.refused(command, Refusal(reason=reason, message="m"), topic="t", now=clock.wall() - 1.0)
+    answer = answers.of_refusal(command, Refusal(reason=reason, message="m"), topic="t", now=clock.wall() - 1.0)
     journeys.answered(command, answer.event)
     [(_, root, children)] = sink.trees
     assert (root.error, root.attributes["leverage.outcome"]) == (error, reason)

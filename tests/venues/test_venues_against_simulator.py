@@ -12,10 +12,10 @@ from gateway.outcomes import (
     Ambiguous,
     Applied,
     ClockSkewed,
+    KeyRejection,
     Outcome,
-    Rejected,
+    Rejection,
     Throttled,
-    Unauthorised,
     Unavailable,
 )
 from gateway.simulator import Fault, SimulatedAccount, Simulator, SimulatorSettings
@@ -133,23 +133,23 @@ async def test_a_signed_call_is_accepted_and_takes_effect(desk, venue, kind):
 
 @pytest.mark.parametrize("venue", list(VENUES))
 async def test_a_wrong_secret_is_unauthorised(desk, venue):
-    assert isinstance(await desk.set(venue, command_for(venue), credentials(secret="wrong")), Unauthorised)
+    assert isinstance(await desk.set(venue, command_for(venue), credentials(secret="wrong")), KeyRejection)
 
 
 @pytest.mark.parametrize("venue", list(VENUES))
 async def test_an_unknown_key_is_unauthorised(desk, venue):
-    assert isinstance(await desk.set(venue, command_for(venue), credentials("nobody")), Unauthorised)
+    assert isinstance(await desk.set(venue, command_for(venue), credentials("nobody")), KeyRejection)
 
 
 @pytest.mark.parametrize("venue", BINANCE)
 async def test_one_key_kind_does_not_pass_for_another(desk, venue):
     crossed = Credentials(api_key="rsa", signing_key=parse_private_key(private_pem("ed25519")))
-    assert isinstance(await desk.set(venue, command_for(venue), crossed), Unauthorised)
+    assert isinstance(await desk.set(venue, command_for(venue), crossed), KeyRejection)
 
 
 @pytest.mark.parametrize("wrong", [credentials(passphrase="wrong"), credentials("demo"), credentials(simulated=True)])
 async def test_okx_refuses_a_wrong_passphrase_or_environment(desk, wrong):
-    assert isinstance(await desk.set("okx", command_for("okx"), wrong), Unauthorised)
+    assert isinstance(await desk.set("okx", command_for("okx"), wrong), KeyRejection)
 
 
 async def test_okx_demo_keys_are_told_by_a_header(desk):
@@ -233,7 +233,7 @@ async def test_a_skewed_clock_is_said_so_and_the_venues_own_time_is_accepted(des
 async def test_what_the_venue_refuses_is_refused_with_its_code(desk, venue, command):
     assert VENUES[venue].broken_rule(command) is None
     outcome = await desk.set(venue, command)
-    assert isinstance(outcome, Rejected), outcome
+    assert isinstance(outcome, Rejection), outcome
     assert outcome.code
     assert outcome.message
 
@@ -289,7 +289,7 @@ OUTCOMES: dict[str, type] = {
     "waf": Unavailable,
     "too_many": Throttled,
     "ban": Throttled,
-    "key_revoked": Unauthorised,
+    "key_revoked": KeyRejection,
     "clock_skew": ClockSkewed,
 }
 # The texts of a 503 are told apart for futures only; of sapi's, none says that nothing was done.

@@ -8,10 +8,10 @@ from gateway.outcomes import (
     Ambiguous,
     Applied,
     ClockSkewed,
+    KeyRejection,
     Outcome,
-    Rejected,
+    Rejection,
     Throttled,
-    Unauthorised,
     Unavailable,
 )
 from gateway.venues.binance import codes as binance_codes
@@ -75,13 +75,13 @@ def test_a_503_of_sapi_is_ambiguous_whatever_its_text(message):
     ("status", "expected"),
     [
         (301, Ambiguous),
-        (400, Rejected),
-        (401, Unauthorised),
+        (400, Rejection),
+        (401, KeyRejection),
         (403, SLOW),
-        (404, Rejected),
-        (405, Rejected),
+        (404, Rejection),
+        (405, Rejection),
         (408, Ambiguous),
-        (410, Rejected),
+        (410, Rejection),
         (418, Throttled),
         (429, Throttled),
         (500, Ambiguous),
@@ -102,19 +102,19 @@ def test_a_status_without_a_code_has_its_meaning(name, status, expected, body):
 
 COMMON = [
     *rows(Ambiguous, -1000, -1006, -1007),
-    *rows(Unauthorised, -1002, -1011, -1022, -1099, -2008, -2014, -2015, -2017),
+    *rows(KeyRejection, -1002, -1011, -1022, -1099, -2008, -2014, -2015, -2017),
     *rows(Throttled, -1003, -1015),
     *rows(TRANSIENT, -1008),
-    *rows(Rejected, -1010, -1016, -1020, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1109, -1121, -1122, -1128),
-    *rows(Rejected, -1130),
+    *rows(Rejection, -1010, -1016, -1020, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1109, -1121, -1122, -1128),
+    *rows(Rejection, -1130),
     *rows(ClockSkewed, -1021),
 ]
 OF_FUTURES = [
     *COMMON,
     *rows(TRANSIENT, -1001),
-    *rows(Rejected, -1004, -2019, -2023, -2027, -2028, -4027, -4028, -4046, -4047, -4048, -4059, -4060, -4061, -4141),
-    *rows(Rejected, -4161, -4167, -4168, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4400, -4401, -4402, -4403),
-    *rows(Rejected, -4408, -21001, -9_999_999),
+    *rows(Rejection, -1004, -2019, -2023, -2027, -2028, -4027, -4028, -4046, -4047, -4048, -4059, -4060, -4061, -4141),
+    *rows(Rejection, -4161, -4167, -4168, -4192, -4202, -4203, -4205, -4206, -4208, -4209, -4400, -4401, -4402, -4403),
+    *rows(Rejection, -4408, -21001, -9_999_999),
     *rows(ClockSkewed, -5028),
     *rows(Throttled, -5041),
 ]
@@ -123,7 +123,7 @@ OF_SAPI = [
     *rows(Ambiguous, -1001, -3000),
     *rows(TRANSIENT, -1004, -3044),
     *rows(SLOW, -3007, -3037),
-    *rows(Rejected, -3003, -3004, -3014, -3021, -3022, -3023, -3026, -3028, -3999, -4028, -4046, -9_999_999),
+    *rows(Rejection, -3003, -3004, -3014, -3021, -3022, -3023, -3026, -3028, -3999, -4028, -4046, -9_999_999),
 ]
 
 
@@ -143,21 +143,21 @@ def test_every_code_of_the_binance_family_has_its_class(name, code, expected):
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_code_says_more_than_a_401_or_403(status):
-    assert kind_of(classified("binance_usdm", said(status, {"code": -2015, "msg": "key"}))) is Unauthorised
+    assert kind_of(classified("binance_usdm", said(status, {"code": -2015, "msg": "key"}))) is KeyRejection
 
 
 OF_OKX = [
-    *rows(Rejected, 1, 2, 50000, 50002, 50005, 50006, 50007, 50008, 50009, 50012, 50014, 50015, 50016, 50024, 50027),
-    *rows(Rejected, 50029, 50038, 50044, 50051, 50053, 50057, 50059, 50060, 50072, 50115, 51000, 51001, 51002, 51010),
-    *rows(Rejected, 51012, 51014, 51015, 51021, 51022, 51024, 51027, 51039, 51041, 51370, 59000, 59101, 59102, 59103),
-    *rows(Rejected, 59104, 59105, 59106, 59107, 59108, 59109, 59111, 59112, 59113, 59114, 59128, 59247, 59668, 59669),
-    *rows(Rejected, 59670, 99999),
+    *rows(Rejection, 1, 2, 50000, 50002, 50005, 50006, 50007, 50008, 50009, 50012, 50014, 50015, 50016, 50024, 50027),
+    *rows(Rejection, 50029, 50038, 50044, 50051, 50053, 50057, 50059, 50060, 50072, 50115, 51000, 51001, 51002, 51010),
+    *rows(Rejection, 51012, 51014, 51015, 51021, 51022, 51024, 51027, 51039, 51041, 51370, 59000, 59101, 59102, 59103),
+    *rows(Rejection, 59104, 59105, 59106, 59107, 59108, 59109, 59111, 59112, 59113, 59114, 59128, 59247, 59668, 59669),
+    *rows(Rejection, 59670, 99999),
     *rows(TRANSIENT, 50001, 50013),
     *rows(Ambiguous, 50004, 50026, 50042),
     *rows(Throttled, 50011, 50040, 50061),
     *rows(SLOW, 50017, 50018, 50019, 50020, 50021, 50022, 50023, 50046, 50062, 51028, 51029, 51030),
-    *rows(Unauthorised, 50030, 50035, 50100, 50101, 50103, 50104, 50105, 50106, 50107, 50110, 50111, 50113, 50114),
-    *rows(Unauthorised, 50119, 50120, 50121),
+    *rows(KeyRejection, 50030, 50035, 50100, 50101, 50103, 50104, 50105, 50106, 50107, 50110, 50111, 50113, 50114),
+    *rows(KeyRejection, 50119, 50120, 50121),
     *rows(ClockSkewed, 50102, 50112),
 ]
 
@@ -166,7 +166,7 @@ OF_OKX = [
 @pytest.mark.parametrize("status", [200, 400, 401])
 def test_every_code_of_okx_has_its_class_in_a_200_too(code, expected, status):
     if (status, code) == (401, 99999):
-        expected = Unauthorised  # nobody lists the code, so the status says what it means
+        expected = KeyRejection  # nobody lists the code, so the status says what it means
     outcome = classified("okx", said(status, {"code": str(code), "msg": "why", "data": []}))
     assert not isinstance(outcome, Applied)
     assert kind_of(outcome) == expected
@@ -192,12 +192,12 @@ def test_okx_codes_come_before_statuses(status, code, expected):
 def test_okx_says_in_the_row_what_the_envelope_leaves_open(envelope):
     row = {"sCode": "59102", "sMsg": "Leverage exceeds the maximum limit"}
     outcome = classified("okx", said(200, {"code": envelope, "msg": "", "data": [row]}))
-    assert outcome == Rejected(code="59102", message="Leverage exceeds the maximum limit", http_status=200)
+    assert outcome == Rejection(code="59102", message="Leverage exceeds the maximum limit", http_status=200)
 
 
 def test_the_sub_code_of_okx_is_cut_off():
     outcome = classified("okx", said(200, {"code": "59102_1000", "msg": "why", "data": []}))
-    assert outcome == Rejected(code="59102", message="why", http_status=200)
+    assert outcome == Rejection(code="59102", message="why", http_status=200)
 
 
 # Success, and what only looks like it.
@@ -248,7 +248,7 @@ def test_sapi_echoes_nothing_and_its_success_is_what_was_asked():
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"success": False, "msg": "no"}, Rejected(message="no", http_status=200)),
+        ({"success": False, "msg": "no"}, Rejection(message="no", http_status=200)),
         (
             {"success": False, "code": -3007, "msg": "wait"},
             Unavailable(code="-3007", message="wait", http_status=200, slow=True),
@@ -362,7 +362,7 @@ def test_an_unavailable_venue_that_says_at_once_gives_no_hint_so_that_our_own_ba
 def test_a_venues_text_is_one_short_printable_line(name):
     dirty = "first\r\nsecond\x00\x1b[31mred\u202e\x85 " + "x" * 10_000
     outcome = classified(name, said(400, {"code": -1, "msg": dirty}))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Rejection)
     assert outcome.message.startswith("first second [31mred x")
     assert outcome.message.isprintable()
     assert len(outcome.message) == 300
@@ -372,7 +372,7 @@ def test_a_venues_text_is_one_short_printable_line(name):
 @pytest.mark.parametrize("code", ["x" * 100_000, "a\nb", "\u202e", "", True, None, [], {}, 1.5])
 def test_a_code_that_is_none_does_not_reach_an_event(name, code):
     outcome = classified(name, said(400, {"code": code, "msg": "x"}))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Rejection)
     assert outcome.code is None or len(outcome.code) <= 32
 
 

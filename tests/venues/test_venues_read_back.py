@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from gateway.outcomes import Ambiguous, Applied, Rejected, Throttled
+from gateway.outcomes import Ambiguous, Applied, Rejection, Throttled
 from schemas import BinanceUsdm, Okx
 from tests.venues.asking import VENUES, asked, said
 
@@ -85,7 +85,7 @@ def test_okx_rows_of_the_other_margin_mode_are_passed_over():
 
 def test_where_portfolio_margin_hides_the_leverage_the_read_back_is_refused():
     outcome = read_back("okx", said(400, {"code": "59111", "msg": "no query", "data": []}))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Rejection)
     assert outcome.code == "59111"
 
 

@@ -14,7 +14,7 @@ from gateway.client.dead_letters.coverage import Coverage, coverage
 from gateway.client.dead_letters.detail import LetterDetail, letter_detail
 from gateway.client.dead_letters.dispositions import LetterStates
 from gateway.client.dead_letters.drafts import Draft, NotMendableError, make_draft, mended_command
-from gateway.client.dead_letters.groups import GroupBy, Groups, LetterGroup
+from gateway.client.dead_letters.groups import GroupBy, LetterCounts, LetterGroup
 from gateway.client.dead_letters.health import Brake
 from gateway.client.dead_letters.known import Known
 from gateway.client.dead_letters.letters import Filters, Letter, LetterRow, matches
@@ -36,7 +36,7 @@ LARGEST_WRITE = 100  # dispositions in one transaction
 CHUNK = 1_000  # letters whose events are looked for together
 
 
-class _Found(NamedTuple):
+class _Match(NamedTuple):
     """A letter that matches, and with a limit how far was looked when it was found."""
 
     letter: Letter
@@ -74,7 +74,7 @@ class DeadLetters:
 
     async def groups(self, filters: Filters, by: Sequence[GroupBy]) -> tuple[list[LetterGroup], list[Brake], Coverage]:
         """Count the letters that match, by each of these; and say what brakes leave out."""
-        groups, ranges = Groups(by), await self._log.ranges(filters.partition or None)
+        groups, ranges = LetterCounts(by), await self._log.ranges(filters.partition or None)
         with_codes = bool({"code", "fingerprint"} & set(by))
         async for found in self._matching(ranges, filters, with_codes=with_codes):
             groups.add(found.letter, found.row)
@@ -229,16 +229,16 @@ class DeadLetters:
         oldest_first: bool = False,
         with_codes: bool = True,
         most: int | None = None,
-    ) -> AsyncGenerator[_Found]:
+    ) -> AsyncGenerator[_Match]:
         """Hand out the letters that match, in chunks for which their events are looked up together."""
         states = await LetterStates.open(self._log.reader, self._topics, ranges)
         codes = VenueCodes(self._log) if with_codes or filters.code else None
         size = CHUNK if most is None or filters.code else min(CHUNK, most)
-        chunk: list[_Found] = []
+        chunk: list[_Match] = []
         async for letter, reached in self._log.letters(ranges, oldest_first=oldest_first):
             row = LetterRow.of(letter, state=states.of(letter), code=None)
             if matches(letter, row, filters):
-                chunk.append(_Found(letter, row, None if most is None else dict(reached)))
+                chunk.append(_Match(letter, row, None if most is None else dict(reached)))
             if len(chunk) == size:
                 for found in await self._with_codes(chunk, codes, filters):
                     yield found
@@ -246,12 +246,12 @@ class DeadLetters:
         for found in await self._with_codes(chunk, codes, filters):
             yield found
 
-    async def _with_codes(self, chunk: Sequence[_Found], codes: VenueCodes | None, filters: Filters) -> list[_Found]:
+    async def _with_codes(self, chunk: Sequence[_Match], codes: VenueCodes | None, filters: Filters) -> list[_Match]:
         """These letters with their venues' codes, as far as they match by them too."""
         if codes is None:
             return list(chunk)
         said = await codes.of([found.letter for found in chunk])
-        rows: list[_Found] = []
+        rows: list[_Match] = []
         for found in chunk:
             code = said.get((found.letter.partition, found.letter.offset))
             if not filters.code or code in filters.code:

@@ -26,7 +26,7 @@ class LetterGroup(Struct, frozen=True, kw_only=True, tag_field="type", tag="Dead
     last_at: Timestamp | None
 
 
-class Groups:
+class LetterCounts:
     """Counts letters as they come, by each of these."""
 
     def __init__(self, by: Sequence[GroupBy]) -> None:

@@ -39,7 +39,7 @@ class NewCommand(NamedTuple):
 Write = tuple[NewCommand | None, DeadLetterDisposition]
 
 
-class Publisher:
+class LetterPublisher:
     """The transactions of one partition; use it by `open_publisher`."""
 
     def __init__(self, producer: AIOKafkaProducer, topics: Topics, partition: int) -> None:
@@ -99,7 +99,7 @@ class Publisher:
 @asynccontextmanager
 async def open_publisher(
     options: Mapping[str, Any], topics: Topics, *, group: str, partition: int
-) -> AsyncGenerator[Publisher]:
+) -> AsyncGenerator[LetterPublisher]:
     """Take the partition over from whoever has it, and yield the one who can write there now."""
     producer = AIOKafkaProducer(
         **options,
@@ -112,6 +112,6 @@ async def open_publisher(
     try:
         async with asyncio.timeout(PATIENCE):
             await start_client(producer)
-        yield Publisher(producer, topics, partition)
+        yield LetterPublisher(producer, topics, partition)
     finally:
         await stop_client(producer)

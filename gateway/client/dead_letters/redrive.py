@@ -18,7 +18,7 @@ from gateway.client.dead_letters.letters import Letter, LetterRecord
 from gateway.client.dead_letters.log import LetterLog, Place
 from gateway.client.dead_letters.pace import Account, Pace, PacePolicy, StoppedError
 from gateway.client.dead_letters.plan import LetterVerdict, Plan, parse_place
-from gateway.client.dead_letters.publishing import Publisher, Write, open_publisher
+from gateway.client.dead_letters.publishing import LetterPublisher, Write, open_publisher
 from gateway.client.dead_letters.verdicts import GONE, Judgement, Rules, Verdict, decide, judge, newest_of_lanes
 from gateway.client.dead_letters.writes import Act, redriven
 from gateway.client.lanes import LaneKey
@@ -137,7 +137,7 @@ class Redrive:
     def _now(self) -> float:
         return self._around.clock.monotonic()
 
-    def _publisher(self, partition: int) -> AbstractAsyncContextManager[Publisher]:
+    def _publisher(self, partition: int) -> AbstractAsyncContextManager[LetterPublisher]:
         return open_publisher(self._around.kafka, self._log.topics, group=self._around.group, partition=partition)
 
     def _same(self, found: dict[Place, Letter]) -> dict[Place, Letter]:
