@@ -318,14 +318,14 @@ class Partition:
         self._settle(self._verdicts.answer(tell))
 
     def _settle(self, answer: Answer) -> None:
-        if answer.dead_letter is not None and answer.command is not None and self._is_braked(answer.command.venue):
+        if answer.dead_letter is not None and answer.command is not None and self._is_braked(answer.command):
             answer = answers.without_dead_letter(answer)
         self._settlement.add(answer)
 
-    def _is_braked(self, venue: VenueName) -> bool:
-        if self._parts.brake.allows(venue, self._parts.clock.monotonic()):
+    def _is_braked(self, command: Command) -> bool:
+        if self._parts.brake.allows(command.venue, self._parts.clock.monotonic()):
             return False
-        self._parts.observer.braked(venue)
+        self._parts.observer.braked(command)
         return True
 
     def _committed(self, committed: Sequence[Answer]) -> None:
