@@ -32,13 +32,16 @@ CUT_FIELDS = ("value_size", "value_sha256")
 
 def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None:
     """The last header of that name as text, or None; bytes that are not UTF-8 are replaced."""
-    found = [value for key, value in headers if key == name and value is not None]
+    found = [value for key, value in headers if key == name and value is not None] if headers else []
     return found[-1].decode("utf-8", "replace") if found else None
 
 
 def content_type(headers: Iterable[tuple[str, bytes | None]]) -> ContentType:
     """The encoding a record says it has: JSON where it says nothing; DecodeError for one nobody reads."""
-    said = (header(headers, CONTENT_TYPE) or JSON).split(";")[0].strip().lower()
+    told = header(headers, CONTENT_TYPE)
+    if told is None:
+        return JSON
+    said = (told or JSON).split(";")[0].strip().lower()
     if said == JSON:
         return JSON
     if said == MSGPACK:

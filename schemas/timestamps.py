@@ -29,7 +29,7 @@ class Timestamp(datetime):
         if instant.tzinfo is None:
             raise ValueError("a time needs its offset: end it with Z, or with +HH:MM")
         # Not by way of a float of seconds: that loses milliseconds some centuries from 1970.
-        utc = instant.astimezone(UTC)
+        utc = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
         whole_ms = utc.microsecond // 1000 * 1000
         return cls(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, whole_ms, UTC)
 
@@ -39,4 +39,4 @@ class Timestamp(datetime):
         return cls.of(datetime.fromtimestamp(seconds, UTC))
 
     def __str__(self) -> str:
-        return self.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+        return self.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

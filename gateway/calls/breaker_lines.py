@@ -40,7 +40,10 @@ class BreakerLines:
 
     def breaker(self, account: str) -> Breaker:
         """The breaker between us and this account; what happens to it is said here, as others wait for it."""
-        return self._breakers.setdefault(account, Breaker(self._policy))
+        found = self._breakers.get(account)
+        if found is None:
+            found = self._breakers[account] = Breaker(self._policy)
+        return found
 
     def wait(self, account: str, is_stalled: Callable[[], bool], go_on: Callable[[], None]) -> Callable[[], object]:
         """Stand in line until `go_on` is called, once, or what is returned is.

@@ -49,6 +49,8 @@ def _may_hold(lowered: bytes, secret: str) -> bool:
 
 
 def _longest_run(text: str) -> bytes:
+    if text.isascii() and text.isalnum():
+        return text.lower().encode()
     return max(_RUN.findall(text.encode("ascii", "replace").lower()), key=len, default=b"")
 
 

@@ -147,9 +147,10 @@ class Budget:
         if limit is None:
             raise ValueError(f"no limit {limit_name!r}; there are {', '.join(self._limits)}")
         key = Key(limit_name, "" if limit.scope == "ip" else account)
-        if key not in self._scopes:
-            self._scopes[key] = ScopedBucket(key, self._bucket(limit))
-        return self._scopes[key]
+        found = self._scopes.get(key)
+        if found is None:
+            found = self._scopes[key] = ScopedBucket(key, self._bucket(limit))
+        return found
 
     def request(self, account: str, costs: Sequence[Cost]) -> PermitRequest:
         """Join the queue for these costs; `grant` says when it is through.
@@ -248,14 +249,15 @@ class Budget:
                 scope.bucket.assume_nothing()
 
     def _needs(self, account: str, costs: Sequence[Cost]) -> tuple[Need, ...]:
+        if len(costs) == 1 and costs[0].weight > 0:  # most calls: nothing to add up or to sort
+            scope, weight = self.scope(costs[0].limit, account), costs[0].weight
+            _see_that_it_fits(scope, weight)
+            return ((scope, weight),)
         weights: dict[ScopedBucket, int] = {}
         for cost in costs:
             scope = self.scope(cost.limit, account)
             weights[scope] = weights.get(scope, 0) + cost.weight
-            if weights[scope] > scope.bucket.capacity:  # whatever our part of it is now
-                raise ValueError(
-                    f"a call of weight {weights[scope]} never fits {cost.limit}, which holds {scope.bucket.capacity}"
-                )
+            _see_that_it_fits(scope, weights[scope])
         return tuple(sorted(((s, w) for s, w in weights.items() if w > 0), key=lambda need: need[0].rank))
 
     def _bucket(self, limit: Limit) -> Bucket:
@@ -319,6 +321,12 @@ def _is_leased(request: PermitRequest, reserved: dict[ScopedBucket, float], now:
 
 def _frozen(scopes: tuple[ScopedBucket, ...], apart_from: set[ScopedBucket], now: float) -> bool:
     return any(scope.bucket.frozen_until > now for scope in scopes if scope not in apart_from)
+
+
+def _see_that_it_fits(scope: ScopedBucket, weight: int) -> None:
+    """ValueError for a weight that no window holds, whatever our part of it is now."""
+    if weight > scope.bucket.capacity:
+        raise ValueError(f"a call of weight {weight} never fits {scope.key.limit}, which holds {scope.bucket.capacity}")
 
 
 def _heavier(queue: Queue, scope: ScopedBucket, capacity: int) -> list[PermitRequest]:

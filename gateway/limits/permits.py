@@ -98,8 +98,13 @@ class Grant:
 
     def is_frozen(self) -> bool:
         """Whether a freeze came after the grant: then better give it back unused than walk into a ban."""
+        if self._request is None:
+            return False
         now = self._permits.now()
-        return any(hold.bucket.frozen_until > now for hold in self._request.holds) if self._request else False
+        for hold in self._request.holds:  # noqa: SIM110 - asked several times a call, and a generator costs more
+            if hold.bucket.frozen_until > now:
+                return True
+        return False
 
     def _finish(self) -> PermitRequest | None:
         request, self._request = self._request, None

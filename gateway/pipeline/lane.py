@@ -317,7 +317,7 @@ class Lane:
         return not self._held_up_at + GIVING_WAY < now <= self._held_up_at + STALE_PERMIT
 
     def _has_older_unwritten(self, head: _Waiting) -> bool:
-        return any(offset < head.command.offset for offset in self._unwritten)
+        return bool(self._unwritten) and min(self._unwritten) < head.command.offset
 
     def _is_worth_a_look(self, head: _Waiting) -> bool:
         """Not where it is sent again anyway, as only a predecessor may have."""

@@ -107,6 +107,9 @@ class LaneServer:
         while True:
             may_call = self._fence.may_set(caller.settings.call_timeout)
             match step := lane.next(self._clock.monotonic(), may_call=may_call):
+                case Rest():
+                    self._rest(lane, step)
+                    return
                 case Tell():
                     self._tell(step)
                 case GiveUp():
@@ -118,9 +121,6 @@ class LaneServer:
                         return
                 case Look(command):
                     self._spawn(self._look(lane, command, caller))
-                    return
-                case Rest():
-                    self._rest(lane, step)
                     return
 
     def forbid(self) -> None:
