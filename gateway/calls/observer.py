@@ -40,10 +40,14 @@ class Called(Struct, frozen=True, kw_only=True):
 
 
 class CallObserver(Protocol):
-    """One method a thing that happens; what happens to a call is a value. None may raise or block."""
+    """One method a thing that happens to a call; none may raise or block."""
 
     def called(self, fact: Called) -> None:
         """A venue call ended."""
+        ...
+
+    def waited(self, venue: VenueName, seconds: float) -> None:
+        """A permit was granted after `seconds`."""
         ...
 
     def missed_venue_clock(self, venue: VenueName) -> None:

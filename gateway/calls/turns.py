@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from gateway.calls.observer import CallObserver
 from gateway.calls.slots import Slots
 from gateway.clock import Clock
 from gateway.limits.limit import Cost
@@ -77,6 +78,7 @@ class Lines(NamedTuple):
     permits: Permits
     slots: Slots
     clock: Clock
+    observer: CallObserver
 
 
 class Turn:
@@ -208,6 +210,7 @@ class Turn:
         now = self._lines.clock.monotonic()
         permit = CallPermit(grant, self._lines.slots, self._account, wanted_at=self._begun, granted_at=now)
         if not (self._gate.is_stalled() or grant.is_frozen()) and self._gate.lets_pass(now):
+            self._lines.observer.waited(self._lines.venue, now - self._begun)
             return permit
         permit.give_back()
         return None

@@ -129,7 +129,7 @@ class VenueCaller:
         self._permits = permits
         self._clock = clock
         self._slots = Slots(max_in_flight)
-        self._lines = Lines(venue.name, permits, self._slots, clock)
+        self._lines = Lines(venue.name, permits, self._slots, clock, observer)
         self._slots.narrow()  # until it answers it may have banned us, and nobody knows what an earlier life has spent
         self._observer = observer
         policy = BreakerPolicy(failures=settings.breaker_failures, reset=settings.breaker_reset)

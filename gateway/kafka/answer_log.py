@@ -180,8 +180,16 @@ class KafkaAnswerLog:
                 sent.append(refused)
             else:
                 topic = self._names[batch.topic]
-                sent.append(await producer.send_batch(batch.builder, topic, partition=self._partition))
+                one = await producer.send_batch(batch.builder, topic, partition=self._partition)
+                one.add_done_callback(_see)  # nobody else does where the next batch takes too long
+                sent.append(one)
         return sent
+
+
+def _see(sent: "asyncio.Future[RecordMetadata]") -> None:
+    """Retrieve an exception, which asyncio complains of else."""
+    if not sent.cancelled():
+        sent.exception()
 
 
 def _remedy(error: KafkaError, transactional_id: str) -> str:

@@ -5,9 +5,7 @@ import asyncio
 from aiokafka import TopicPartition
 
 from gateway.kafka.answer_log import KafkaAnswerLog
-from gateway.kafka.fetch import CommandReader
 from gateway.kafka.membership import Membership
-from gateway.kafka.tail import command_id
 from gateway.ownership.ledger import Checkpoint
 from gateway.pipeline.partition import Partition
 
@@ -15,10 +13,9 @@ from gateway.pipeline.partition import Partition
 class PartitionOwnership:
     """One partition's share of a membership (the pipeline's `Ownership`)."""
 
-    def __init__(self, membership: Membership, tp: TopicPartition, reader: CommandReader) -> None:
+    def __init__(self, membership: Membership, tp: TopicPartition) -> None:
         self._membership = membership
         self._tp = tp
-        self._reader = reader
 
     @property
     def topic(self) -> str:
@@ -50,11 +47,6 @@ class PartitionOwnership:
     async def end(self) -> int:
         """The offset that the partition's next command will get."""
         return await self._membership.end(self._tp)
-
-    async def command_id(self, offset: int) -> str | None:
-        """The id of the command at an offset, empty where no id can be read; None where no record can be had."""
-        record = await self._reader.command_at(self._tp, offset)
-        return None if record is None else command_id(record.value, record.headers) or ""
 
 
 class Assignment:

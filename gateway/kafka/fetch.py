@@ -95,19 +95,6 @@ class CommandReader:
                 self._follow(tp, records)
         return found
 
-    async def command_at(self, tp: TopicPartition, offset: int) -> CommandRecord | None:
-        """Return the command at an offset, None where it is gone or damaged; no position changes by it.
-
-        Raises:
-            KafkaError, TimeoutError: the broker does not hand it out.
-        """
-        data, aborted = await self._fetch_raw(tp, offset)
-        try:
-            handout = read_batches(tp.partition, offset, data, aborted)
-        except DamagedBatchError:
-            return None
-        return next((record for record in handout.records if record.offset == offset), None)
-
     def _see_topic(self) -> None:
         """KafkaError where nothing is assigned because there is nothing to see: that is no standing by."""
         topics = () if self._positions else self._consumer.subscription()

@@ -230,7 +230,7 @@ class Group(ConsumerRebalanceListener):
             patience=self._patience,
             clock=self._clock,
         )
-        owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp, self._reader), log)
+        owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp), log)
         owned.task = tasks.create_task(self._work(tp, owned), name=f"partition {tp.partition}")
 
     async def _work(self, tp: TopicPartition, owned: Assignment) -> None:

@@ -8,20 +8,17 @@ reads in slices, gives the loop a turn after each, and looks into an event for n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from msgspec import Struct
 
 from gateway.clock import Clock
+from gateway.ownership.fingerprint import command_id, fingerprint
 from gateway.ownership.ledger import LogPosition
-from gateway.ownership.ports import AnsweredCommand, ForeignAnswersError, LoggedAnswer, Tail
+from gateway.ownership.ports import ForeignAnswersError, LoggedAnswer, Tail
 from gateway.ownership.repeats import RepeatWindow
-from schemas import DecodeError
-from schemas.codec import JSON, MSGPACK
-from schemas.headers import COMMAND_OFFSET, GROUP, content_type, header
+from schemas.headers import COMMAND_OFFSET, GROUP, header
 
 Record = ConsumerRecord[bytes | None, bytes | None]
 SLICE = 100  # records between two turns of the loop
@@ -41,15 +38,6 @@ class Groups(NamedTuple):
     former: Sequence[str]
 
 
-class Identity(Struct, frozen=True):
-    """As much of a command or its event as it is known by."""
-
-    command_id: str
-
-
-_named_decoders = {JSON: msgspec.json.Decoder(Identity), MSGPACK: msgspec.msgpack.Decoder(Identity)}
-
-
 class TailReader:
     """Reads both partitions once, with a started consumer of no group."""
 
@@ -62,8 +50,7 @@ class TailReader:
         self._groups = groups
         self._patience = patience
         self._clock = clock
-        self._answered: set[int] = set()
-        self._highest: tuple[int, Record] | None = None
+        self._answered: dict[int, int] = {}
 
     async def read(self, start: LogPosition, window: RepeatWindow | None, *, lowest: int) -> Tail:
         """What to remember.
@@ -86,18 +73,16 @@ class TailReader:
         def take_event(record: Record) -> None:
             if record.offset >= start.events:
                 self._see_whose(record)
-                offset = self._remember(record, lowest)
-                if offset is not None and (self._highest is None or offset >= self._highest[0]):
-                    self._highest = offset, record
+                self._remember(record, lowest)
             if record.offset >= since and record.timestamp / 1000 >= not_before:
                 recent.extend(_named(record))
 
         await self._each(events, ends[events], take_event)
         await self._each(dead_letters, ends[dead_letters], lambda record: self._remember(record, lowest))
         end = LogPosition(ends[events], ends[dead_letters])
-        return Tail(self._answered, recent, end, is_complete=beginning <= start.events, last=self._last())
+        return Tail(self._answered, recent, end, is_complete=beginning <= start.events)
 
-    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], object]) -> None:
+    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], None]) -> None:
         progressed = self._clock.monotonic()
         while (before := await self._position(tp)) < end:
             batches = await self._consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
@@ -114,19 +99,10 @@ class TailReader:
         if group is not None and group != self._groups.ours and group not in self._groups.former:
             raise ForeignAnswersError(record.topic, record.partition, record.offset, group, self._groups.ours)
 
-    def _remember(self, record: Record, lowest: int) -> int | None:
+    def _remember(self, record: Record, lowest: int) -> None:
         offset = header(record.headers, COMMAND_OFFSET)
-        if offset is None or not offset.isdecimal() or int(offset) < lowest:  # not of a gateway, or of no use
-            return None
-        self._answered.add(int(offset))
-        return int(offset)
-
-    def _last(self) -> AnsweredCommand | None:
-        if self._highest is None:
-            return None
-        offset, record = self._highest
-        named = command_id(record.value, record.headers)
-        return None if named is None else AnsweredCommand(offset, named)
+        if offset is not None and offset.isdecimal() and int(offset) >= lowest:  # else not of a gateway, or of no use
+            self._answered[int(offset)] = fingerprint(record.value, record.headers)
 
     async def _window_start(self, window: RepeatWindow | None, end: int) -> int:
         if window is None:
@@ -149,11 +125,3 @@ def _named(record: Record) -> Iterator[LoggedAnswer]:
     named = command_id(record.value, record.headers)
     if named is not None:
         yield LoggedAnswer(record.key.decode("utf-8", "replace"), named, record.timestamp / 1000)
-
-
-def command_id(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> str | None:
-    """The id in a command or its event; None where none can be read."""
-    try:
-        return _named_decoders[content_type(headers)].decode(value or b"").command_id
-    except (DecodeError, msgspec.DecodeError, UnicodeDecodeError):
-        return None

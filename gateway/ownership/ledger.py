@@ -5,8 +5,9 @@ The events and dead-letter topics are the real ledger: each answer carries its c
 reads them from the committed `LogPosition` on knows every answer given above the committed offset.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 
@@ -57,6 +58,9 @@ class Checkpoint(NamedTuple):
                 return cls(offset, LogPosition(0, 0), clean=False)
 
 
+NOTHING: Mapping[int, int] = MappingProxyType({})
+
+
 class Ledger:
     """The unanswered commands of one partition, in offset order, each with the mark its successor would need.
 
@@ -64,11 +68,11 @@ class Ledger:
     that a predecessor may have answered keep the mark from which the ledger was restored.
     """
 
-    def __init__(self, checkpoint: Checkpoint, end: LogPosition, answered: Iterable[int] = ()) -> None:
-        """Start from a checkpoint, with what the answer topics say: their end, and the offsets answered above it."""
+    def __init__(self, checkpoint: Checkpoint, end: LogPosition, answered: Mapping[int, int] = NOTHING) -> None:
+        """Start from a checkpoint, with what the answer topics say: their end, and what is answered (`Tail`)."""
         self._position = checkpoint.offset
         self._restored_mark = checkpoint.mark
-        self._answered_before = {offset for offset in answered if offset >= checkpoint.offset}
+        self._answered_before = {offset: of for offset, of in answered.items() if offset >= checkpoint.offset}
         self._restored_end = max(self._answered_before, default=-1) + 1
         self._end = end.after(checkpoint.mark)
         self._unanswered: dict[int, LogPosition] = {}
@@ -88,13 +92,21 @@ class Ledger:
         """How many fetched commands are unanswered."""
         return len(self._unanswered)
 
+    def answered_as(self, offset: int) -> int | None:
+        """The fingerprint of what a predecessor answered at an offset that was not fetched yet; None: nothing."""
+        return self._answered_before.get(offset)
+
+    def retract(self, offset: int) -> None:
+        """Take note that what was answered there is not what is there now."""
+        del self._answered_before[offset]
+
     def fetch(self, offset: int) -> bool:
         """Take note of a fetched command; False where it was answered before, or was fetched already."""
         if offset < self._position:
             return False
         self._position = offset + 1
         if offset in self._answered_before:
-            self._answered_before.discard(offset)
+            del self._answered_before[offset]
             return False
         self._unanswered[offset] = self._mark_for(offset)
         return True

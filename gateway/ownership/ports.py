@@ -1,7 +1,6 @@
 """What the pipeline asks of Kafka; `gateway.kafka` answers with real brokers, the simulation with none."""
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.ownership.ledger import Checkpoint, LogPosition
@@ -64,30 +63,21 @@ class LoggedAnswer(NamedTuple):
     at: float
 
 
-class AnsweredCommand(NamedTuple):
-    """A command by its offset, and by its id as its event has it."""
-
-    offset: int
-    command_id: str
-
-
 class Tail(NamedTuple):
     """What must be remembered of the answer topics, however much they hold.
 
     Attributes:
-        answered: offsets of the answered commands, none below the lowest that was asked for.
+        answered: offsets of the answered commands, none below the lowest that was asked for, and their fingerprints.
         recent: the answers of the repeat window, oldest first.
         end: where the topics end now.
         is_complete: no event after the start of reading was deleted; else a command may have been answered
             although its offset is not among the answered ones.
-        last: of the answered commands that events name, the one of the highest offset.
     """
 
-    answered: AbstractSet[int]
+    answered: Mapping[int, int]
     recent: Sequence[LoggedAnswer]
     end: LogPosition
     is_complete: bool = True
-    last: AnsweredCommand | None = None
 
 
 class AnswerLog(Protocol):
@@ -145,8 +135,4 @@ class Ownership(Protocol):
 
     async def end(self) -> int:
         """The offset that the partition's next command will get."""
-        ...
-
-    async def command_id(self, offset: int) -> str | None:
-        """The id of the command at an offset, empty where no id can be read; None where no record can be had."""
         ...

@@ -63,7 +63,7 @@ class Inheritance(Struct, frozen=True, kw_only=True):
 class TakeoverObserver(Protocol):
     """Is told what a takeover finds out of order."""
 
-    def began_anew(self, topic: str, partition: int, committed: int, end: int) -> None:
+    def began_anew(self, topic: str, partition: int, why: str) -> None:
         """A partition's commands are not those that were answered: its topic was deleted and made again."""
         ...
 
@@ -85,28 +85,17 @@ async def take_over(
     opened = checkpoint._replace(clean=False)
     tail = await learn(ownership, log, opened, checkpoint.mark, window)
     end = await while_ours(ownership, ownership.end())
-    if await _is_made_anew(ownership, checkpoint, tail, end):
-        observer.began_anew(*where, checkpoint.offset, end)
+    known = max(checkpoint.offset, max(tail.answered, default=-1) + 1)
+    if known > end:
+        # A topic made anew: a broker forgets the offsets committed for one that is deleted, and the events remember it.
+        observer.began_anew(*where, f"offset {known - 1} was answered, and its end is {end}")
         beginning = await while_ours(ownership, ownership.beginning())
         checkpoint = Checkpoint(beginning, tail.end, clean=False)
         await while_ours(ownership, ownership.renew(checkpoint))  # before the first answer of the new topic
-        tail = Tail(frozenset(), tail.recent, tail.end)
+        tail = Tail({}, tail.recent, tail.end)
     if not tail.is_complete:
         observer.lost_answers(*where, checkpoint.offset, end)
     return Inheritance(checkpoint=checkpoint, tail=tail, end=end)
-
-
-async def _is_made_anew(ownership: Ownership, checkpoint: Checkpoint, tail: Tail, end: int) -> bool:
-    """Whether the topic was deleted and made again, so that its commands are not those that were answered.
-
-    A broker forgets the offsets committed for a topic that is deleted; the events remember it.
-    """
-    if max(checkpoint.offset, max(tail.answered, default=-1) + 1) > end:
-        return True
-    if tail.last is None:
-        return False
-    found = await while_ours(ownership, ownership.command_id(tail.last.offset))
-    return found is not None and found != tail.last.command_id
 
 
 async def learn(

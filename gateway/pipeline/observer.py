@@ -6,11 +6,11 @@ from gateway.calls.observer import CallObserver
 from gateway.ownership.takeover import TakeoverObserver
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.steps import Retry
-from schemas import Event
+from schemas import Event, VenueName
 
 
 class Observer(CallObserver, TakeoverObserver, Protocol):
-    """One method a thing that happens; what happens to a command comes with it. None may raise or block."""
+    """One method a thing that happens to a command, beside those of its calls; none may raise or block."""
 
     def answered(self, command: Command, event: Event, seconds: float) -> None:
         """A command's answer is committed, `seconds` after the command was read."""
@@ -22,8 +22,8 @@ class Observer(CallObserver, TakeoverObserver, Protocol):
         """A record's bytes went to the dead-letter topic; `command` is what it says, None where it cannot be read."""
         ...
 
-    def braked(self, command: Command) -> None:
-        """The command's dead letter was left out because too many were written lately."""
+    def braked(self, venue: VenueName) -> None:
+        """A dead letter was left out because too many were written lately."""
         ...
 
     def repeated(self, command: Command) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from tenacity import AsyncRetrying, wait_fixed
 
 from gateway.outcomes import Refusal
+from gateway.ownership.fingerprint import ANY, fingerprint
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
 from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
@@ -66,6 +67,7 @@ class Partition:
         self._quarantine_ends = now + policy.afterlife.takes_effect if is_quarantined else -inf
         self._others_call_until = now + policy.afterlife.arrives if is_quarantined else -inf
         self._untold_below = inheritance.untold_below
+        self._is_made_anew = False
         self._untold: set[LaneKey] = set()
         self._predecessor = not self._was_quiet(inheritance)
         self._others_called_at = self._last_call_of_others(inheritance)
@@ -203,12 +205,24 @@ class Partition:
             self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # the twin reads them too
         touched: dict[Lane, None] = {}
         for record in records:
+            self._see_answered(record)
             if self._ledger.fetch(record.offset):
                 lane = self._take_in(record)
                 if lane is not None:
                     touched[lane] = None
         for lane in touched:
             self._lanes.advance(lane)
+
+    def _see_answered(self, record: CommandRecord) -> None:
+        """Believe an answer only where it is of this command: a topic made anew gives its offsets a second time."""
+        known = self._ledger.answered_as(record.offset)
+        if known is None or ANY in (known, _fingerprint(record)) or known == _fingerprint(record):
+            return
+        self._ledger.retract(record.offset)
+        if not self._is_made_anew:
+            self._is_made_anew = True
+            why = f"what is at offset {record.offset} is not the command that was answered there"
+            self._parts.observer.began_anew(self._parts.policy.topic, record.partition, why)
 
     async def drain(self, patience: float) -> Checkpoint | None:
         """Start nothing new, give what is in flight its time, and say what to commit on leaving."""
@@ -318,14 +332,14 @@ class Partition:
         self._settle(self._verdicts.answer(tell))
 
     def _settle(self, answer: Answer) -> None:
-        if answer.dead_letter is not None and answer.command is not None and self._is_braked(answer.command):
+        if answer.dead_letter is not None and answer.command is not None and self._is_braked(answer.command.venue):
             answer = answers.without_dead_letter(answer)
         self._settlement.add(answer)
 
-    def _is_braked(self, command: Command) -> bool:
-        if self._parts.brake.allows(command.venue, self._parts.clock.monotonic()):
+    def _is_braked(self, venue: VenueName) -> bool:
+        if self._parts.brake.allows(venue, self._parts.clock.monotonic()):
             return False
-        self._parts.observer.braked(command)
+        self._parts.observer.braked(venue)
         return True
 
     def _committed(self, committed: Sequence[Answer]) -> None:
@@ -350,3 +364,7 @@ class Partition:
         if answer.dead_letter is not None:
             letter = answer.dead_letter
             observer.dead_lettered(answer.record, command, letter.stage, letter.reason, letter.message)
+
+
+def _fingerprint(record: CommandRecord) -> int:
+    return ANY if record.unreadable is not None else fingerprint(record.value, record.headers)

@@ -154,7 +154,7 @@ class Settlement:
         else:
             return offsets, mark
         tail = await self._learn(batch[0].record.partition, start)
-        return offsets & tail.answered, tail.end
+        return offsets & tail.answered.keys(), tail.end
 
     def _records(self, answer: Answer) -> list[OutRecord]:
         is_cut = answer.record.offset in self._cut

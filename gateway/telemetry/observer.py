@@ -55,9 +55,9 @@ class Telemetry:
         log = self._log.bind(**place) if command is None else _log_of(command)
         log.warning("dead_lettered_record", stage=stage, reason=reason, message=message)
 
-    def braked(self, command: Command) -> None:
+    def braked(self, venue: VenueName) -> None:
         """Count a dead letter left out."""
-        self._metrics.dead_letters_braked_total.labels(command.venue).inc()
+        self._metrics.dead_letters_braked_total.labels(venue).inc()
 
     def repeated(self, command: Command) -> None:
         """Count and log a repeat."""
@@ -65,12 +65,11 @@ class Telemetry:
         _log_of(command).info("skipped_repeat")
 
     def called(self, fact: Called) -> None:
-        """Count the request by endpoint and status, and its wait; a ban and a refused key are loud."""
+        """Count the request by endpoint and status; a ban and a refused key are loud."""
         venue, outcome = fact.venue, fact.outcome
         status = "none" if fact.status is None else str(fact.status)
         self._venue_requests_total(venue, fact.call.purpose, status).inc()
         self._venue_request_duration_seconds(venue, fact.call.purpose).observe(fact.seconds)
-        self._limit_wait_seconds(venue).observe(fact.times.granted - fact.times.wanted)
         if self._journeys is not None:
             self._journeys.called(fact)
         where = {"venue": venue, "account": fact.account, "endpoint": fact.call.purpose}
@@ -93,6 +92,10 @@ class Telemetry:
             back_off=round(retry.seconds, 4),
             message=_text(retry.outcome),
         )
+
+    def waited(self, venue: VenueName, seconds: float) -> None:
+        """Observe the wait for a permit."""
+        self._limit_wait_seconds(venue).observe(seconds)
 
     def missed_venue_clock(self, venue: VenueName) -> None:
         """Log that the clock known before stays in use."""
@@ -121,14 +124,13 @@ class Telemetry:
         self._metrics.transactions_total.labels("unknown").inc()
         self._log.warning("unknown_transaction", partition=partition, error=repr(error))
 
-    def began_anew(self, topic: str, partition: int, committed: int, end: int) -> None:
+    def began_anew(self, topic: str, partition: int, why: str) -> None:
         """Log that a topic was made anew."""
         self._log.error(
             "found_topic_made_anew",
             topic=topic,
             partition=partition,
-            committed=committed,
-            end=end,
+            why=why,
             remedy="stop all gateways before a topic is deleted; delete the group's offsets with it",
         )
 

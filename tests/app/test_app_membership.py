@@ -8,7 +8,6 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, RequestTimedOutError
 
 from gateway.kafka.assignment import PartitionOwnership
-from gateway.kafka.fetch import CommandReader
 from gateway.kafka.membership import Membership
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
@@ -113,7 +112,7 @@ async def test_a_refused_commit_loses_the_membership_for_good(
     with pytest.raises(NotOwnerError):
         await membership.commit(OPEN)
     assert consumer.commits == []
-    assert not PartitionOwnership(membership, TP, cast("CommandReader", None)).held
+    assert not PartitionOwnership(membership, TP).held
 
 
 async def test_a_broker_that_does_not_answer_loses_nothing_and_renews_nothing(
@@ -154,6 +153,6 @@ async def test_a_commit_that_waited_behind_the_last_one_is_not_sent_after_it(
 
 
 async def test_where_nothing_was_committed_a_partition_starts_at_its_beginning_and_unclean(membership: Membership):
-    assert await PartitionOwnership(membership, TP, cast("CommandReader", None)).committed() == Checkpoint(
+    assert await PartitionOwnership(membership, TP).committed() == Checkpoint(
         3, LogPosition(0, 0), clean=False, is_first=True
     )

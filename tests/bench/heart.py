@@ -62,7 +62,7 @@ class Everything:
         return LogPosition(self.written, 0)
 
     async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
-        return Tail(frozenset(), (), start)
+        return Tail({}, (), start)
 
     async def fence(self) -> None:
         return
@@ -109,7 +109,7 @@ def partition(world: Everything, clock: SystemClock, observer: Observer) -> Part
         jitter=random.Random(0),
     )  # fmt: skip
     nothing = LogPosition(0, 0)
-    tail = Tail(frozenset(), (), nothing)
+    tail = Tail({}, (), nothing)
     first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=tail, end=0)
     lease = Lease(3600.0)
     lease.renew(clock.monotonic())

@@ -95,7 +95,8 @@ class Ownership(Struct, frozen=True, kw_only=True):
 class History(Struct, frozen=True, kw_only=True):
     """One run; `final` is what the venues have at its end, by `<venue>:<account>:<lane>`.
 
-    `sends` and `owners` are of simulations, which see every process from within.
+    `sends` and `owners` are of simulations, which see every process from within. `deleted` are commands that their topic
+    has no more: they need no answer.
     """
 
     seed: int
@@ -104,6 +105,7 @@ class History(Struct, frozen=True, kw_only=True):
     state: tuple[Record, ...] = ()
     dead_letters: tuple[Record, ...] = ()
     calls: tuple[Call, ...] = ()
+    deleted: tuple[Place, ...] = ()
     sends: tuple[Send, ...] = ()
     owners: tuple[Ownership, ...] = ()
     final: dict[str, Decimal] = {}

@@ -129,7 +129,7 @@ class MemoryLog:
         return LogPosition(len(self.events), len(self.dead_letters))
 
     async def read(self, start: LogPosition, window: RepeatWindow | None = None, *, lowest: int = 0) -> Tail:
-        return Tail(frozenset(), (), LogPosition(0, 0))
+        return Tail({}, (), LogPosition(0, 0))
 
 
 class Desk:
@@ -147,7 +147,7 @@ class Desk:
         lease = Lease(FOREVER)
         lease.renew(clock.monotonic())
         nothing = LogPosition(0, 0)
-        first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=Tail(frozenset(), (), nothing), end=0)
+        first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=Tail({}, (), nothing), end=0)
         parts = msgspec.structs.replace(gateway.parts, guard=None)  # nobody follows a policy here
         self.partition = Partition(parts, first, ownership=MemoryOwnership(), log=self.log, lease=lease)
         self._commands = 0

@@ -65,7 +65,7 @@ async def read_in_the_end(log: KafkaAnswerLog):
     async with asyncio.timeout(60):
         while True:
             try:
-                return (await log.read(START)).answered
+                return set((await log.read(START)).answered)
             except (KafkaError, TimeoutError):
                 await asyncio.sleep(0.2)
 

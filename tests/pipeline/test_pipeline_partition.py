@@ -7,9 +7,10 @@ import pytest
 from msgspec import structs
 
 from gateway.calls.venue_caller import VenueCaller
+from gateway.ownership.fingerprint import ANY
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
-from gateway.ownership.ports import AnsweredCommand, LoggedAnswer, NotOwnerError, Tail
+from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
 from gateway.ownership.repeats import RepeatWindow
 from gateway.ownership.takeover import take_over
 from gateway.pipeline.partition import QUIET, Partition
@@ -65,7 +66,9 @@ class Topics:
     async def read(self, start, window=None, *, lowest=0):
         self._do("read")
         end = LogPosition(len(self.answered), 0)
-        return Tail(dict(self.answered).keys(), [answer for _, answer in self.answered], end, self.is_complete)
+        return Tail(
+            dict.fromkeys(dict(self.answered), ANY), [answer for _, answer in self.answered], end, self.is_complete
+        )
 
     async def write(self, records):
         if not self.held:
@@ -406,22 +409,22 @@ class OtherTopics(Topics):
 
     async def read(self, start, window=None, *, lowest=0):
         tail = await super().read(start, window, lowest=lowest)
-        return tail._replace(last=AnsweredCommand(1, "c1"))
-
-    async def command_id(self, offset):
-        return {1: "of another command"}[offset]
-
-    async def beginning(self):
-        return 0
+        return tail._replace(answered={0: hash(("c0",)), 1: hash(("another",)), 2: ANY})
 
 
-def test_a_topic_whose_record_is_not_the_one_that_was_answered_was_made_anew_and_is_read_from_its_beginning():
+def test_an_answer_is_believed_only_where_it_is_of_the_command_that_is_at_its_offset(monkeypatch):
+    told = []
+    monkeypatch.setattr(Quiet, "began_anew", lambda _, *what: told.append(what), raising=False)
+
     async def scenario(owner):
-        assert owner.partition.position == 0
-        assert owner.topics.checkpoint == Checkpoint(0, LogPosition(1, 0), clean=False)
+        owner.partition.feed(
+            [record(command(offset, target=BinanceUsdm(symbol=f"S{offset}")), offset) for offset in range(4)]
+        )
+        await asyncio.sleep(5.0)
+        assert {event.command_id for event in owner.topics.events} == {"c1", "c3"}
 
-    answered = [(1, LoggedAnswer("binance_usdm:a", "c1", NOON))]
-    owning(scenario, OtherTopics(Checkpoint(1, LogPosition(0, 0), clean=True), end=9, answered=answered))
+    owning(scenario, OtherTopics(Checkpoint(0, LogPosition(0, 0), clean=True), end=4))
+    assert told == [("t", 0, "what is at offset 1 is not the command that was answered there")]
 
 
 class ShortTopics(Topics):
@@ -444,7 +447,7 @@ def test_of_a_topic_made_anew_and_of_answers_that_are_deleted_it_is_told_which_p
 
     owning(scenario, ShortTopics(Checkpoint(5, LogPosition(0, 0), clean=True)))
     owning(scenario, Topics(Checkpoint(5, LogPosition(0, 0), clean=True), end=7, is_complete=False))
-    assert told == [("began_anew", "t", 3, 5, 0), ("lost_answers", "t", 3, 5, 7)]
+    assert told == [("began_anew", "t", 3, "offset 4 was answered, and its end is 0"), ("lost_answers", "t", 3, 5, 7)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kafka on paper: the topics with their transactions and fencing, and the coordinator of the one group.
+"""Kafka on paper: the topics with their transactions and fencing; `coordinator` has the one group.
 
 `client` reaches it over a network that delays, loses requests and loses answers; here everything happens at once.
 """
@@ -9,21 +9,17 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from aiokafka.errors import (
     ConcurrentTransactions,
-    IllegalGenerationError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
-    RebalanceInProgressError,
     TopicAuthorizationFailedError,
-    UnknownMemberIdError,
 )
 
 from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
-from tests.chaos.history import Ownership
-from tests.clocks import NOON
+from tests.simulation.coordinator import Assignment, Coordinator
 from tests.simulation.loop import Handle, Process, World, running_process
 
 T = TypeVar("T")
@@ -71,26 +67,6 @@ class ProducerId(NamedTuple):
     epoch: int
 
 
-class Assignment(NamedTuple):
-    """What a member gets by joining."""
-
-    member_id: str
-    generation: int
-    partitions: tuple[int, ...]
-
-
-class Member:
-    """One member of the group as its coordinator knows it."""
-
-    def __init__(self, member_id: str, instance_id: str | None, process: str) -> None:
-        self.id = member_id
-        self.process = process
-        self.instance_id = instance_id
-        self.heard_at = 0.0
-        self.waits: Callable[[Assignment | KafkaError], None] | None = None
-        self.partitions: tuple[int, ...] = ()
-
-
 Right = Literal["write", "read", "group"]
 RIGHTS: tuple[Right, ...] = ("write", "read", "group")
 
@@ -114,6 +90,9 @@ class Broker:
         self.world = world
         self.faults = Faults()
         self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
+        self.former_commands: list[list[list[CommandRecord]]] = []  # of topics that were deleted, oldest first
+        self.made_at = [0.0]  # when each of the topics of commands was
+        self.begins: dict[tuple[str, int], int] = {}  # the oldest offset there is, where retention deleted some
         self.answers: list[dict[str, list[Entry]]] = [{topic: [] for topic in ANSWER_TOPICS} for _ in range(partitions)]
         self.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
         self.answered: set[tuple[int, int]] = set()
@@ -155,6 +134,23 @@ class Broker:
         for process, arrival in self.arrivals.items():
             if process.alive:
                 self.world.schedule(self.world.now + self._leg(), process, Handle(arrival, ()))
+
+    def make_commands_anew(self) -> None:
+        """Delete the topic of commands and make it again: the group's offsets are forgotten, the answers are not."""
+        self.former_commands.append(self.commands)
+        self.commands = [[] for _ in self.commands]
+        self.made_at.append(self.world.now)
+        self.group.offsets.clear()
+        self.answered.clear()
+        self.begins = {place: offset for place, offset in self.begins.items() if place[0] != TOPICS.commands}
+
+    def begin(self, topic: str, partition: int) -> int:
+        """The oldest offset there is."""
+        return self.begins.get((topic, partition), 0)
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset after the last that anybody may read."""
+        return len(self.commands[partition]) if topic == TOPICS.commands else self.stable_end(topic, partition)
 
     def fence(self, transactional_id: str) -> int:
         """A new epoch; what an earlier one left open is aborted, and what is committed is so for all to see."""
@@ -223,6 +219,7 @@ class Broker:
 
     def read(self, topic: str, partition: int, start: int, most: int) -> list[tuple[int, Entry]]:
         """The records from an offset on up to the last stable one, markers and aborted ones with them."""
+        start = max(start, self.begin(topic, partition))
         end = min(self.stable_end(topic, partition), start + most)
         return list(enumerate(self.answers[partition][topic][start:end], start))
 
@@ -267,155 +264,6 @@ class Broker:
         if chance < self.faults.slow:
             return self.world.random.uniform(0.05, 1.2)
         return 0.0005 + 0.004 * chance
-
-
-class Coordinator:
-    """The group: eager rebalancing, sessions, generations, static members."""
-
-    def __init__(self, world: World, partitions: int, session_timeout: float, rebalance_timeout: float) -> None:
-        self.generation = 0
-        self.owners: list[Ownership] = []
-        self._unaware_until: dict[
-            int, float
-        ] = {}  # by partition: an owner replaced under its own id may go on till then
-        self.offsets: dict[int, tuple[int, str]] = {}
-        self._world = world
-        self._partitions = partitions
-        self._session_timeout = session_timeout
-        self._rebalance_timeout = rebalance_timeout
-        self._members: dict[str, Member] = {}
-        self._rebalance = 0
-        self._preparing = False
-        self._named = 0
-
-    def join(
-        self, member_id: str, instance_id: str | None, process: str, respond: Callable[[Assignment | KafkaError], None]
-    ) -> None:
-        """Let a member in, or in again."""
-        replaced = next((m for m in self._members.values() if instance_id and m.instance_id == instance_id), None)
-        if member_id and member_id not in self._members:
-            respond(UnknownMemberIdError())
-            return
-        if not member_id and replaced is not None:
-            self._replace(replaced, process, respond)
-            return
-        member = self._members[member_id] if member_id else self._new(instance_id, process)
-        member.waits = respond
-        self._hear(member)
-        if not self._preparing:
-            self._prepare()
-        self._complete_if_all()
-
-    def heartbeat(self, member_id: str, generation: int) -> None:
-        """Keep a session alive, and learn what goes on."""
-        member = self._known(member_id, generation)
-        self._hear(member)
-        if self._preparing:
-            raise RebalanceInProgressError
-
-    def commit(self, member_id: str, generation: int, offsets: dict[int, tuple[int, str]]) -> None:
-        """Take offsets from a member of this generation, or from anybody while there is no member (as Kafka does)."""
-        if generation >= 0 or self._members:
-            self._hear(self._known(member_id, generation))
-        self.offsets |= offsets
-
-    def leave(self, member_id: str) -> None:
-        """A member says goodbye."""
-        if self._members.pop(member_id, None) is not None:
-            self._gone()
-
-    def _known(self, member_id: str, generation: int) -> Member:
-        member = self._members.get(member_id)
-        if member is None:
-            raise UnknownMemberIdError
-        if generation != self.generation:
-            raise IllegalGenerationError
-        return member
-
-    def is_replaced(self, member_id: str, instance_id: str) -> bool:
-        """Whether another member has the instance id."""
-        return any(one.instance_id == instance_id and one.id != member_id for one in self._members.values())
-
-    def _new(self, instance_id: str | None, process: str) -> Member:
-        self._named += 1
-        member = Member(f"member-{self._named}", instance_id, process)
-        self._members[member.id] = member
-        self._world.after(self._session_timeout, self._check_session, member)
-        return member
-
-    def _replace(self, old: Member, process: str, respond: Callable[[Assignment | KafkaError], None]) -> None:
-        """A static member came back under a new name: no rebalance, it gets what it had."""
-        del self._members[old.id]
-        member = self._new(old.instance_id, process)
-        self._hear(member)
-        member.partitions = old.partitions
-        unaware_until = self._world.now + self._session_timeout
-        self._unaware_until |= dict.fromkeys(old.partitions, unaware_until)
-        if self._preparing or not self.generation:
-            member.waits = respond
-            self._complete_if_all()
-        else:
-            self._own(member)
-            respond(Assignment(member.id, self.generation, member.partitions))
-
-    def _own(self, member: Member) -> None:
-        now = self._world.now
-        self.owners += [
-            Ownership(
-                partition=number,
-                instance=member.process,
-                since=NOON + now,
-                is_handed_over=now < self._unaware_until.get(number, 0.0),
-            )
-            for number in member.partitions
-        ]
-
-    def _hear(self, member: Member) -> None:
-        member.heard_at = self._world.now
-
-    def _check_session(self, member: Member) -> None:
-        if self._members.get(member.id) is not member:
-            return
-        ends = member.heard_at + self._session_timeout
-        if member.waits is not None:
-            self._world.after(self._session_timeout, self._check_session, member)
-        elif ends > self._world.now:
-            self._world.after(ends - self._world.now, self._check_session, member)
-        else:
-            del self._members[member.id]
-            self._gone()
-
-    def _gone(self) -> None:
-        if not self._preparing:
-            self._prepare()
-        self._complete_if_all()
-
-    def _prepare(self) -> None:
-        self._preparing = True
-        self._rebalance += 1
-        self._world.after(self._rebalance_timeout, self._give_up_waiting, self._rebalance)
-
-    def _give_up_waiting(self, rebalance: int) -> None:
-        if self._preparing and rebalance == self._rebalance:
-            for member in [member for member in self._members.values() if member.waits is None]:
-                del self._members[member.id]
-            self._complete_if_all()
-
-    def _complete_if_all(self) -> None:
-        if not self._preparing or any(member.waits is None for member in self._members.values()):
-            return
-        self._preparing = False
-        self.generation += 1
-        members = sorted(self._members.values(), key=lambda member: member.id)
-        turn = self._world.random.randrange(len(members)) if members else 0
-        for index, member in enumerate(members):
-            mine = range((index + turn) % len(members), self._partitions, len(members))
-            member.partitions = tuple(mine)
-            respond, member.waits = member.waits, None
-            self._hear(member)
-            self._own(member)
-            if respond is not None:
-                respond(Assignment(member.id, self.generation, member.partitions))
 
 
 def command_offset(record: Written) -> int:

@@ -191,7 +191,7 @@ class SimulatedReader:
         return await self._broker.ask(lambda: {tp: self._broker.stable_end(*tp) for tp in wanted})
 
     async def beginning_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return await self._broker.ask(lambda: dict.fromkeys(wanted, 0))
+        return await self._broker.ask(lambda: {tp: self._broker.begin(*tp) for tp in wanted})
 
     async def offsets_for_times(
         self, wanted: dict[TopicPartition, int]
@@ -207,7 +207,12 @@ class SimulatedReader:
                 found = await self._broker.ask(lambda: self._broker.read(*tp, start, min(FETCHED, max_records)))
         except (KafkaConnectionError, TimeoutError):
             return {}  # the library goes on trying behind our back
-        if self._positions[tp] != start or not found:
+        if self._positions[tp] != start:
+            return {}
+        if start < self._broker.begin(*tp):
+            self._positions[tp] = self._broker.begin(*tp)  # out of range: `auto_offset_reset`
+            return {}
+        if not found:
             return {}
         self._positions[tp] = found[-1][0] + 1
         return {
@@ -221,7 +226,8 @@ class SimulatedReader:
     def _since(self, tp: TopicPartition, time_ms: int) -> OffsetAndTimestamp | None:
         log = self._broker.answers[tp.partition][tp.topic]
         found = ((offset, _milliseconds(entry.at)) for offset, entry in enumerate(log))
-        return next((OffsetAndTimestamp(*one) for one in found if one[1] >= time_ms), None)
+        begin = self._broker.begin(*tp)
+        return next((OffsetAndTimestamp(*one) for one in found if one[0] >= begin and one[1] >= time_ms), None)
 
 
 def _milliseconds(at: float) -> int:

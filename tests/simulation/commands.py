@@ -79,6 +79,15 @@ class Commands:
         self._sent.append(record)
         return record
 
+    def forget(self) -> None:
+        """Repeat nothing that was sent before."""
+        self._sent.clear()
+        self._firsts.clear()
+
+    def leave(self, value: bytes | None) -> None:
+        """Repeat this one no more."""
+        self._sent = [record for record in self._sent if record.value != value]
+
     def is_first(self, partition: int, value: bytes | None) -> bool:
         """Whether a record will be answered: it is no repeat."""
         if value is None or len(value) < 60 or (partition, value) not in self._firsts:

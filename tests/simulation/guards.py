@@ -68,7 +68,7 @@ def the_restore():
 
     async def nothing(self, start, window=None, *, lowest=0):
         tail = await read(self, start, window, lowest=lowest)
-        return tail if window is None else Tail(frozenset(), (), tail.end)
+        return tail if window is None else Tail({}, (), tail.end)
 
     with patch.object(KafkaAnswerLog, "read", nothing):
         yield
@@ -114,7 +114,7 @@ def reading_after_an_unknown_commit():
 
     async def guess(self, partition: int, start: LogPosition):
         tail = await learn(self, partition, start)
-        return Tail(frozenset(), (), tail.end)
+        return Tail({}, (), tail.end)
 
     with patch.object(settle.Settlement, "_learn", guess):
         yield
@@ -174,6 +174,11 @@ def the_clean_mark() -> AbstractContextManager[Any]:
 def the_repeats() -> AbstractContextManager[Any]:
     """A command id may come again."""
     return patch.object(Repeats, "is_repeat", lambda *_: False)
+
+
+def comparing_what_was_answered() -> AbstractContextManager[Any]:
+    """What was answered at an offset is taken to be what is there now."""
+    return patch.object(partition.Partition, "_see_answered", lambda *_: None)
 
 
 def assuming_the_budget_spent() -> AbstractContextManager[Any]:

@@ -134,7 +134,7 @@ class SimulatedMember:
             raise CommitFailedError from error
 
     async def beginning_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return await self.broker.ask(lambda: dict.fromkeys(wanted, 0))
+        return await self.broker.ask(lambda: {tp: self.broker.begin(*tp) for tp in wanted})
 
     async def end_offsets(self, wanted: list[TopicPartition]) -> dict[TopicPartition, int]:
         return await self.broker.ask(lambda: {tp: len(self.broker.commands[tp.partition]) for tp in wanted})
@@ -184,6 +184,9 @@ class SimulatedMember:
             return batches
         for tp, position in self._positions.items():
             log = self.broker.commands[tp.partition]
+            if position > len(log) or position < self.broker.begin(*tp):
+                self._positions[tp] = self.broker.begin(*tp)  # out of range: `auto_offset_reset`
+                continue
             if tp in self._paused or position >= len(log) or self.broker.faults.down:
                 continue
             records = log[position : position + max_records]
@@ -262,6 +265,7 @@ class RawConnection:
 
     async def send(self, _node: int, request: FetchRequest) -> SimpleNamespace:
         ((topic, ((partition, offset, _),)),) = request.topics
+        offset = max(offset, self._broker.begin(topic, partition))
         data = await self._broker.ask(lambda: b"".join(_batches(self._broker.commands[partition][offset:])))
         if data and self._broker.world.random.random() < self._broker.faults.damaged:
             data = data[:-1] + bytes([data[-1] ^ 1])

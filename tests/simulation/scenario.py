@@ -19,11 +19,12 @@ from tests.chaos import history
 from tests.chaos.checker import check, report
 from tests.chaos.violations import Violation
 from tests.clocks import NOON
-from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, Entry
+from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, command_offset
 from tests.simulation.commands import TARGETS, Commands
 from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Gateway, Surroundings
 from tests.simulation.keys import KeyFiles
 from tests.simulation.loop import World
+from tests.simulation.records import Told
 from tests.simulation.venue import (
     LONGEST_WORK,
     RECEIVE_WINDOW,
@@ -167,24 +168,21 @@ class Scenario:
 
     def history(self) -> history.History:
         """All that is left of it."""
-        answers = self.broker.answers
+        told = Told(self.broker)
         calls = sorted(
             (call for real in self.venues.values() for call in real.journal()), key=lambda call: call.received_at
         )
-        return (
-            history.History(
-                seed=self.seed,
-                commands=tuple(_command(record) for log in self.broker.commands for record in log),
-                events=_records(self.broker, TOPICS.events),
-                state=_records(self.broker, TOPICS.state),
-                dead_letters=_records(self.broker, TOPICS.dead_letters),
-                calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
-                sends=tuple(self._around.sends),
-                owners=tuple(self.broker.group.owners),
-                final={key: value for real in self.venues.values() for key, value in real.final().items()},
-            )
-            if answers
-            else history.History(seed=self.seed)
+        return history.History(
+            seed=self.seed,
+            commands=told.commands,
+            events=told.answers(TOPICS.events),
+            state=told.answers(TOPICS.state),
+            dead_letters=told.answers(TOPICS.dead_letters),
+            deleted=told.deleted(),
+            calls=tuple(msgspec.structs.replace(call, seq=seq) for seq, call in enumerate(calls, 1)),
+            sends=tuple(self._around.sends),
+            owners=tuple(self.broker.group.owners),
+            final={key: value for real in self.venues.values() for key, value in real.final().items()},
         )
 
     def _surroundings(self, capacity: int) -> Surroundings:
@@ -216,6 +214,7 @@ class Scenario:
         faults: list[Callable[[], None]] = [
             self._kill, self._kill, self._stop, self._stop, self._terminate, self._join, self._outage, self._lossy,
             self._break_library, self._take_right, self._damage, self._set_clock, self._ban, self._rotate, self._twin,
+            self._make_commands_anew, self._expire,
         ]  # fmt: skip
         for _ in range(random.randint(1, 6)):
             self.world.after(random.uniform(0.3, FAULTS_UNTIL), random.choice(faults))
@@ -367,6 +366,45 @@ class Scenario:
             self.world.after(soon, self._produce)
             self.world.after(soon + self.world.random.uniform(0.02, 1.0), self._burst, 1)
 
+    def _make_commands_anew(self) -> None:
+        """Somebody deletes the topic of commands and makes it again, as told: while no gateway runs."""
+        random = self.world.random
+        if self.broker.former_commands:
+            return
+        for gateway in [gateway for gateway in self.gateways if gateway.process.alive]:
+            gateway.process.kill()
+            self.gateways.remove(gateway)
+            self.dead.append(gateway)
+            self.world.after(random.uniform(0.02, 4.0), self._start, gateway.instance_id)
+        self.broker.make_commands_anew()
+        self._commands.forget()
+        self._expected.clear()
+        self._burst(random.randint(0, 6))
+
+    def _expire(self) -> None:
+        """Retention deletes the oldest of a topic, whether anybody has read it or not."""
+        random, partition = self.world.random, self.world.random.randrange(self.partitions)
+        topic = random.choice((TOPICS.commands, TOPICS.events, TOPICS.dead_letters))
+        begin = self.broker.begin(topic, partition)
+        wanted = random.randint(begin, self.broker.end(topic, partition))
+        while begin < wanted and self._may_expire(topic, partition, begin):
+            begin += 1
+        self.broker.begins[topic, partition] = begin
+        if topic == TOPICS.commands:
+            self._expected -= {(partition, offset) for offset in range(begin)}
+
+    def _may_expire(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether no id is forgotten by it that comes again: what is kept must reach as far back as repeats are known."""
+        log = self.broker.commands[partition]
+        if topic != TOPICS.commands:
+            record = self.broker.answers[partition][topic][offset].record
+            offset = len(log) if record is None else command_offset(record)
+        if offset >= len(log):
+            return True
+        value = log[offset].value
+        self._commands.leave(value)
+        return sum(record.value == value for record in log) == 1
+
     def _heal(self) -> None:
         self._mend()
         self.broker.faults.down = False
@@ -391,35 +429,3 @@ def simulate(seed: int) -> Verdict:
         if collecting:
             gc.enable()
     return verdict
-
-
-def _command(record: CommandRecord) -> history.Record:
-    return history.Record(
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp_ms,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )
-
-
-def _records(broker: Broker, topic: str) -> tuple[history.Record, ...]:
-    return tuple(
-        _answer(partition, offset, entry)
-        for partition, topics in enumerate(broker.answers)
-        for offset, entry in enumerate(topics[topic])
-        if entry.record is not None and entry.transaction.status == "committed"
-    )
-
-
-def _answer(partition: int, offset: int, entry: Entry) -> history.Record:
-    assert entry.record is not None
-    return history.Record(
-        partition=partition,
-        offset=offset,
-        timestamp_ms=int((NOON + entry.at) * 1000),
-        key=entry.record.key,
-        value=entry.record.value,
-        headers=tuple(entry.record.headers),
-    )

@@ -20,6 +20,7 @@ CAUGHT = [
     (guards.reading_back, {"final value", "applied though refused"}),
     (guards.the_clean_mark, {"final value", "overlap", "calls backwards"}),
     (guards.the_repeats, {"repeat answered"}),
+    (guards.comparing_what_was_answered, {"unanswered"}),
     (guards.assuming_the_budget_spent, {"over budget"}),
     (guards.the_deadlines, {"sent after expiry"}),
     (guards.the_look_at_what_was_refused, {"state", "dead letter"}),
