@@ -37,12 +37,12 @@ class KafkaClients:
         """Make a consumer; `more` is what it is to be beside connected."""
         return AIOKafkaConsumer(**{**self._options, **self._consumer_options, **more})
 
-    def reader(self, **more: Any) -> AIOKafkaConsumer:
+    def reader(self, *, auto_offset_reset: str = "earliest", **more: Any) -> AIOKafkaConsumer:
         """Make a consumer of no group, which sees what is committed."""
         return self.consumer(
             group_id=None,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset=auto_offset_reset,
             isolation_level="read_committed",
             **more,
         )

@@ -21,8 +21,8 @@ class BreakerPolicy(Struct, frozen=True, kw_only=True):
         reset: seconds until a probe; also how long a probe may stay unanswered before the next.
     """
 
-    failures: int = 5
-    reset: float = 5.0
+    failures: int
+    reset: float
 
 
 class Breaker:

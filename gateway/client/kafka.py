@@ -21,7 +21,7 @@ from gateway.client.lanes import LaneKey
 from gateway.client.options import KafkaOptions
 from gateway.client.reading import MissingTopicError, TopicReader
 from gateway.clock import Clock, SystemClock
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients, start_client, stop_client
 from schemas import DecodeError, Event, LeverageChanged, SetLeverage, decode_event, encode
 from schemas.codec import JSON
 from schemas.headers import CONTENT_TYPE, content_type
@@ -214,14 +214,7 @@ class _LogReader:
         self._accounts = accounts
 
     async def read(self, *, from_beginning: bool, with_state: bool) -> AsyncGenerator[FeedItem]:
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        consumer = KafkaClients(self._options).reader(auto_offset_reset="none", fetch_max_wait_ms=FETCH_WAIT_MS)
         try:
             async with asyncio.timeout(PATIENCE):
                 await start_client(consumer)

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients
 
 PATIENCE = 30.0  # seconds in which a partition hands out something more
 POLL_MS = 100
@@ -215,17 +215,11 @@ async def open_reader(
     options: Mapping[str, Any], *, monotonic: Callable[[], float] = time.monotonic
 ) -> AsyncGenerator[TopicReader]:
     """Connect a reader; `options` are aiokafka's."""
-    consumer = AIOKafkaConsumer(
-        **options,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",  # what retention took meanwhile is not there to be read
-        isolation_level="read_committed",
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-    )
+    clients = KafkaClients(options)
+    consumer = clients.reader(fetch_max_wait_ms=FETCH_WAIT_MS)
     try:
         async with asyncio.timeout(PATIENCE):
-            await start_client(consumer)
+            await clients.start(consumer)
         yield TopicReader(consumer, monotonic)
     finally:
-        await stop_client(consumer)
+        await clients.stop(consumer)

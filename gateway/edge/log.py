@@ -27,7 +27,7 @@ from gateway.edge.position import Positions
 from gateway.edge.record import EventRow, read_record
 from gateway.edge.tail import LogFollower, Part
 from gateway.edge.topic_id import topic_id
-from gateway.kafka_clients import start_client, stop_client
+from gateway.kafka_clients import KafkaClients, start_client, stop_client
 from schemas import DecodeError
 from schemas.topics import Topics
 
@@ -157,14 +157,7 @@ class EventLog:
             self._replaced(hub)
 
     def _consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **self._options,
-            **self._consumer_options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-        )
+        return KafkaClients(self._options, self._consumer_options).reader(auto_offset_reset="none")
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(PATIENCE):

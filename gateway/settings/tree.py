@@ -11,6 +11,7 @@ from schemas.topics import Topics
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+HttpClient = Literal["wire", "session"]
 
 
 class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -202,7 +203,7 @@ class VenueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     )
     call_timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds for one HTTP call.")] = 5.0
     http_client: Annotated[
-        Literal["wire", "session"],
+        HttpClient,
         Meta(description="What makes the calls: the lean client, or aiohttp's whole session should that one break."),
     ] = "wire"
     deadline: Annotated[float, Meta(gt=0, description="Seconds a command without expires_at may take.")] = 60.0

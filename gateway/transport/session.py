@@ -13,13 +13,14 @@ signed request.
 import asyncio
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Protocol
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
+from gateway.settings.tree import HttpClient
 from gateway.transport.by_session import SessionExchange
 from gateway.transport.by_wire import WireExchange
 from gateway.transport.connections import UnaskedError, WithdrawnError, connect_timeout, may_send
@@ -53,7 +54,6 @@ class HttpTransport(Protocol):
         ...
 
 
-HttpClient = Literal["wire", "session"]
 _EXCHANGES = MappingProxyType[HttpClient, type[WireExchange] | type[SessionExchange]](
     {"wire": WireExchange, "session": SessionExchange}
 )
