@@ -245,7 +245,7 @@ class VenueCaller:
         try:
             return await self._sender.send(request)
         except BaseException:
-            turn.permit.spent()
+            turn.permit.given_up(self.settings.call_timeout)
             raise
         finally:
             self._in_flight -= 1
@@ -281,7 +281,7 @@ class VenueCaller:
                 return None
             self._pay(turn, answer)
         finally:
-            turn.permit.spent()
+            turn.permit.given_up(self.settings.call_timeout)
             turn.leave()
         limited = _limited(answer) if isinstance(answer, HttpReply) else None
         if limited is not None:
@@ -300,6 +300,8 @@ class VenueCaller:
     def _pay(self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous) -> None:
         if isinstance(answer, HttpReply):
             turn.permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+        elif isinstance(answer, Ambiguous):  # what was written before the connection was closed is still on its way
+            turn.permit.given_up(self.settings.call_timeout)
         else:
             turn.permit.spent()
 

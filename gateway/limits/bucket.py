@@ -148,11 +148,11 @@ class Bucket:
         if self.lease:
             self.lease.give_back(hold.call.weight)
 
-    def ended(self, hold: Hold, now: float) -> None:
-        """The call ended without a word on usage."""
+    def ended(self, hold: Hold, now: float, *, counts_from: float | None = None) -> None:
+        """The call ended without a word on usage; the venue may count it from a later time on."""
         if self.others:
             self.others.unanswered(hold.call, now)
-        self._end(hold, now)
+        self._end(hold, now if counts_from is None else counts_from)
 
     def answered(self, hold: Hold, used: int, now: float, venue_wall: float) -> None:
         """The call was answered, and the answer told what everybody has used (`Others.told`)."""

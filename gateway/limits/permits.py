@@ -74,8 +74,15 @@ class Grant:
         self._desk = desk
         self._request: PermitRequest | None = request
 
+    def given_up(self, arrives_within: float) -> None:
+        """The call is over for us, and may reach the venue for so many seconds more, and count there from then."""
+        now = self._permits.now()
+        request = self._finish()
+        for hold in request.holds if request else ():
+            hold.bucket.ended(hold, now, counts_from=now + arrives_within)
+
     def spent(self, usages: Sequence[Usage] = (), venue_wall: float = 0.0) -> None:
-        """The call is over: answered, or given up and nothing is known of its cost.
+        """The call is over: answered, or never received.
 
         Args:
             usages: what the answer's headers say is used, if there was one.

@@ -51,6 +51,18 @@ def test_a_permit_comes_back_a_window_after_its_call_and_wakes_the_next():
     simulate(main)
 
 
+def test_a_call_that_was_given_up_counts_from_when_it_can_have_arrived():
+    async def main(loop: SimulatedLoop) -> None:
+        permits = permits_on(loop)
+        began = loop.now
+        for _ in range(2):
+            (await acquire(permits, "okx", "a", OWN)).given_up(5.0)
+        (await acquire(permits, "okx", "a", OWN)).spent()
+        assert loop.now == pytest.approx(began + 9, abs=0.01)
+
+    simulate(main)
+
+
 def test_the_end_of_a_call_sets_the_timer_for_those_who_waited_before():
     async def main(loop: SimulatedLoop) -> None:
         permits = permits_on(loop)
