@@ -10,6 +10,7 @@ from typing import Self
 
 MOST_CHARACTERS = 4 * 1024 * 1024
 LONGEST_LINE = 32 * 1024  # a text from outside must not fill the bound alone
+GATHER = 0.01  # seconds; to wake the thread for each line costs more than the line
 FLUSH_PATIENCE = 1.0  # seconds that the exit waits for the reader
 
 
@@ -47,9 +48,10 @@ class LineWriter:
             if self._size + len(line) > self._most:
                 self.dropped += 1
             else:
+                if not self._waiting:
+                    self._changed.notify()
                 self._waiting.append(line)
                 self._size += len(line)
-                self._changed.notify()
         return len(line)
 
     def flush(self) -> None:
@@ -74,6 +76,8 @@ class LineWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
+            time.sleep(GATHER)
+            with self._changed:
                 batch, self._waiting, self._writing = "".join(self._waiting), [], True
             written = _write(self._descriptor, batch.encode("utf-8", "backslashreplace"))
             with self._changed:

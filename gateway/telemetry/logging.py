@@ -1,7 +1,8 @@
 """Structured logs: one JSON object or one console line an event, its name a verb and a noun (`opened_breaker`).
 
-Set up once at the start of `run`; libraries' own loggers (aiokafka, aiohttp, asyncio) go the same way. A guard takes
-the secrets it was given, and every signature, out of each finished line, whatever it came in by.
+Set up once at the start of `run`; libraries' own loggers (aiokafka, aiohttp, asyncio) come through `logging`, our own
+events do not: a record for each costs more than its line. A guard takes the secrets it was given, and every signature,
+out of each finished line, whatever it came in by.
 """
 
 import logging
@@ -20,6 +21,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from gateway.settings.tree import LoggingSettings
 from gateway.telemetry.lines import LineWriter
+from gateway.telemetry.own_lines import OwnLoggers
 from gateway.telemetry.repeated import RepeatFilter
 from gateway.telemetry.secrets import REMOVED, Secrets
 from schemas import SetLeverage
@@ -56,19 +58,20 @@ def set_up_logging(
     out = sys.stderr if stream is None else stream
     console = is_for_people(settings, out)
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_enriching(), ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
     render, before = _rendering(console=console, colours=out.isatty())
     guard = Guard(render, secrets)
+    repeats = RepeatFilter(time.monotonic)
+    structlog.configure(
+        processors=[*_enriching(), repeats.pass_event, *before, guard],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=OwnLoggers(out),
+        cache_logger_on_first_use=False,
+    )
     handler = logging.StreamHandler(cast("TextIO", out))
-    handler.addFilter(RepeatFilter(time.monotonic))
+    handler.addFilter(repeats)
     handler.setFormatter(
         ProcessorFormatter(
-            foreign_pre_chain=[*_enriching(), _lower_aiokafka],
+            foreign_pre_chain=[structlog.stdlib.PositionalArgumentsFormatter(), *_enriching(), _lower_aiokafka],
             processors=[ProcessorFormatter.remove_processors_meta, *before, guard],
         )
     )
@@ -97,10 +100,8 @@ def command_log(command: SetLeverage) -> FilteringBoundLogger:
 
 def _enriching() -> list[Processor]:
     return [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _drop_secret_names,
     ]

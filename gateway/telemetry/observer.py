@@ -10,7 +10,6 @@ from gateway.outcomes import Ambiguous, ClockSkewed, KeyRejection, Outcome, Thro
 from gateway.pipeline.command import Command, CommandRecord
 from gateway.pipeline.steps import Retry
 from gateway.telemetry.journeys import Journeys
-from gateway.telemetry.logging import command_log
 from gateway.telemetry.metrics import Metrics
 from schemas import Event, LeverageChanged, VenueName
 from schemas.targets import venue_of
@@ -23,7 +22,7 @@ class Telemetry:
         """`journeys` makes traces; None where nobody wants them."""
         self._metrics = metrics
         self._journeys = journeys
-        self._log = structlog.get_logger("gateway")
+        self._log: FilteringBoundLogger = structlog.get_logger("gateway").bind()  # unbound, each line would bind it
         # Told of every command: to look a metric's child up by its labels costs more than to count.
         self._commands_total = cache(metrics.commands_total.labels)
         self._command_duration_seconds = cache(metrics.command_duration_seconds.labels)
@@ -38,13 +37,14 @@ class Telemetry:
         self._command_duration_seconds(command.venue).observe(seconds)
         if self._journeys is not None:
             self._journeys.answered(command, event)
-        log = _log_of(command)
+        about = _about(command)
         where = {"attempts": event.attempts, "seconds": round(seconds, 4)}
         if isinstance(event, LeverageChanged):
-            log.info("changed_leverage", leverage=str(event.leverage), certainty=event.certainty, **where)
+            told = {"leverage": str(event.leverage), "certainty": event.certainty}
+            self._log.info("changed_leverage", **about, **told, **where)
         else:
             told = {"reason": event.reason, "message": event.message, "venue_code": event.venue_code}
-            log.info("rejected_command", **told, **where)
+            self._log.info("rejected_command", **about, **told, **where)
 
     def dead_lettered(
         self, record: CommandRecord, command: Command | None, stage: str, reason: str, message: str
@@ -241,7 +241,19 @@ class Telemetry:
 
 def _log_of(command: Command) -> FilteringBoundLogger:
     """A logger whose every line says which command it is about, and where its record is."""
-    return command_log(command.command).bind(partition=command.record.partition, offset=command.offset)
+    return structlog.get_logger("gateway").bind(**_about(command))
+
+
+def _about(command: Command) -> dict[str, object]:
+    message, record = command.command, command.record
+    return {
+        "command_id": message.command_id,
+        "venue": command.venue,
+        "account": message.account,
+        "lane": command.lane[2],
+        "partition": record.partition,
+        "offset": record.offset,
+    }
 
 
 def _retry_kind(outcome: Outcome) -> str:

@@ -1,13 +1,16 @@
 """Bounds how often one warning is logged: while a fault lasts, libraries and our own retries say the same each time.
 
-A filter of the logs' handler; what it holds back is counted, and the next line of the kind tells how many there were.
+A filter of the logs' handler, and a processor of our own events; what it holds back is counted, and the next line of
+the kind tells how many there were.
 """
 
 import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, cast
+
+from structlog.exceptions import DropEvent
+from structlog.typing import EventDict, WrappedLogger
 
 LIBRARY_PAUSE = 10.0  # seconds between two lines of one kind
 OWN_PAUSE = 1.0
@@ -30,21 +33,36 @@ class RepeatFilter(logging.Filter):
         """Whether the record passes; one that passes is told how many like it did not."""
         if isinstance(record.msg, str) and (record.msg in UNSAID or _is_told_elsewhere(record)):
             return False
-        kind, pause = _kind_of(record)
-        if kind is None:
+        if record.levelno < logging.WARNING:
             return True
+        held = self._held_back(f"{record.name} {_kind_text(record.msg)}", LIBRARY_PAUSE)
+        if held:
+            record.msg = f"{record.msg} ({held} more like this were not logged)"
+        return held is not None
+
+    def pass_event(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """The event, with how many like it did not pass; DropEvent where it does not."""
+        name = event.get("event")
+        if name not in OWN_EVENTS:
+            return event
+        held = self._held_back(f"{name} {_kind_text(event.get('doing'))}", OWN_PAUSE)
+        if held is None:
+            raise DropEvent
+        return {**event, "not_logged": held} if held else event
+
+    def _held_back(self, kind: str, pause: float) -> int | None:
+        """How many of this kind were held back since the last that passed; None where this one is."""
         now = self._monotonic()
         entry = self._kinds.setdefault(kind, [now, 0])
         if now < entry[0]:
             entry[1] += 1
-            return False
-        if entry[1]:
-            _tell(record, int(entry[1]))
+            return None
+        held = int(entry[1])
         entry[:] = [now + pause, 0]
         self._kinds.move_to_end(kind)
         if len(self._kinds) > KINDS_KEPT:
             self._kinds.popitem(last=False)
-        return True
+        return held
 
 
 def _is_told_elsewhere(record: logging.LogRecord) -> bool:
@@ -53,23 +71,5 @@ def _is_told_elsewhere(record: logging.LogRecord) -> bool:
     return record.getMessage().startswith(UNASKED) and type(error).__module__.startswith("aiokafka.")
 
 
-def _kind_of(record: logging.LogRecord) -> tuple[str | None, float]:
-    """What a record is one of many of; None where it is not."""
-    if isinstance(record.msg, dict):  # one of our own, not yet rendered
-        event = cast("dict[str, Any]", record.msg)
-        name = event.get("event")
-        return (f"{name} {_kind_text(event.get('doing'))}", OWN_PAUSE) if name in OWN_EVENTS else (None, 0.0)
-    if record.levelno < logging.WARNING:
-        return None, 0.0
-    return f"{record.name} {_kind_text(record.msg)}", LIBRARY_PAUSE
-
-
 def _kind_text(text: object) -> str:
     return _NUMBERS.sub("#", str(text))[:200]
-
-
-def _tell(record: logging.LogRecord, count: int) -> None:
-    if isinstance(record.msg, dict):
-        record.msg = {**cast("dict[str, Any]", record.msg), "not_logged": count}
-    else:
-        record.msg = f"{record.msg} ({count} more like this were not logged)"

@@ -61,6 +61,9 @@ class _Blocks:
         places, width = self._places, self._width
         if not places:
             return
+        blocks = [line[at : at + width] for at in range(0, len(line) - width + 1, self._step)]
+        if places.keys().isdisjoint(blocks):  # nearly every line
+            return
         for at in range(0, len(line) - width + 1, self._step):
             for offset, length in places.get(line[at : at + width], ()):
                 start = at - offset
