@@ -18,6 +18,7 @@ from msgspec import Struct
 from schemas import (
     JSON,
     MSGPACK,
+    BinanceMargin,
     BinancePortfolio,
     BinanceUsdm,
     Okx,
@@ -30,7 +31,8 @@ from schemas import (
 from schemas.headers import CONTENT_TYPE
 
 Kind = Literal["command", "repeat", "misplaced", "garbage"]
-Venue = Literal["binance_usdm", "binance_portfolio", "okx", "ztdx"]  # cross margin has three values only
+Venue = Literal["binance_usdm", "binance_portfolio", "okx", "ztdx"]  # cross margin has lanes of its own
+MARGIN_VALUES = (3, 5, 10)  # all that it takes, and an account is one lane
 UNSET, UNSET_AT_OKX = 20, 3
 OKX_PAIR_STEP = Decimal("0.05")  # pairs go to 10x only, and steps give them as many values as other lanes have
 GARBAGE: tuple[tuple[bytes | None, str], ...] = (
@@ -49,6 +51,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What to generate; shares are of all records.
 
     Attributes:
+        margin_accounts: accounts at cross margin; each is a lane of three commands.
         symbols: how many of those that the simulator has in any number have commands at a time.
         values: how many values a lane goes through.
         hot: how unevenly lanes are chosen: 1 is evenly, more makes the first lanes hotter.
@@ -58,6 +61,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     partitions: int = 4
     accounts: tuple[str, ...] = ("desk-1", "desk-2", "desk-3", "desk-4")
     venues: tuple[Venue, ...] = get_args(Venue)
+    margin_accounts: int = 200
     symbols: int = 20
     values: int = 124
     hot: float = 2.0
@@ -179,6 +183,13 @@ def lanes_of(plan: Plan, number: int) -> Iterator[Lane]:
     for account in plan.accounts:
         for venue in plan.venues:
             yield from _lanes_at(venue, account, number, plan.values)
+    if number < plan.margin_accounts:
+        yield Lane(margin_account(number), (BinanceMargin(),), len(MARGIN_VALUES))
+
+
+def margin_account(number: int) -> str:
+    """The name of one of the accounts at cross margin."""
+    return f"margin-{number}"
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -189,6 +200,8 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _value(lane: Lane, turn: int) -> Decimal:
     """The lane's value of that turn; never the one that the simulator's lanes have before they are set."""
+    if isinstance(lane.targets[0], BinanceMargin):
+        return Decimal(MARGIN_VALUES[turn])
     value = 1 + turn * lane.step
     if isinstance(lane.targets[0], Okx):
         return value + Decimal("0.01") if value == UNSET_AT_OKX else value

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +18,16 @@ from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import Topics
 from tests.chaos.checker import check, unanswered
 from tests.chaos.collect import collect
-from tests.chaos.estate import CALL_TIMEOUT, LIMITS, PLENTY, SESSION_TIMEOUT_MS, write_accounts, write_settings
+from tests.chaos.estate import CALL_TIMEOUT, LIMITS, SESSION_TIMEOUT_MS, write_accounts, write_settings
 from tests.chaos.generator import Generator, Plan
 from tests.chaos.history import History
 from tests.chaos.processes import Process, Simulator
 from tests.chaos.violations import Violation
 
 SUPERVISION = 1.0  # seconds between two looks for gateways that ended
-Fault = Literal["kill", "zombie", "leave", "broker"]
+Fault = Literal["kill", "zombie", "leave", "broker", "ban", "outage"]
+BANS = ("binance_margin", "binance_usdm", "binance_portfolio", "ztdx")  # OKX answers 429 only
+LATE = 0.25  # seconds that the way to the simulator may take, and the simulator until it looks
 
 
 class Scheme(Struct, frozen=True, kw_only=True):
@@ -45,7 +47,14 @@ class Scheme(Struct, frozen=True, kw_only=True):
     rate: float = 150.0
     pause: tuple[float, float] = (0.3, 2.5)
     patience: float = 90.0
-    odds: tuple[tuple[Fault, int], ...] = (("kill", 85), ("zombie", 5), ("leave", 5), ("broker", 5))
+    odds: tuple[tuple[Fault, int], ...] = (
+        ("kill", 85),
+        ("zombie", 5),
+        ("leave", 5),
+        ("broker", 5),
+        ("ban", 4),
+        ("outage", 4),
+    )
     plan: Plan = Plan()
 
 
@@ -100,7 +109,9 @@ class Chaos:
             history = await self._answers()
         finally:
             self._stop()
-        violations = check(history, call_timeout=CALL_TIMEOUT, overlap_allowance=0.02, expiry_allowance=CALL_TIMEOUT)
+        violations = check(
+            history, call_timeout=CALL_TIMEOUT, overlap_allowance=0.02, expiry_allowance=LATE, budget_kept=True
+        )
         return Verdict(
             history=history, violations=violations, faults=dict(self._faults), seconds=time.monotonic() - begun
         )
@@ -114,9 +125,10 @@ class Chaos:
         scheme, kafka = self._scheme, self._kafka()
         await create_topics(Settings(kafka=kafka), base_dir=self._folder)
         await asyncio.to_thread(self._simulator.start)
-        for venue in scheme.plan.venues:
-            for limit in LIMITS[venue]:
-                await self._control("POST", "limits", {"venue": venue, "limit": limit, "capacity": PLENTY})
+        for venue, limits in LIMITS.items():
+            for limit, bound in limits.items():
+                change = {"venue": venue, "limit": limit, "capacity": bound.capacity, "window": bound.window}
+                await self._control("POST", "limits", change)
         await self._trouble()
         for number in range(scheme.gateways):
             name = f"gateway-{number}"
@@ -127,6 +139,7 @@ class Chaos:
                 bootstrap_servers=self._cluster.bootstrap_servers,
                 topics=self._topics,
                 simulator_url=self._simulator.url,
+                share=scheme.gateways,
                 static=number % 2 == 1,
             )
             gateway = Process(name, ["gateway", "run", "--config", str(path)], self._folder)
@@ -143,7 +156,7 @@ class Chaos:
 
     async def _trouble(self) -> None:
         """The venues are slow now and then, and connections break before and after a call is applied."""
-        for venue in self._scheme.plan.venues:
+        for venue in LIMITS:
             for kind, odds, seconds in (
                 ("latency", 0.3, CALL_TIMEOUT / 4),
                 ("reset_before", 0.01, 0.0),
@@ -193,6 +206,10 @@ class Chaos:
             self._tell(f"{self._faults.total()} faults, {self._faults['kill']} kills; next {fault}")
             if fault == "broker":
                 await self._strike_broker()
+            elif fault == "ban":
+                await self._ban()
+            elif fault == "outage":
+                await self._strike_venue()
             elif victims:
                 self._strike(fault, self._random.choice(victims))
 
@@ -223,10 +240,24 @@ class Chaos:
         await asyncio.sleep(self._random.uniform(0, 2))
         await asyncio.to_thread(self._cluster.restart, node)
 
-    def _later(self, seconds: float, heal: Any) -> None:
+    async def _ban(self) -> None:
+        self._faults["ban"] += 1
+        seconds = self._random.uniform(0.5, 3.0)
+        await self._control("POST", "limits", {"venue": self._random.choice(BANS), "ban_seconds": seconds})
+
+    async def _strike_venue(self) -> None:
+        """Nothing there answers for as long as it takes to open the breakers."""
+        self._faults["outage"] += 1
+        fault = {"kind": "outage", "venue": self._random.choice(list(LIMITS))}
+        added = await self._control("POST", "faults", fault)
+        self._later(self._random.uniform(1.0, 3.0), lambda: self._control("DELETE", f"faults/{added['id']}"))
+
+    def _later(self, seconds: float, heal: Callable[[], Awaitable[object] | None]) -> None:
         async def wait() -> None:
             await asyncio.sleep(seconds)
-            heal()
+            healing = heal()
+            if healing is not None:
+                await healing
 
         task = asyncio.create_task(wait())
         self._healing.add(task)
@@ -248,13 +279,14 @@ class Chaos:
     async def _collect(self) -> History:
         return await collect(self._cluster.bootstrap_servers, self._topics, self._simulator.url, seed=self._scheme.seed)
 
-    async def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+    async def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         async with (
             aiohttp.ClientSession() as http,
             http.request(method, f"{self._simulator.url}/_control/{path}", json=body) as answer,
         ):
             if answer.status != 200:
                 raise RuntimeError(f"the simulator refuses {path} {body}: {await answer.text()}")
+            return await answer.json()
 
     def _stop(self) -> None:
         for task in self._healing:
