@@ -5,6 +5,7 @@ commands was made anew, offsets were given twice. A history has each command onc
 topic come after all of the earlier ones, and what answers them is told with these offsets too.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import structs
@@ -59,9 +60,15 @@ class Told:
         return (*former, *expired)
 
     def _answers(self, topic: str) -> Iterator[Record]:
+        left_out: Counter[int] = Counter()
         for entry, record in self._committed(topic):
-            if (entry.transaction, record.answers) not in self._again:
-                yield self._absolute(record, entry.at)
+            if (entry.transaction, record.answers) in self._again:
+                left_out[record.partition] += 1
+                continue
+            closed = structs.replace(
+                record, offset=record.offset - left_out[record.partition]
+            )  # a gap ends a transaction
+            yield self._absolute(closed, entry.at)
 
     def _committed(self, topic: str) -> Iterator[tuple[Entry, Record]]:
         for partition, topics in enumerate(self._broker.answers):
