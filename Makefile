@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 sum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
 RUNTIME := $(VENV)/.runtime-$(call sum,requirements.lock deploy/build.lock)
+PEERS := $(VENV)/.peers-$(call sum,tests/bench/peers.lock)
 TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
@@ -70,8 +71,9 @@ chaos: $(COMMAND) $(TESTS) ## kill -9 KILLS gateways under load on a real broker
 seeds: $(COMMAND) $(TESTS) ## SEEDS simulated runs with random faults, on simulated time
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
-bench: $(COMMAND) $(TESTS) ## The gateway beside the bare libraries, in one run: a table, and build/bench.json and .svg
+bench: $(COMMAND) $(TESTS) $(PEERS) ## The gateway beside the bare libraries and its peers, in one run: a table, and build/bench.json and .svg
 	@$(BIN)/python -m tests.bench.table $(ARGS)
+	@$(BIN)/python -m pytest -q tests/bench/micro.py --benchmark-columns=median --benchmark-sort=name
 
 run: $(COMMAND) ## The gateway, with the settings of CONFIG (gateway.toml), until Ctrl-C
 	@$(COMMAND) run --config $(CONFIG)
@@ -84,6 +86,7 @@ lock: ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	$(LOCK) --group test --group sdk --group check -c requirements.lock -o tests/requirements.lock
 	$(LOCK) --group build -o deploy/build.lock
 	$(LOCK) --group release -o deploy/release.lock
+	$(LOCK) tests/bench/peers.in -o tests/bench/peers.lock
 
 LOCK = uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
@@ -104,6 +107,12 @@ $(TESTS): | $(RUNTIME)
 	@echo "Installing the pinned test tools into $(VENV) (once)"
 	@$(PIP) --require-hashes --only-binary :all: --no-compile -r tests/requirements.lock
 	@rm -f $(VENV)/.tests-* && touch $@
+
+$(PEERS): | $(TESTS)
+	@echo "Installing what the gateway is measured beside into $(VENV)/peers (once)"
+	@"$(PYTHON)" -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --only-binary :all: -r tests/bench/peers.lock
+	@rm -f $(VENV)/.peers-* && touch $@
 
 $(BIN)/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

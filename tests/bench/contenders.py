@@ -74,9 +74,20 @@ def _gateway(deployment: Deployment) -> list[str]:
     return [sys.executable, "-m", "gateway", "run", "--config", str(config)]
 
 
+def _places(deployment: Deployment) -> list[str]:
+    topics = ["--commands", deployment.topics.commands, "--events", deployment.topics.events]
+    return ["--bootstrap", deployment.bootstrap, "--url", deployment.url, *topics]
+
+
 def _floor(deployment: Deployment, *more: str) -> list[str]:
-    command = [sys.executable, "-m", "tests.bench.floor", "--bootstrap", deployment.bootstrap, "--url", deployment.url]
-    return [*command, "--commands", deployment.topics.commands, "--events", deployment.topics.events, *more]
+    return [sys.executable, "-m", "tests.bench.floor", *_places(deployment), *more]
+
+
+def _peer(name: str) -> Callable[[Deployment], list[str]]:
+    return lambda deployment: [str(PEERS), "-m", "tests.bench.peers", name, *_places(deployment)]
+
+
+PEERS = Path(os.environ.get("BENCH_PEERS") or ROOT / ".venv" / "peers" / "bin" / "python")
 
 
 CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
@@ -85,7 +96,20 @@ CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
         "floor, transactions": lambda deployment: _floor(deployment, "--transactions"),
         "gateway": _gateway,
         POLICY: _gateway,
+        **({name: _peer(name) for name in ("ccxt", "python-binance", "faststream")} if PEERS.exists() else {}),
     }
+)
+MISSING = (
+    *(
+        ()
+        if PEERS.exists()
+        else (
+            "ccxt",
+            "python-binance",
+            "faststream: their environment is made by `make bench`",
+        )
+    ),
+    "Redpanda Connect and parallel-consumer: not measured here",
 )
 BASELINE = "floor"
 

@@ -50,22 +50,27 @@ class Floor:
         while True:
             record = await self.queue.get()
             command = decode_command(record.value)
-            event = await self._call(command)
+            event = await self.event(command)
             await self.tell(record.key, encode(event), record.partition)
 
-    async def _call(self, command: SetLeverage) -> LeverageChanged:
-        symbol = command.target.symbol  # pyright: ignore[reportAttributeAccessIssue] - one venue is measured
-        query = f"symbol={symbol}&leverage={command.leverage}&timestamp={int(time.time() * 1000)}"
+    async def ask(self, symbol: str, leverage: Decimal) -> int:
+        """Set it at the venue; what that says it is now."""
+        query = f"symbol={symbol}&leverage={leverage}&timestamp={int(time.time() * 1000)}"
         signature = hmac.new(SECRET, query.encode(), hashlib.sha256).hexdigest()
         url = f"{self._url}/fapi/v1/leverage?{query}&signature={signature}"
         async with self._session.post(url, headers={"X-MBX-APIKEY": "key"}) as response:
-            answer = self._decoder.decode(await response.read())
+            return self._decoder.decode(await response.read()).leverage
+
+    async def event(self, command: SetLeverage) -> LeverageChanged:
+        """Carry a command out."""
+        symbol = command.target.symbol  # pyright: ignore[reportAttributeAccessIssue] - one venue is measured
+        leverage = await self.ask(symbol, command.leverage)
         answered = fields_of_answer(
             command, event_id=command.command_id, attempts=1, occurred_at=Timestamp.from_epoch(time.time())
         )
         return LeverageChanged(
             **answered,
-            leverage=Decimal(answer.leverage),
+            leverage=Decimal(leverage),
             requested_leverage=command.leverage,
             certainty="confirmed",
         )

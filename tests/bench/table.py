@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from deploy.kafka.broker import Cluster
-from tests.bench.contenders import BASELINE, CONTENDERS
+from tests.bench.contenders import BASELINE, CONTENDERS, MISSING
 from tests.bench.measure import Latency, Throughput, bench
 from tests.bench.plot import bars
 
@@ -87,6 +87,7 @@ def main() -> None:
     finally:
         stub.kill()
         stub.wait()
+    print("", *MISSING, sep="\n")
     BUILD.mkdir(exist_ok=True)
     (BUILD / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(table.figures)))
     (BUILD / "bench.svg").write_text(bars(table.figures))
