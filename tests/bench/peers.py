@@ -62,7 +62,10 @@ class Client(Floor):
 
     def __init__(self, producer: Any, ask: Ask, events: str) -> None:
         super().__init__(producer, None, "", events)  # pyright: ignore[reportArgumentType] - it needs no session
-        self.ask = ask
+        self._ask = ask
+
+    async def ask(self, symbol: str, leverage: Decimal) -> int:
+        return await self._ask(symbol, leverage)
 
 
 async def loop(client: Callable[[str], AbstractAsyncContextManager[Ask]], given: argparse.Namespace) -> None:
