@@ -1,7 +1,8 @@
 """A small world around one lane, driven through every interleaving: what can happen next, and which promise that breaks.
 
-Three commands, one of them perhaps sent by a predecessor; calls that are applied, refused, cut off and late; permits,
-commits, a lease and a clock of whole seconds. `explore` is breadth first, so what it finds is the shortest way there.
+Three commands, one of them perhaps sent by a predecessor; calls that are applied, refused, cut off and late; a bug in
+the middle of one, keys that are refused, a policy that changes or asks first; permits and freezes, commits, answers
+given elsewhere, a lease and a clock of whole seconds. `explore` is breadth first, so what it finds is the shortest way there.
 """
 
 import copyreg
@@ -21,6 +22,7 @@ from tests.pipeline.paper import incoming
 SETTLES_WITHIN = 2.0
 COMMANDS = 3
 DEADLINE = 2.0
+NOT_ALLOWED = Refusal(reason="policy", message="frozen")
 Move = tuple[Any, ...]
 
 
@@ -44,11 +46,19 @@ class World:
     """One state: the lane, the venue, the log, and what was seen."""
 
     def __init__(
-        self, module: ModuleType, *, latest_wins: bool, is_inherited: bool, until: float, commands: int = COMMANDS
+        self,
+        module: ModuleType,
+        *,
+        latest_wins: bool,
+        is_inherited: bool,
+        is_troubled: bool,
+        until: float,
+        commands: int = COMMANDS,
     ) -> None:
         self.lane = module.Lane(
             ("binance_usdm", "a", "BTCUSDT"), module.LanePolicy(latest_wins, SETTLES_WITHIN, AgainOnce())
         )
+        self.is_troubled = is_troubled
         self.until = until
         self.commands = commands
         self.now = 0.0
@@ -64,6 +74,7 @@ class World:
         self.has_lease = True
         self.has_looked = False
         self.permit_at = self.not_before = 0.0
+        self.forbidden: set[int] = set()
         self.broken: str | None = None
         if is_inherited:
             self.late = (1, SETTLES_WITHIN)
@@ -80,21 +91,60 @@ class World:
         able += [("commit", offset) for offset in sorted(self.uncommitted)]
         if self.is_in_line:
             able += [("obtained",), ("no chance",)]
-        if isinstance(self.doing, Send):
+        if isinstance(self.doing, Send) and self.doing.command.offset not in self.forbidden:
             able += [("call", outcome) for outcome in ("applied", "refused", "not served", "cut off", "not sent")]
+        if self.is_troubled:
+            able += self._troubles()
         if isinstance(self.doing, Look):
             able += [("look", True), ("look", False)]
         if self.now < self.until:
             able += [("lease",), ("tick",)]
         return able
 
-    def do(self, move: Move) -> None:  # noqa: C901, PLR0915 - a case a move
+    def _troubles(self) -> list[Move]:
+        able: list[Move] = []
+        if self.admitted < self.commands:
+            able.append(("answered elsewhere",))
+        if self.is_in_line:
+            able.append(("frozen",))
+        if isinstance(self.doing, Send):
+            able += [("turned down",), ("asked",)]
+            if self.doing.command.offset not in self.forbidden:
+                able += [("call", "expired unsent"), ("bug",)]
+        if self.admitted > 1 and not self.forbidden:
+            able.append(("forbid",))
+        return able
+
+    def do(self, move: Move) -> None:  # noqa: C901, PLR0912, PLR0915 - a case a move
         """Let it happen."""
         match move:
             case ("drive",):
                 self._drive(self.lane.next(self.now, may_call=self.has_lease))
             case ("admit",):
                 self._admit()
+            case ("answered elsewhere",):
+                self.admitted += 1
+                self.answered.add(self.admitted)
+                self.uncommitted.add(self.admitted)
+                self.lane.answered(self.admitted)
+            case ("forbid",):
+                self.forbidden = set(range(1, self.admitted + 1))
+                self.lane.forbid(lambda _command, _is_first: NOT_ALLOWED)
+                while isinstance(step := self.lane.next(self.now, may_call=self.has_lease), Tell | GiveUp):
+                    self._drive(step)  # at once, as the driver does: a turn of who is gone must not come
+                self._drive(step)
+            case ("frozen",):
+                self.is_in_line = False
+                self.lane.left()
+            case ("turned down",):
+                self.doing = None
+                self.lane.refused(NOT_ALLOWED)
+            case ("asked",):
+                self.doing = None
+                self.lane.asked()
+            case ("bug",):
+                self.late, self.doing = (self.doing.command.offset, self.now + SETTLES_WITHIN), None
+                self.lane.broke(begun=self.now)
             case ("arrive",):
                 assert self.late
                 self._apply(self.late[0])
@@ -128,7 +178,8 @@ class World:
         for _ in range(10 * self.commands):
             ends: list[Move] = [("commit", offset) for offset in sorted(self.uncommitted)]
             ends += [("obtained",)] if self.is_in_line else []
-            ends += [("call", "applied")] if isinstance(self.doing, Send) else []
+            if isinstance(self.doing, Send):
+                ends += [("turned down",) if self.doing.command.offset in self.forbidden else ("call", "applied")]
             ends += [("look", True)] if isinstance(self.doing, Look) else []
             for move in [*ends, ("drive",), ("tick",)]:
                 self.do(move)
@@ -175,8 +226,9 @@ class World:
             "not served": Unavailable(message="down", http_status=503),
             "cut off": Ambiguous(message="reset"),
             "not sent": None,
+            "expired unsent": None,
         }[outcome]
-        retry = self.lane.sent(said, begun=self.now, now=self.now, is_expired=False)
+        retry = self.lane.sent(said, begun=self.now, now=self.now, is_expired=outcome == "expired unsent")
         self.not_before = 0.0 if retry is None else self.now + retry.seconds
 
     def _judge_send(self, command: Command) -> None:  # noqa: C901 - a line a promise
@@ -202,11 +254,14 @@ class World:
 
     def _judge_answer(self, tell: Tell) -> None:  # noqa: C901 - a line a promise
         offset, verdict = tell.command.offset, tell.verdict
+        is_unknown = tell.is_doubtful or (isinstance(verdict, Refusal) and verdict.reason == "outcome_unknown")
         if offset in self.answered:
             self.broken = "answered twice"
+        elif self.doing and self.doing.command.offset == offset:
+            self.broken = "told while it is at the venue"
         elif self.late and self.late[0] == offset:
             self.broken = "answered while its call may still arrive"
-        elif tell.is_doubtful and not self.has_looked:
+        elif is_unknown and not self.has_looked:
             self.broken = "told as unknown, and nobody looked"
         elif isinstance(verdict, Applied) and self.value != offset:
             self.broken = "told as changed, and it is not"
@@ -227,17 +282,19 @@ def explore(
     *,
     latest_wins: bool = True,
     is_inherited: bool = False,
+    is_troubled: bool = True,
     until: float = 5.0,
     most: int = 20_000,
     stop_at: str | None = None,
 ) -> tuple[int, Counter[str]]:
     """How many states were seen, and how often which promise broke; no further once `stop_at` did."""
-    first = pickle.dumps(World(module, latest_wins=latest_wins, is_inherited=is_inherited, until=until))
+    world = World(module, latest_wins=latest_wins, is_inherited=is_inherited, is_troubled=is_troubled, until=until)
+    first = pickle.dumps(world)
     seen, ahead, broken = {first}, deque([first]), Counter[str]()
     while ahead and len(seen) < most and not broken[stop_at or ""]:
         state = ahead.popleft()
         for move in pickle.loads(state).moves():  # noqa: S301 - our own bytes
-            world: World = pickle.loads(state)  # noqa: S301 - our own bytes
+            world = pickle.loads(state)  # noqa: S301 - our own bytes
             try:
                 world.do(move)
             except Exception as error:  # noqa: BLE001 - a machine without one of its rules may do anything
