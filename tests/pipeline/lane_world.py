@@ -7,9 +7,11 @@ given elsewhere, a lease and a clock of whole seconds. `explore` is breadth firs
 
 import copyreg
 import pickle
+import sys
 from collections import Counter, deque
 from decimal import Decimal
 from functools import cache
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -145,6 +147,7 @@ class World:
             case ("bug",):
                 self.late, self.doing = (self.doing.command.offset, self.now + SETTLES_WITHIN), None
                 self.lane.broke(begun=self.now)
+                self.has_looked = False
             case ("arrive",):
                 assert self.late
                 self._apply(self.late[0])
@@ -202,7 +205,7 @@ class World:
                 self.lane.left()
             case Send(command):
                 self._judge_send(command)
-                self.has_permit, self.has_looked, self.doing = False, False, step
+                self.has_permit, self.doing = False, step
             case Look():
                 self.broken = "two things at once" if self.doing else None
                 self.doing = step
@@ -216,6 +219,7 @@ class World:
 
     def _end_call(self, outcome: str) -> None:
         value, self.doing = self.doing.command.offset, None
+        self.has_looked = self.has_looked and outcome in {"not sent", "expired unsent"}
         if outcome == "applied":
             self._apply(value)
         elif outcome == "cut off":
@@ -284,11 +288,19 @@ def explore(
     is_inherited: bool = False,
     is_troubled: bool = True,
     until: float = 5.0,
+    commands: int = COMMANDS,
     most: int = 20_000,
     stop_at: str | None = None,
 ) -> tuple[int, Counter[str]]:
     """How many states were seen, and how often which promise broke; no further once `stop_at` did."""
-    world = World(module, latest_wins=latest_wins, is_inherited=is_inherited, is_troubled=is_troubled, until=until)
+    world = World(
+        module,
+        latest_wins=latest_wins,
+        is_inherited=is_inherited,
+        is_troubled=is_troubled,
+        until=until,
+        commands=commands,
+    )
     first = pickle.dumps(world)
     seen, ahead, broken = {first}, deque([first]), Counter[str]()
     while ahead and len(seen) < most and not broken[stop_at or ""]:
@@ -307,3 +319,10 @@ def explore(
                 seen.add(after)
                 ahead.append(after)
     return len(seen), broken
+
+
+if __name__ == "__main__":
+    bound = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    for wins, inherited, troubled in product((True, False), repeat=3):
+        count, found = explore(latest_wins=wins, is_inherited=inherited, is_troubled=troubled, most=bound)
+        print(f"{count} states, broken: {dict(found) or 'nothing'}")
