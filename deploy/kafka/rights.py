@@ -1,7 +1,7 @@
 """Who may do what at Kafka, and nothing beyond: one table, of which Strimzi's users and `kafka-acls` lines are made.
 
 `python -m deploy.kafka.rights` writes `rights.md` beside this; `--acls` prints lines for `kafka-acls.sh`. A broker with
-an authorizer proves it in tests/kafka/test_kafka_rights.py: each right is needed, and no other is had.
+an authorizer proves it in tests/kafka/test_rights.py: each right is needed, and no other is had.
 """
 
 import argparse

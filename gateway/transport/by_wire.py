@@ -1,7 +1,7 @@
 """Calls by aiohttp's connector and response parser alone: the request's bytes are written here.
 
 What `ClientSession` does beside that costs more than all else of a call. The parts of aiohttp that this stands on are
-not promised by it: `tests/transport/test_transport_parts.py` says which they are, and `by_session` does without them.
+not promised by it: `tests/transport/test_parts.py` says which they are, and `by_session` does without them.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Each alert once with series that raise it and once with series that do not, as promtool's unit tests.
 
-`test_deploy_alerts` writes them into one file for `promtool test rules`. A sample is a minute; `20x10` is 20 eleven times.
+`test_alerts` writes them into one file for `promtool test rules`. A sample is a minute; `20x10` is 20 eleven times.
 """
 
 from typing import Any

@@ -8,7 +8,7 @@ from gateway.policy.board import Board
 from gateway.policy.guard import PolicyGuard
 from schemas import BinanceUsdm, SetLeverage
 from tests.policy.desk import applied, freeze, put
-from tests.policy.test_policy_guard import Counted
+from tests.policy.test_guard import Counted
 
 ROUNDS = 200_000
 

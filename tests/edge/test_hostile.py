@@ -10,7 +10,7 @@ import pytest
 
 from gateway.edge import server as server_module
 from tests.edge.rig import caller, command, edge_of, settings_of
-from tests.edge.test_edge_stream import stream_of
+from tests.edge.test_stream import stream_of
 
 pytestmark = pytest.mark.kafka
 PATIENCE = 30

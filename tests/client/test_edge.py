@@ -13,7 +13,7 @@ from gateway.client.feed import Current, Lost
 from gateway.client.testing import FakeGateway
 from tests.client.cutting import wire_to
 from tests.client.edge_on_paper import EdgeOnPaper
-from tests.client.test_client_contract import BTC, KEY, until
+from tests.client.test_contract import BTC, KEY, until
 from tests.clocks import FakeClock
 
 HOUR = 3600.0

@@ -25,7 +25,7 @@ from gateway.simulator import Simulator, SimulatorSettings
 from gateway.simulator.config import account_settings
 from schemas import Ztdx
 from tests.faults.desk import Desk, account
-from tests.limits.test_limits_redis import SERVER, Server
+from tests.limits.test_redis import SERVER, Server
 
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
 
@@ -104,6 +104,6 @@ async def test_two_gateways_use_one_budget_and_never_break_it_also_while_redis_i
         await asyncio.sleep(2 * WINDOW)
         assert desks[0].refused_for_limits() == []
         assert {call.account for call in desks[0].calls("ztdx")} == {"left", "right"}
-        # How much of a shared budget is used is proved in test_limits_redis; here on a busy machine calls take long.
+        # How much of a shared budget is used is proved in limits/test_redis.py; here on a busy machine calls take long.
         assert used >= 0.6 * 4 * CAPACITY
         print(f"{used} of {4 * CAPACITY} used while redis was there")

@@ -15,7 +15,7 @@ from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import NO_OPERATORS, Board
 from gateway.policy.guard import PolicyGuard
 from tests.policy.desk import after, applied, freeze
-from tests.policy.test_policy_guard import Counted
+from tests.policy.test_guard import Counted
 
 PATIENCE = 30.0
 

@@ -10,7 +10,7 @@ from gateway.kafka.connection import UnreachableError
 from gateway.settings.tree import PolicySettings
 from schemas import BinanceUsdm
 from tests.app.rig import Rig
-from tests.app.test_app_policy import ETH, write
+from tests.app.test_policy import ETH, write
 from tests.policy.desk import applied
 
 pytestmark = [pytest.mark.kafka, pytest.mark.asyncio(loop_scope="module")]
