@@ -216,7 +216,10 @@ class Partition:
     def _see_answered(self, record: CommandRecord) -> None:
         """Believe an answer only where it is of this command: a topic made anew gives its offsets a second time."""
         known = self._ledger.answered_as(record.offset)
-        if known is None or ANY in (known, _fingerprint(record)) or known == _fingerprint(record):
+        if known is None:
+            return
+        found = _fingerprint(record)
+        if found == known or (ANY in (found, known) and not self._is_made_anew):
             return
         self._ledger.retract(record.offset)
         if not self._is_made_anew:

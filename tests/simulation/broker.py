@@ -91,6 +91,7 @@ class Broker:
         self.faults = Faults()
         self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
         self.former_commands: list[list[list[CommandRecord]]] = []  # of topics that were deleted, oldest first
+        self.rotten: set[tuple[int, int, int]] = set()  # topic of commands, partition, offset: damaged where it is kept
         self.made_at = [0.0]  # when each of the topics of commands was
         self.begins: dict[tuple[str, int], int] = {}  # the oldest offset there is, where retention deleted some
         self.answers: list[dict[str, list[Entry]]] = [{topic: [] for topic in ANSWER_TOPICS} for _ in range(partitions)]
@@ -147,6 +148,10 @@ class Broker:
     def begin(self, topic: str, partition: int) -> int:
         """The oldest offset there is."""
         return self.begins.get((topic, partition), 0)
+
+    def is_rotten(self, record: CommandRecord) -> bool:
+        """Whether nobody will ever read it."""
+        return (len(self.former_commands), record.partition, record.offset) in self.rotten
 
     def end(self, topic: str, partition: int) -> int:
         """The offset after the last that anybody may read."""

@@ -30,6 +30,7 @@ from tests.simulation.broker import Broker
 from tests.simulation.loop import running_process
 
 RETRY = 0.1  # seconds
+ON_DISK = 2  # the bit that is wrong where a record is kept; on the way it is another
 FETCHES = ((500, 0.0), (2, 0.0), (2, 0.4))  # how many records at most, and after how many seconds
 
 
@@ -190,7 +191,9 @@ class SimulatedMember:
             if tp in self._paused or position >= len(log) or self.broker.faults.down:
                 continue
             records = log[position : position + max_records]
-            if self.broker.world.random.random() < self.broker.faults.damaged:
+            if self.broker.world.random.random() < self.broker.faults.damaged or any(
+                map(self.broker.is_rotten, records)
+            ):
                 raise CorruptRecordException
             for one in records:
                 _parse(one)
@@ -266,17 +269,25 @@ class RawConnection:
     async def send(self, _node: int, request: FetchRequest) -> SimpleNamespace:
         ((topic, ((partition, offset, _),)),) = request.topics
         offset = max(offset, self._broker.begin(topic, partition))
-        data = await self._broker.ask(lambda: b"".join(_batches(self._broker.commands[partition][offset:])))
+        data = await self._broker.ask(lambda: b"".join(self._batches(self._broker.commands[partition][offset:])))
         if data and self._broker.world.random.random() < self._broker.faults.damaged:
-            data = data[:-1] + bytes([data[-1] ^ 1])
+            data = damaged(data, 1)
         return SimpleNamespace(topics=[(topic, [(partition, 0, offset, offset, [], data)])])
 
+    def _batches(self, records: Sequence[CommandRecord]) -> Iterator[bytes]:
+        for one in records:
+            yield damaged(batch_of(one), ON_DISK) if self._broker.is_rotten(one) else batch_of(one)
 
-def _batches(records: Sequence[CommandRecord]) -> Iterator[bytes]:
+
+def batch_of(one: CommandRecord) -> bytes:
     """A batch for each record, as a producer sends that waits for each."""
-    for one in records:
-        headers = [(_name_bytes(name), content) for name, content in one.headers]
-        yield batch(record(0, one.key, one.value, headers), base=one.offset, first=one.timestamp_ms)
+    headers = [(_name_bytes(name), content) for name, content in one.headers]
+    return batch(record(0, one.key, one.value, headers), base=one.offset, first=one.timestamp_ms)
+
+
+def damaged(data: bytes, bit: int) -> bytes:
+    """With a bit of its last byte that is wrong."""
+    return data[:-1] + bytes([data[-1] ^ bit])
 
 
 def _name_bytes(name: str) -> bytes:

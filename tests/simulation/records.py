@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
+from gateway.kafka.batches import KEPT
 from gateway.pipeline.command import CommandRecord
 from schemas import encode
 from schemas.headers import COMMAND_OFFSET, ERROR_PREFIX, content_type
@@ -17,6 +18,7 @@ from tests.chaos.history import Place, Record
 from tests.chaos.story import command_of, event_of
 from tests.clocks import NOON
 from tests.simulation.broker import TOPICS, Broker, Entry, Transaction
+from tests.simulation.member import ON_DISK, batch_of, damaged
 
 OFFSETS = (COMMAND_OFFSET, f"{ERROR_PREFIX}offset")
 
@@ -33,11 +35,19 @@ class Told:
     def commands(self) -> tuple[Record, ...]:
         """All that were ever sent."""
         return tuple(
-            structs.replace(_command(record), offset=self._before(number, record.partition) + record.offset)
+            structs.replace(
+                self._command(number, record), offset=self._before(number, record.partition) + record.offset
+            )
             for number, logs in enumerate(self._logs)
             for log in logs
             for record in log
         )
+
+    def _command(self, number: int, record: CommandRecord) -> Record:
+        """As it was sent, or where that can never be read, as it is shown to people: the first of its batch's bytes."""
+        if (number, record.partition, record.offset) not in self._broker.rotten:
+            return _command(record)
+        return structs.replace(_command(record), key=None, headers=(), value=damaged(batch_of(record), ON_DISK)[:KEPT])
 
     def answers(self, topic: str) -> tuple[Record, ...]:
         """What is committed on an answer topic."""
@@ -106,7 +116,7 @@ class Told:
             log = self._logs[number][place.partition]
             if self._broker.made_at[number] > at or place.offset >= len(log):
                 continue
-            command = command_of(_command(log[place.offset]))
+            command = command_of(self._command(number, log[place.offset]))
             if event is None or (command is not None and command.command_id == event.command_id):
                 return number
         return 0

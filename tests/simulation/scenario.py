@@ -108,6 +108,7 @@ class Scenario:
         self._commands = Commands(random, self.partitions)
         self._expected: set[tuple[int, int]] = set()
         self._seen: set[tuple[int, str, str]] = set()
+        self._is_next_rotten = False
         self._plan()
 
     def run(self) -> None:
@@ -214,7 +215,7 @@ class Scenario:
         faults: list[Callable[[], None]] = [
             self._kill, self._kill, self._stop, self._stop, self._terminate, self._join, self._outage, self._lossy,
             self._break_library, self._take_right, self._damage, self._set_clock, self._ban, self._rotate, self._twin,
-            self._make_commands_anew, self._expire,
+            self._make_commands_anew, self._expire, self._rot,
         ]  # fmt: skip
         for _ in range(random.randint(1, 6)):
             self.world.after(random.uniform(0.3, FAULTS_UNTIL), random.choice(faults))
@@ -245,8 +246,11 @@ class Scenario:
         offset = len(self.broker.commands[partition])
         timestamp_ms = int((NOON + self.world.now) * 1000)
         record = CommandRecord(partition, offset, timestamp_ms, key, value, headers)
+        is_rotten, self._is_next_rotten = self._is_next_rotten, False
+        if is_rotten:
+            self.broker.rotten.add((len(self.broker.former_commands), partition, offset))
         self.broker.produce(record)
-        if self._commands.is_first(partition, value):
+        if is_rotten or self._commands.is_first(partition, value):
             self._expected.add((partition, offset))
 
     # Faults.
@@ -335,6 +339,10 @@ class Scenario:
     def _damage(self) -> None:
         self.broker.faults.damaged = self.world.random.choice((0.3, 0.8))
         self.world.after(self.world.random.uniform(0.2, 2.0), self._mend)
+
+    def _rot(self) -> None:
+        """A broken disk: the next command is kept with a bit that is wrong."""
+        self._is_next_rotten = True
 
     def _set_clock(self) -> None:
         gateway = self._any()
