@@ -54,7 +54,15 @@ class Told:
         return tuple(self._answers(topic))
 
     def deleted(self) -> tuple[Place, ...]:
-        """The commands that were deleted, some before anybody read them."""
+        """The commands that need no answer: deleted, some before anybody read them, or the same bytes as were there before."""
+        same = (
+            Place(partition, self._before(number, partition) + offset)
+            for number, logs in enumerate(self._logs)
+            for former in self._logs[:number]
+            for partition, log in enumerate(logs)
+            for offset, (one, other) in enumerate(zip(log, former[partition], strict=False))
+            if one.value == other.value
+        )
         former = (
             Place(partition, self._before(number, partition) + offset)
             for number, logs in enumerate(self._broker.former_commands)
@@ -67,7 +75,7 @@ class Told:
             if topic == TOPICS.commands
             for offset in range(begin)
         )
-        return (*former, *expired)
+        return (*former, *expired, *same)
 
     def _answers(self, topic: str) -> Iterator[Record]:
         left_out: Counter[int] = Counter()
