@@ -141,7 +141,7 @@ class Broker:
         self.former_commands.append(self.commands)
         self.commands = [[] for _ in self.commands]
         self.made_at.append(self.world.now)
-        self.group.offsets.clear()
+        self.group.disband()
         self.answered.clear()
         self.begins = {place: offset for place, offset in self.begins.items() if place[0] != TOPICS.commands}
 

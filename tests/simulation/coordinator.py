@@ -85,6 +85,12 @@ class Coordinator:
             self._hear(self._known(member_id, generation))
         self.offsets |= offsets
 
+    def disband(self) -> None:
+        """All members are gone for so long that nothing of theirs is on its way any more, and what they committed is too."""
+        self._members.clear()
+        self.offsets.clear()
+        self._preparing = False
+
     def leave(self, member_id: str) -> None:
         """A member says goodbye."""
         if self._members.pop(member_id, None) is not None:

@@ -54,14 +54,16 @@ class Told:
         return tuple(self._answers(topic))
 
     def deleted(self) -> tuple[Place, ...]:
-        """The commands that need no answer: deleted, some before anybody read them, or the same bytes as were there before."""
+        """The commands that need no answer: deleted, some before anybody read them, or of a later topic and not to be told from what an
+        earlier one had there: the same bytes, or none that can be read.
+        """
         same = (
             Place(partition, self._before(number, partition) + offset)
             for number, logs in enumerate(self._logs)
             for former in self._logs[:number]
             for partition, log in enumerate(logs)
             for offset, (one, other) in enumerate(zip(log, former[partition], strict=False))
-            if one.value == other.value
+            if one.value == other.value or (number, partition, offset) in self._broker.rotten
         )
         former = (
             Place(partition, self._before(number, partition) + offset)
