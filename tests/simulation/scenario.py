@@ -131,6 +131,7 @@ class Scenario:
     def _wait_for_answers(self) -> None:
         until = self.world.now + GIVE_UP
         while self.world.now < until and not (self._expected <= self.broker.answered):
+            self._start_if_none_is_left()
             self.world.run(self.world.now + LOOK)
 
     def _recover(self) -> None:
@@ -420,6 +421,10 @@ class Scenario:
         self.broker.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
         for real in self.venues.values():
             real.faults.down = False
+        self._start_if_none_is_left()
+
+    def _start_if_none_is_left(self) -> None:
+        """As every deployment does, also where the last one left by itself: its own delayed JoinGroup replaced it."""
         if not any(gateway.process.alive for gateway in self.gateways):
             self._join()
 
