@@ -37,7 +37,7 @@ from gateway.pipeline.partition import Partition
 from gateway.pipeline.parts import Parts
 from gateway.settings.tree import KafkaSettings
 
-FETCH_RECORDS = 100  # fed in one turn of the loop: some ten milliseconds
+FETCH_RECORDS = 100  # fed in one turn of the loop
 FETCH_MS = 200
 METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
 FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again

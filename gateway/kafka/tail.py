@@ -9,6 +9,7 @@ reads in slices, gives the loop a turn after each, and looks into an event for n
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -124,4 +125,5 @@ def _named(record: Record) -> Iterator[LoggedAnswer]:
         return
     named = command_id(record.value, record.headers)
     if named is not None:
-        yield LoggedAnswer(record.key.decode("utf-8", "replace"), named, record.timestamp / 1000)
+        with suppress(UnicodeDecodeError):
+            yield LoggedAnswer(record.key.decode(), named, record.timestamp / 1000)
