@@ -2,9 +2,10 @@
 
 import pytest
 
+from gateway.outcomes import Ambiguous
 from gateway.settings.tree import VenueSettings
 from gateway.venues.catalogue import venues
-from tests.pipeline.paper import Bench, Script, on_virtual_time
+from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
 
 
 @pytest.mark.parametrize("name", venues())
@@ -17,6 +18,18 @@ def test_a_call_may_be_on_its_way_for_our_patience_and_then_at_the_venue_for_its
     async def main(world):
         bench = Bench(world, Script(), capacity=None, call_timeout=5.0, settles_within=setting)
         assert bench.calls.settles_within == seconds
+
+    on_virtual_time(main)
+
+
+def test_a_call_without_an_answer_counts_for_its_limits_from_when_it_can_have_arrived():
+    async def main(world):
+        bench = Bench(world, Script(Ambiguous(message="cut off")), capacity=1, reads_back=False)
+        bench.admit(incoming(1))
+        await bench.all_told()
+        (first, _), (second, _) = bench.script.sent
+        [window] = {limit.window for limit in bench.venue.limits}
+        assert second - first >= bench.calls.settings.call_timeout + window
 
     on_virtual_time(main)
 
