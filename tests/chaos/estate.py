@@ -22,7 +22,8 @@ class Bound(NamedTuple):
     is_of_address: bool
 
 
-# As large as the venues' own a second. What no answer tells is taken for spent at a start and a takeover: in windows of a
+# The venues' own, or as much a second in a shorter window; only calls of an address at cross margin are more than the one
+# a minute that it has. What no answer tells is taken for spent at a start and a takeover: in windows of a
 # minute a gateway that is killed every few seconds would call nobody.
 LIMITS: Mapping[str, Mapping[str, Bound]] = MappingProxyType(
     {

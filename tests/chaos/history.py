@@ -96,7 +96,7 @@ class History(Struct, frozen=True, kw_only=True):
     """One run; `final` is what the venues have at its end, by `<venue>:<account>:<lane>`.
 
     `sends` and `owners` are of simulations, which see every process from within. `deleted` are commands that their topic
-    has no more: they need no answer.
+    has no more, or cannot tell from others that it had: they need no answer.
     """
 
     seed: int

@@ -16,9 +16,8 @@ from tests.chaos.violations import Violation, command_lines, event_lines, record
 
 def one_answer(story: Story) -> Iterator[Violation]:
     """Each command record has exactly one event; one that cannot be read has one dead letter; a repeat has nothing."""
-    deleted = frozenset(story.history.deleted)
     for asked in story.asked.values():
-        if asked.place in deleted and not asked.told and not asked.dead_letters:
+        if asked.is_gone:
             continue
         if asked.command is None:
             yield from _unreadable(asked)

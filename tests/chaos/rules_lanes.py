@@ -212,15 +212,10 @@ def _any_within(times: list[float], since: float, until: float) -> bool:
 
 def final_values(story: Story) -> Iterator[Violation]:
     """The venue ends with what the last accepted command asked for, unless a later one ended in doubt, or was deleted."""
-    deleted = frozenset(story.history.deleted)
     for key, commands in story.lanes.items():
         accepted = [index for index, asked in enumerate(commands) if asked.changed is not None]
         last = accepted[-1] if accepted else -1
-        doubtful = [
-            asked
-            for asked in commands[last + 1 :]
-            if asked.reason == "outcome_unknown" or (asked.place in deleted and not asked.told)
-        ]
+        doubtful = [asked for asked in commands[last + 1 :] if asked.reason == "outcome_unknown" or asked.is_gone]
         allowed = _values(commands[last]) if accepted else set()
         allowed |= {asked.command.leverage for asked in doubtful if asked.command}
         touched = [call for call in story.calls.get(key, []) if call.applied_at is not None]

@@ -30,6 +30,7 @@ class Asked:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.command = command_of(record)
+        self.is_deleted = False
         self.repeats: Asked | None = None
         self.told: list[Told] = []
         self.dead_letters: list[Record] = []
@@ -38,6 +39,11 @@ class Asked:
     @property
     def place(self) -> Place:
         return self.record.place
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was deleted before anybody answered it, and so needs no answer."""
+        return self.is_deleted and not self.told and not self.dead_letters
 
     @property
     def written_at(self) -> float:
@@ -84,6 +90,8 @@ class Story:
         self.strays: list[tuple[str, Record]] = []
         self.nobodys: list[Call] = []
         self.owner_index: dict[int, int] = {}
+        for place in history.deleted:
+            self.asked[place].is_deleted = True
         self._find_repeats()
         self._place_answers()
         self._own_calls()

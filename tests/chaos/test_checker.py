@@ -134,6 +134,13 @@ def test_a_venue_that_changed_without_any_answer_telling_so_is_found():
     assert kinds == {"final value", "applied though refused"}
 
 
+def test_a_command_that_was_deleted_needs_no_answer_and_every_other_does():
+    silent = replace(good(), events=(), state=(), dead_letters=(), calls=(), final={})
+    places = tuple(record.place for record in silent.commands)
+    assert check(replace(silent, deleted=places)) == []
+    assert [one.kind for one in check(replace(silent, deleted=places[1:]))] == ["unanswered"]
+
+
 def test_unanswered_names_the_records_that_still_wait():
     history = good()
     assert unanswered(replace(history, events=without(history.events, 3), dead_letters=())) == [
