@@ -4,18 +4,19 @@
 """Making, starting and stopping aiokafka's clients, all in bounded time, and so that no connection is left open.
 
 Over TLS a transport may wait half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
-A start that is cut off forgets the connection that it asks for the cluster by, and what is stopped while it connects
-anew keeps the new one.
+A start that is cut off forgets the connection that it asks for the cluster by (it is found in the frames that were
+left), and what is stopped while it connects anew keeps the new one.
 """
 
 import asyncio
 from collections.abc import Mapping
+from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.cluster import ClusterMetadata
+from aiokafka.conn import AIOKafkaConnection
 
 Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 
@@ -61,13 +62,14 @@ class KafkaClients:
 
 
 async def start_client(client: Client) -> None:
-    """Start a client; where this is cut off, the start gets a moment to end. Stop the client after a failure too."""
-    starting = asyncio.ensure_future(client.start())
+    """Start a client. Stop it after a failure too."""
     try:
-        await asyncio.shield(starting)
-    except BaseException:
-        await asyncio.wait([starting], timeout=GOODBYE)
-        await _end(starting)
+        await client.start()
+    except BaseException as error:
+        for frame, _ in walk_tb(error.__traceback__):
+            forgotten = frame.f_locals.get("bootstrap_conn")
+            if isinstance(forgotten, AIOKafkaConnection):
+                forgotten.close()
         raise
 
 
@@ -81,27 +83,25 @@ async def stop_client(client: Client) -> None:
         transport.abort()
     await asyncio.wait([stopping], timeout=GOODBYE)
     await _end(stopping)
-    await _close_for_good(network)
-
-
-async def _end(task: asyncio.Future[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-async def _close_for_good(network: Any) -> None:
-    """Close what tasks of the client opened while it stopped: they connect under a lock, and only to known brokers."""
-    network.cluster = ClusterMetadata()
-    try:
-        async with asyncio.timeout(GOODBYE), network._get_conn_lock:
-            pass
-    except TimeoutError:
-        pass
+    network._conns = _Closed(network._conns)
     for transport in _transports(network):
         transport.abort()
     closing = asyncio.ensure_future(network.close())
     await asyncio.wait([closing], timeout=GOODBYE)
     await _end(closing)
+
+
+class _Closed(dict[Any, AIOKafkaConnection]):
+    """The connections of a client that has stopped: one that a task of its was still opening is closed as it comes."""
+
+    def __setitem__(self, key: Any, connection: AIOKafkaConnection) -> None:
+        super().__setitem__(key, connection)
+        connection.close()
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _transports(network: Any) -> list[asyncio.Transport]:

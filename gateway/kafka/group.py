@@ -158,6 +158,7 @@ class Group(ConsumerRebalanceListener):
                 self._tasks = tasks  # before the start: it returns after the first assignment
                 try:
                     await self._clients.start(self.consumer)
+                    tasks.create_task(self._watch(), name="watch")
                     tasks.create_task(self._commit(), name="commit")
                     await self._poll()
                 finally:
@@ -275,7 +276,6 @@ class Group(ConsumerRebalanceListener):
 
     async def _poll(self) -> None:
         while True:
-            self._check_membership()
             try:
                 timeout_ms = FULL_MS if self.paused else FETCH_MS
                 batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
@@ -291,6 +291,12 @@ class Group(ConsumerRebalanceListener):
                     owned.partition.feed(records)
             self._regulate()
             await asyncio.sleep(0)  # what was fetched before is handed out without a turn of the loop
+
+    async def _watch(self) -> None:
+        """Beside the fetches: one that waits for an assignment never ends where the library's coordination did."""
+        while True:
+            self._check_membership()
+            await asyncio.sleep(FETCH_MS / 1000)
 
     def _check_membership(self) -> None:
         """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended.

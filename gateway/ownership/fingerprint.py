@@ -1,5 +1,6 @@
 """Which command an answer is of, beside its offset: a topic that was made anew gives its offsets a second time."""
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -7,10 +8,9 @@ from msgspec import Struct
 
 from schemas import DecodeError
 from schemas.codec import JSON, MSGPACK
-from schemas.headers import CUT_FIELDS, ERROR_PREFIX, content_type
+from schemas.headers import ERROR_PREFIX, content_type, header
 
-ANY = 0  # of a command that is not known by more than its offset
-_CUT = frozenset(ERROR_PREFIX + name for name in CUT_FIELDS)
+_WHOLE = f"{ERROR_PREFIX}value_sha256"  # in a letter that is cut short: of what was there
 
 
 class Identity(Struct, frozen=True):
@@ -31,9 +31,17 @@ def command_id(value: bytes | None, headers: Iterable[tuple[str, bytes | None]])
 
 
 def fingerprint(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """The same in one process for a command, its event and its dead letter; `ANY` where a letter is cut short."""
+    """What an event or a dead letter says of its command; the same in one process for both."""
     headers = tuple(headers)
-    if any(name in _CUT for name, _ in headers):
-        return ANY
+    whole = header(headers, _WHOLE)
+    return _named(value, headers) if whole is None else hash(whole)
+
+
+def is_of(answer: int, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> bool:
+    """Whether the answer of this fingerprint is of this command."""
+    return answer == _named(value, headers) or answer == hash(hashlib.sha256(value or b"").hexdigest())
+
+
+def _named(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> int:
     named = command_id(value, headers)
     return hash((value if named is None else named,))

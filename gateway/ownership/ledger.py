@@ -68,12 +68,18 @@ class Ledger:
     that a predecessor may have answered keep the mark from which the ledger was restored.
     """
 
-    def __init__(self, checkpoint: Checkpoint, end: LogPosition, answered: Mapping[int, int] = NOTHING) -> None:
-        """Start from a checkpoint, with what the answer topics say: their end, and what is answered (`Tail`)."""
+    def __init__(
+        self, checkpoint: Checkpoint, end: LogPosition, answered: Mapping[int, int] = NOTHING, *, untold_below: int = 0
+    ) -> None:
+        """Start from a checkpoint, with what the answer topics say: their end, and what is answered (`Tail`).
+
+        `untold_below`: commands below this offset may have been answered by events that are deleted. Their mark stays
+        before those, so that a successor sees it too.
+        """
         self._position = checkpoint.offset
         self._restored_mark = checkpoint.mark
         self._answered_before = {offset: of for offset, of in answered.items() if offset >= checkpoint.offset}
-        self._restored_end = max(self._answered_before, default=-1) + 1
+        self._restored_end = max(max(self._answered_before, default=-1) + 1, untold_below)
         self._end = end.after(checkpoint.mark)
         self._unanswered: dict[int, LogPosition] = {}
 

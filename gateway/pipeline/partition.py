@@ -13,7 +13,7 @@ from typing import Literal
 from tenacity import AsyncRetrying, wait_fixed
 
 from gateway.outcomes import Refusal
-from gateway.ownership.fingerprint import ANY, fingerprint
+from gateway.ownership.fingerprint import is_of
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, Ledger
 from gateway.ownership.ports import AnswerLog, NotOwnerError, Ownership
@@ -76,7 +76,7 @@ class Partition:
         self._repeats = Repeats(policy.repeat_window)
         for answered in tail.recent:
             self._repeats.answered(*answered)
-        self._ledger = Ledger(inheritance.checkpoint, tail.end, tail.answered)
+        self._ledger = Ledger(inheritance.checkpoint, tail.end, tail.answered, untold_below=inheritance.untold_below)
         self._tasks = asyncio.TaskGroup()
         self.state: State = "running"
         self._settlement = Settlement(
@@ -218,8 +218,8 @@ class Partition:
         known = self._ledger.answered_as(record.offset)
         if known is None:
             return
-        found = _fingerprint(record)
-        if found == known or (ANY in (found, known) and not self._is_made_anew):
+        is_believed = not self._is_made_anew if record.unreadable else is_of(known, record.value, record.headers)
+        if is_believed:
             return
         self._ledger.retract(record.offset)
         if not self._is_made_anew:
@@ -367,7 +367,3 @@ class Partition:
         if answer.dead_letter is not None:
             letter = answer.dead_letter
             observer.dead_lettered(answer.record, command, letter.stage, letter.reason, letter.message)
-
-
-def _fingerprint(record: CommandRecord) -> int:
-    return ANY if record.unreadable is not None else fingerprint(record.value, record.headers)

@@ -4,7 +4,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from gateway.ownership.fingerprint import ANY
 from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
 
 
@@ -94,7 +93,7 @@ class Owners(RuleBasedStateMachine):
         tail = self.topics.tail(checkpoint.mark)
         above = {offset for offset in self.answered if offset >= checkpoint.offset}
         assert above <= set(tail), "the mark finds every answer above the committed offset"
-        self.ledger = Ledger(checkpoint, self.topics.end, dict.fromkeys(tail, ANY))
+        self.ledger = Ledger(checkpoint, self.topics.end, dict.fromkeys(tail, 0))
         self.unanswered.clear()
 
     @invariant()

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from gateway.calls.venue_caller import VenueCaller
-from gateway.ownership.fingerprint import ANY
+from gateway.ownership.fingerprint import fingerprint
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError, Tail
@@ -66,9 +66,8 @@ class Topics:
     async def read(self, start, window=None, *, lowest=0):
         self._do("read")
         end = LogPosition(len(self.answered), 0)
-        return Tail(
-            dict.fromkeys(dict(self.answered), ANY), [answer for _, answer in self.answered], end, self.is_complete
-        )
+        answered = {offset: _fingerprint(answer.command_id) for offset, answer in self.answered}
+        return Tail(answered, [answer for _, answer in self.answered], end, self.is_complete)
 
     async def write(self, records):
         if not self.held:
@@ -153,6 +152,10 @@ class Owner:
     async def end(self):
         self.task.cancel()
         await asyncio.wait([self.task])
+
+
+def _fingerprint(command_id):
+    return fingerprint(b'{"command_id": "%s"}' % command_id.encode(), [])
 
 
 def owning(scenario, topics, *script, **more):
@@ -404,12 +407,27 @@ def test_where_events_are_deleted_that_may_answer_a_command_it_is_not_sent_and_n
     owning(scenario, Topics(checkpoint, end=2, answered=answered, is_complete=False), quarantine=1.0)
 
 
+def test_where_events_are_deleted_the_next_owner_knows_it_too_until_all_that_they_may_answer_has_an_answer():
+    async def scenario(owner):
+        owner.feed(symbol(0, "X", leverage=5))
+        await asyncio.sleep(1.0)
+        owner.feed(symbol(1, "Y", leverage=6), symbol(2, "X", leverage=9))
+        assert owner.told == [("c0", "outcome_unknown")]
+        assert owner.partition.checkpoint().mark == start
+        await asyncio.sleep(5.0)
+        assert owner.partition.checkpoint().mark > start
+
+    start = LogPosition(0, 0)
+    owning(scenario, Topics(Checkpoint(0, start, clean=False), end=2, is_complete=False), quarantine=1.0)
+
+
 class OtherTopics(Topics):
     """A commands topic whose records are not those that were answered."""
 
     async def read(self, start, window=None, *, lowest=0):
         tail = await super().read(start, window, lowest=lowest)
-        return tail._replace(answered={0: ANY, 1: hash(("c1",)), 2: hash(("another",)), 3: ANY})
+        answered = {offset: _fingerprint(name) for offset, name in enumerate(("c0", "c1", "another", "c3"))}
+        return tail._replace(answered=answered)
 
 
 def test_an_answer_is_believed_only_where_it_is_of_the_command_that_is_at_its_offset(monkeypatch):
@@ -421,11 +439,7 @@ def test_an_answer_is_believed_only_where_it_is_of_the_command_that_is_at_its_of
             [record(command(offset, target=BinanceUsdm(symbol=f"S{offset}")), offset) for offset in range(5)]
         )
         await asyncio.sleep(5.0)
-        assert {event.command_id for event in owner.topics.events} == {
-            "c2",
-            "c3",
-            "c4",
-        }  # c3: what cannot be compared is believed no more
+        assert {event.command_id for event in owner.topics.events} == {"c2", "c4"}
 
     owning(scenario, OtherTopics(Checkpoint(0, LogPosition(0, 0), clean=True), end=4))
     assert told == [("t", 0, "what is at offset 2 is not the command that was answered there")]

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from gateway.outcomes import Applied
-from gateway.ownership.fingerprint import ANY
 from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
 from gateway.ownership.ports import NotOwnerError, RecordRefusedError, Tail
 from gateway.pipeline import answers
@@ -46,7 +45,7 @@ class FakeLog:
 
     async def read(self, start, window=None, *, lowest=0):
         self.did.append(f"read from {start.events}")
-        return Tail(dict.fromkeys(self.written[start.events :], ANY), (), LogPosition(len(self.written), 0))
+        return Tail(dict.fromkeys(self.written[start.events :], 0), (), LogPosition(len(self.written), 0))
 
 
 class FakeOwnership:

@@ -7,6 +7,7 @@ from aiokafka.errors import (
     IllegalGenerationError,
     KafkaError,
     RebalanceInProgressError,
+    UnknownError,
     UnknownMemberIdError,
 )
 
@@ -108,6 +109,10 @@ class Coordinator:
         """Whether another member has the instance id."""
         return any(one.instance_id == instance_id and one.id != member_id for one in self._members.values())
 
+    def has(self, process: str) -> bool:
+        """Whether a process is a member."""
+        return any(member.process == process for member in self._members.values())
+
     def _new(self, instance_id: str | None, process: str) -> Member:
         self._named += 1
         member = Member(f"member-{self._named}", instance_id, process)
@@ -118,6 +123,8 @@ class Coordinator:
     def _replace(self, old: Member, process: str, respond: Callable[[Assignment | KafkaError], None]) -> None:
         """A static member came back under a new name: no rebalance, it gets what it had."""
         del self._members[old.id]
+        if old.waits is not None:
+            old.waits(UnknownError())  # the library knows no name for FENCED_INSTANCE_ID
         member = self._new(old.instance_id, process)
         self._hear(member)
         member.partitions = old.partitions

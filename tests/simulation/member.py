@@ -80,6 +80,7 @@ class SimulatedMember:
         self._paused: set[TopicPartition] = set()
         self._taken_over: set[TopicPartition] = set()
         self._arrived = asyncio.Event()
+        self._assigned = asyncio.Event()
         self._rejoin = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._client = RawConnection(broker)
@@ -164,6 +165,7 @@ class SimulatedMember:
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Fetched]]:
         most, pause = self._fetch
         await asyncio.sleep(pause)
+        await self._assigned.wait()  # however long a rebalance takes, and for ever where the coordination has ended
         if self._may_not_read_the_group:
             raise GroupAuthorizationFailedError
         if "read" in self.broker.faults.missing_rights:
@@ -222,8 +224,10 @@ class SimulatedMember:
             committed = self.broker.group.offsets
             self._positions = {tp: committed.get(tp.partition, (0, ""))[0] for tp in assigned}
             self._arrived.set()
+            self._assigned.set()
             await self._listener.on_partitions_assigned(assigned)
             await self._rejoin.wait()
+            self._assigned.clear()
             await self._listener.on_partitions_revoked(set(self._positions))
             self._positions = {}
 

@@ -122,6 +122,8 @@ class Scenario:
             self._recover()
         self._wait_for_answers()
         world.run(world.now + 2 * SETTLES_WITHIN)
+        gone = [one.process for one in self.gateways if one.running and not self.broker.group.has(one.process.name)]
+        world.errors += [f"{process.name} is no member of the group and goes on" for process in gone]
         for gateway in self.gateways:
             gateway.terminate()
         until = world.now + GIVE_UP
