@@ -32,8 +32,11 @@ CUT_FIELDS = ("value_size", "value_sha256")
 
 def header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str | None:
     """The last header of that name as text, or None; bytes that are not UTF-8 are replaced."""
-    found = [value for key, value in headers if key == name and value is not None] if headers else []
-    return found[-1].decode("utf-8", "replace") if found else None
+    found = None
+    for key, value in headers:
+        if key == name and value is not None:
+            found = value
+    return None if found is None else found.decode("utf-8", "replace")
 
 
 def content_type(headers: Iterable[tuple[str, bytes | None]]) -> ContentType:

@@ -34,7 +34,8 @@ from schemas.topics import Topics
 
 RETRY_BACKOFF_MS = 10  # between back-to-back transactions the broker answers CONCURRENT_TRANSACTIONS for a moment
 MAX_REQUEST_BYTES = 8 * 1024 * 1024  # a dead letter is its command and some headers
-BATCH_BYTES = 64 * 1024  # well below what a topic takes as Kafka makes it; one record may be larger
+BATCH_BYTES = 512 * 1024  # half of what a topic takes as Kafka makes it; one record may be larger
+LEAST_BATCH_BYTES = 16 * 1024  # where a topic takes less
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 REFUSALS = (*TOO_LARGE, TopicAuthorizationFailedError, UnknownTopicOrPartitionError, InvalidTopicError)
 
@@ -70,6 +71,7 @@ class KafkaAnswerLog:
         self._events = TopicPartition(topics.events, partition)
         self._dead_letters = TopicPartition(topics.dead_letters, partition)
         self._producer: AIOKafkaProducer | None = None
+        self._batch_bytes = BATCH_BYTES
         self._end = LogPosition(0, 0)
         self._has_read = False
 
@@ -85,7 +87,7 @@ class KafkaAnswerLog:
             transaction_timeout_ms=self._transaction_timeout_ms,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             max_request_size=MAX_REQUEST_BYTES,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=self._batch_bytes,
             linger_ms=0,
         )
         try:
@@ -160,6 +162,8 @@ class KafkaAnswerLog:
         batches = pack(producer.create_batch, records)
         results = await asyncio.gather(*await self._send(producer, batches), return_exceptions=True)
         for batch, result in zip(batches, results, strict=True):
+            if isinstance(result, TOO_LARGE):
+                self._batch_bytes = max(LEAST_BATCH_BYTES, self._batch_bytes // 2)
             if isinstance(result, REFUSALS):
                 await producer.abort_transaction()
                 raise RecordRefusedError(batch.topic, _refusal(result), is_too_large=isinstance(result, TOO_LARGE))

@@ -57,4 +57,4 @@ class Assignment:
         self.log = log
         self.partition: Partition | None = None
         self.task: asyncio.Task[None] | None = None
-        self.paused = True
+        self.is_full = False

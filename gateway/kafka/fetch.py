@@ -9,7 +9,7 @@ asked again: every partition goes back to where it was handed out, and its next 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -24,6 +24,7 @@ from gateway.pipeline.command import CommandRecord
 
 MOST_BYTES = 1024 * 1024  # of one partition at once; a larger batch comes whole all the same
 READ_COMMITTED = 1
+NOWHERE = TopicPartition("", 0)  # asked for where nothing is wanted, so that the library sees that we live
 # Of a batch whose checksum is wrong: what is damaged on the way, or by a broker in need, heals; on disk it does not.
 DAMAGED_FOR = 10.0  # seconds until it is passed over
 DAMAGE_PAUSE = 0.05  # between two tries
@@ -77,18 +78,27 @@ class CommandReader:
     def _is_assigned(self, tp: TopicPartition) -> bool:
         return tp in self._consumer.assignment()
 
-    async def fetch(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
-        """Return what has come, each partition in order; KafkaError where the broker says no."""
+    async def fetch(
+        self, *, timeout_ms: int, max_records: int, full: Collection[TopicPartition] = ()
+    ) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
+        """Return what has come, each partition in order; KafkaError where the broker says no.
+
+        `full`: partitions of which nothing is wanted now. They are not paused: the library would throw away what it has
+        of them, and ask for them again only once its present fetch of the others is over.
+        """
         self._see_topic()
+        wanted = [tp for tp in self._positions if tp not in full]
         try:
-            batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            batches = await self._consumer.getmany(
+                *(wanted or ([NOWHERE] if full else [])), timeout_ms=timeout_ms, max_records=max_records
+            )
         except CorruptRecordException as error:
-            return await self._read_all(error)
+            return await self._read_all(wanted, error)
         except KafkaError:
             self._go_back()
             raise
         except Exception as error:  # noqa: BLE001 - a parser raises whatever the bytes make it
-            return await self._read_all(error)
+            return await self._read_all(wanted, error)
         found = {tp: [_command_record(record) for record in records] for tp, records in batches.items()}
         for tp, records in found.items():
             if records and tp in self._positions:
@@ -117,13 +127,14 @@ class CommandReader:
             if self._is_assigned(tp):
                 self._consumer.seek(tp, position)
 
-    async def _read_all(self, error: BaseException) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
+    async def _read_all(
+        self, wanted: Sequence[TopicPartition], error: BaseException
+    ) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
         self._observer.unparsed(error)
         self._go_back()
         handouts: dict[TopicPartition, tuple[int, Handout]] = {}
         failure: KafkaError | TimeoutError | None = None
-        paused = self._consumer.paused()
-        for tp in [tp for tp in self._positions if tp in self._consumer.assignment() and tp not in paused]:
+        for tp in filter(self._is_assigned, wanted):
             start = self._positions.get(tp)
             if start is None:
                 continue  # taken from us while another was read

@@ -8,7 +8,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 
 import asyncio
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache, partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -37,10 +37,12 @@ from gateway.pipeline.partition import Partition
 from gateway.pipeline.parts import Parts
 from gateway.settings.tree import KafkaSettings
 
+KEYS = 4_096  # whose hashes are remembered: accounts come again and again, and the library computes them in Python
 FETCH_RECORDS = 100  # fed in one turn of the loop
 FETCH_MS = 200
 METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
-FULL_MS = 20  # while something is paused: a fetch has nothing to wake it up when there is room again
+FULL_MS = 20  # while something is full: a fetch has nothing to wake it up when there is room again
+FETCH_WAIT_MS = 50  # at the broker: what has room again, or is read up, is not in the fetch that is under way
 
 
 class Group(ConsumerRebalanceListener):
@@ -71,6 +73,7 @@ class Group(ConsumerRebalanceListener):
         self._draining = False
         self._is_replaced = False
         self._partition_count = settings.partitions
+        self._hash = lru_cache(KEYS)(murmur2)
         self.lease = Lease(settings.lease)
         self.last_fetch = clock.monotonic()
         self._fetch_error: BaseException | None = None
@@ -105,8 +108,8 @@ class Group(ConsumerRebalanceListener):
 
     @property
     def paused(self) -> int:
-        """Owned partitions that are not fetched from now."""
-        return sum(owned.paused for owned in self._owned.values())
+        """Owned partitions that are not read from now: full, or not taken over yet."""
+        return sum(owned.is_full or owned.partition is None for owned in self._owned.values())
 
     @property
     def is_fetching(self) -> bool:
@@ -116,7 +119,7 @@ class Group(ConsumerRebalanceListener):
     def partition_of(self, key: bytes) -> int:
         """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
         self._count_partitions()
-        return (murmur2(key) & 0x7FFFFFFF) % self._partition_count
+        return (self._hash(key) & 0x7FFFFFFF) % self._partition_count
 
     def _count_partitions(self) -> None:
         known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
@@ -218,6 +221,7 @@ class Group(ConsumerRebalanceListener):
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     def _take_over(self, tp: TopicPartition, membership: Membership, tasks: asyncio.TaskGroup) -> None:
@@ -252,7 +256,7 @@ class Group(ConsumerRebalanceListener):
             self._parts, inheritance, ownership=owned.claim, log=owned.log, lease=self.lease, past=past
         )
         self._reader.start(tp, owned.partition.position)
-        owned.paused = False
+        owned.is_full = False
         self._observer.restored(tp.partition, owned.partition.position)
         await owned.partition.run()
 
@@ -277,8 +281,9 @@ class Group(ConsumerRebalanceListener):
     async def _poll(self) -> None:
         while True:
             try:
-                timeout_ms = FULL_MS if self.paused else FETCH_MS
-                batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS)
+                full = {tp for tp, owned in self._owned.items() if owned.is_full}
+                timeout_ms = FULL_MS if full else FETCH_MS
+                batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS, full=full)
             except (KafkaError, TimeoutError) as error:
                 self._fetch_error = error
                 self._observer.trouble("fetch", error)
@@ -316,15 +321,9 @@ class Group(ConsumerRebalanceListener):
             raise MembershipBrokenError(f"aiokafka's {ended}")
 
     def _regulate(self) -> None:
-        for tp, owned in self._owned.items():
-            if owned.partition is None:
-                continue
-            if not owned.paused and owned.partition.full:
-                self.consumer.pause(tp)
-                owned.paused = True
-            elif owned.paused and owned.partition.has_room:
-                self.consumer.resume(tp)
-                owned.paused = False
+        for owned in self._owned.values():
+            if owned.partition is not None:
+                owned.is_full = not owned.partition.has_room if owned.is_full else owned.partition.full
 
     async def _commit(self) -> None:
         while True:

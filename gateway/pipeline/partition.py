@@ -300,13 +300,13 @@ class Partition:
         self._untold.add(command.lane)
 
     def _is_repeat(self, command: Command) -> bool:
-        message = command.command
-        repeat = self._repeats.is_repeat(message.key, message.command_id, self._parts.clock.wall())
+        key, command_id = command.command.key, command.command.command_id
+        repeat = self._repeats.is_repeat(key, command_id, self._parts.clock.wall())
         if repeat:
             self._ledger.answer(command.offset)
             self._parts.observer.repeated(command)
         else:
-            self._repeats.open(message.key, message.command_id)
+            self._repeats.open(key, command_id)
         return repeat
 
     def _admit(self, command: Command, lane: Lane) -> None:

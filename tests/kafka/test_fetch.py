@@ -30,10 +30,7 @@ class Consumer:
     def assignment(self):
         return {FIRST, SECOND}
 
-    def paused(self):
-        return set()
-
-    async def getmany(self, **_):
+    async def getmany(self, *_wanted, **_more):
         raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
 
     async def _send(self, _leader, request):

@@ -5,7 +5,7 @@ other partitions had come to, and a task of its own that ends is told to nobody.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -154,15 +154,14 @@ class SimulatedMember:
     def assignment(self) -> set[TopicPartition]:
         return set(self._positions)
 
-    def paused(self) -> set[TopicPartition]:
-        return set(self._paused)
-
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self._taken_over.add(tp)
         if tp in self._positions:
             self._positions[tp] = offset
 
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Fetched]]:
+    async def getmany(
+        self, *wanted: TopicPartition, timeout_ms: int, max_records: int
+    ) -> dict[TopicPartition, list[Fetched]]:
         most, pause = self._fetch
         await asyncio.sleep(pause)
         await self._assigned.wait()  # however long a rebalance takes, and for ever where the coordination has ended
@@ -170,7 +169,7 @@ class SimulatedMember:
             raise GroupAuthorizationFailedError
         if "read" in self.broker.faults.missing_rights:
             raise TopicAuthorizationFailedError
-        batches = self._take(min(most, max_records))
+        batches = self._take(wanted, min(most, max_records))
         if batches:
             return batches
         self._arrived.clear()
@@ -179,9 +178,9 @@ class SimulatedMember:
                 await self._arrived.wait()
         except TimeoutError:
             return {}
-        return self._take(min(most, max_records))
+        return self._take(wanted, min(most, max_records))
 
-    def _take(self, max_records: int) -> dict[TopicPartition, list[Fetched]]:
+    def _take(self, wanted: Collection[TopicPartition], max_records: int) -> dict[TopicPartition, list[Fetched]]:
         batches: dict[TopicPartition, list[Fetched]] = {}
         if self._failing.is_set():
             return batches
@@ -190,7 +189,7 @@ class SimulatedMember:
             if position > len(log) or position < self.broker.begin(*tp):
                 self._positions[tp] = self.broker.begin(*tp)  # out of range: `auto_offset_reset`
                 continue
-            if tp in self._paused or position >= len(log) or self.broker.faults.down:
+            if (wanted and tp not in wanted) or tp in self._paused or position >= len(log) or self.broker.faults.down:
                 continue
             records = log[position : position + max_records]
             if self.broker.world.random.random() < self.broker.faults.damaged or any(
