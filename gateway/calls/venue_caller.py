@@ -48,8 +48,12 @@ class VenueTime(Protocol):
         """Seconds that it is ahead of our wall clock; None where nobody has measured it."""
         ...
 
+    def wall(self) -> float:
+        """Seconds since 1970 UTC by the venue's clock."""
+        ...
+
     def timestamp_ms(self) -> int:
-        """Milliseconds since 1970 UTC by the venue's clock."""
+        """Milliseconds since 1970 UTC to sign with: no more than the venue's clock shows."""
         ...
 
     async def measure(self, ask: Callable[[], Awaitable["PublicReply | None"]]) -> bool:
@@ -160,7 +164,7 @@ class VenueCaller:
 
     def wall(self) -> float:
         """Seconds since 1970 UTC by the venue's clock, as far as we know it: what deadlines by date are judged by."""
-        return self._venue_time.timestamp_ms() / 1000
+        return self._venue_time.wall()
 
     def estimate(self, account: str, call: Call) -> float:
         """Seconds until a call that asks now would get its turn."""
@@ -299,7 +303,7 @@ class VenueCaller:
 
     def _pay(self, turn: CallPermit, answer: HttpReply | Unavailable | Ambiguous) -> None:
         if isinstance(answer, HttpReply):
-            turn.permit.spent(self.venue.usage(answer), self._venue_time.timestamp_ms() / 1000)
+            turn.permit.spent(self.venue.usage(answer), self._venue_time.wall())
         elif isinstance(answer, Ambiguous):  # what was written before the connection was closed is still on its way
             turn.permit.given_up(self.settings.call_timeout)
         else:
@@ -371,7 +375,7 @@ class VenueCaller:
     def _told(self, throttled: Throttled) -> float | None:
         told = [] if throttled.retry_after is None else [throttled.retry_after]
         if throttled.until is not None:
-            told.append(throttled.until - self._venue_time.timestamp_ms() / 1000 + CLOCK_SLACK)
+            told.append(throttled.until - self._venue_time.wall() + CLOCK_SLACK)
         return min(LONGEST_WAIT, max(0.0, *told)) if told else None
 
     def _touched(self, user: str, names: set[str]) -> list[tuple[LimitScope, float]]:

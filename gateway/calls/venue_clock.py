@@ -1,8 +1,10 @@
-"""A venue's clock as we know it: our monotonic clock and an offset, measured by the middle of a round trip.
+"""A venue's clock as we know it: our monotonic clock and an offset, measured by a round trip.
 
 Measured at start, every few minutes, when the wall clock is stepped, and whenever the venue complains. Every signed
 timestamp and every deadline by date comes from here, so a wall clock that is wrong, or set while we run, sends nothing
-that has expired and refuses nothing that has not. Before the first measurement the wall clock is all there is.
+that has expired and refuses nothing that has not. Deadlines go by the middle of the round trip. What is signed goes by
+its end, the earliest that the venue's clock can show: the venue takes a request for its receive window from then on, so
+it takes none later than that window after we sent it. Before the first measurement the wall clock is all there is.
 """
 
 import asyncio
@@ -26,6 +28,7 @@ class VenueClock:
         self._measurements = 0
         self._measured = False
         self._ahead: float | None = None  # of our monotonic clock
+        self._ahead_at_least = 0.0
 
     @property
     def offset(self) -> float | None:
@@ -37,8 +40,9 @@ class VenueClock:
         return self._clock.wall() if self._ahead is None else self._clock.monotonic() + self._ahead
 
     def timestamp_ms(self) -> int:
-        """The same in whole milliseconds."""
-        return int(self.wall() * 1000)
+        """What to sign with: milliseconds since 1970 UTC, of which the venue's clock shows at least so many by now."""
+        wall = self._clock.wall() if self._ahead is None else self._clock.monotonic() + self._ahead_at_least
+        return int(wall * 1000)
 
     async def measure(self, ask: Callable[[], Awaitable[PublicReply | None]]) -> bool:
         """Ask the venue's clock; False, and the old offset, where it does not tell, or takes too long to.
@@ -59,4 +63,5 @@ class VenueClock:
         if told is None:
             return False
         self._ahead = told / 1000 - (answer.begun + answer.ended) / 2
+        self._ahead_at_least = told / 1000 - answer.ended
         return True

@@ -232,8 +232,11 @@ class Bench:
         events = [answer.event for answer in self.answers if answer.event is not None]
         return [(event.command_id, getattr(event, "reason", "changed")) for event in events]
 
+    def wall(self) -> float:
+        return self.clock.wall()
+
     def timestamp_ms(self) -> int:
-        return int(self.clock.wall() * 1000)
+        return int(self.wall() * 1000)
 
     offset: float | None = 0.0
 

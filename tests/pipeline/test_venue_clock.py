@@ -1,4 +1,4 @@
-"""A venue's clock: the middle of the round trip, one request for all who ask at once, and the old offset on failure."""
+"""A venue's clock: its round trip, one request for all who ask at once, and the old offset on failure."""
 
 import asyncio
 
@@ -40,7 +40,18 @@ async def test_the_offset_is_taken_at_the_middle_of_the_round_trip(clock):
     measured = VenueClock(USDM, clock)
     assert await measured.measure(venue.ask)
     assert measured.offset == pytest.approx(37.0, abs=0.001)
-    assert measured.timestamp_ms() == pytest.approx((clock.wall() + 37.0) * 1000, abs=1)
+    assert measured.wall() == pytest.approx(clock.wall() + 37.0, abs=0.001)
+
+
+@pytest.mark.parametrize(("there", "back"), [(0.8, 0.0), (0.4, 0.4), (0.0, 0.8)])
+async def test_what_is_signed_is_never_ahead_of_the_venue_so_it_is_taken_for_the_receive_window_and_no_longer(
+    clock, there, back
+):
+    venue = Distant(clock, ahead=37.0, there=there, back=back)
+    measured = VenueClock(USDM, clock)
+    assert await measured.measure(venue.ask)
+    late_by = clock.wall() + 37.0 - measured.timestamp_ms() / 1000
+    assert 0.0 <= late_by <= back + 0.002
 
 
 async def test_an_uneven_way_is_wrong_by_half_of_its_unevenness_at_most(clock):

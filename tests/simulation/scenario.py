@@ -122,8 +122,7 @@ class Scenario:
             self._recover()
         self._wait_for_answers()
         world.run(world.now + 2 * SETTLES_WITHIN)
-        gone = [one.process for one in self.gateways if one.running and not self.broker.group.has(one.process.name)]
-        world.errors += [f"{process.name} is no member of the group and goes on" for process in gone]
+        self._see_members()
         for gateway in self.gateways:
             gateway.terminate()
         until = world.now + GIVE_UP
@@ -135,6 +134,15 @@ class Scenario:
         while self.world.now < until and not (self._expected <= self.broker.answered):
             self._start_if_none_is_left()
             self.world.run(self.world.now + LOOK)
+
+    def _see_members(self) -> None:
+        """See that every gateway that goes on becomes a member of the group."""
+        until, group = self.world.now + GIVE_UP, self.broker.group
+        while (
+            gone := [one for one in self.gateways if one.running and not group.has(one.process.name)]
+        ) and self.world.now < until:
+            self.world.run(self.world.now + LOOK)
+        self.world.errors += [f"{one.process.name} is no member of the group and goes on" for one in gone]
 
     def _recover(self) -> None:
         """See that everything works again: each lane obeys, if not the first command, then a later one."""
