@@ -1,7 +1,7 @@
 """The driver of a partition's lanes: does the steps that `lane` wants and reports what came of them. No decisions.
 
-A lane holds a task only while it is at its venue. What waits for its turn holds a place in line, what waits for a time
-an entry in one heap, what waits for a commit nothing.
+A lane holds a task only while it is at its venue. What waits for its turn holds a place in line, to call or to read
+back (`read_backs`), what waits for a time an entry in one heap, what waits for a commit nothing.
 """
 
 import asyncio
@@ -13,28 +13,22 @@ from gateway.calls.alarms import Alarms
 from gateway.calls.turns import CallPermit, Turn, TurnResult
 from gateway.calls.venue_caller import VenueCaller
 from gateway.clock import Clock
-from gateway.limits.permits import LimitFrozenError, LimitLoweredError
+from gateway.limits.permits import LimitFrozenError
 from gateway.outcomes import Applied, ClockSkewed, Outcome, Refusal
 from gateway.pipeline.command import Command
 from gateway.pipeline.fence import Fence
 from gateway.pipeline.lane import BUG, Lane, LanePolicy
 from gateway.pipeline.observer import Observer
+from gateway.pipeline.read_backs import NO_LEASE_PAUSE, ReadBacks
 from gateway.pipeline.steps import GiveUp, Look, Obtain, Rest, Send, Tell
 from gateway.policy.guard import PartitionGuard, Untold
 from gateway.venues.credentials import Credentials, Keyring
-from gateway.venues.venue import Call
 from schemas import VenueName
 from schemas.targets import LaneKey
 
-NO_LEASE_PAUSE = 0.1  # seconds until it is looked at again whether the lease was renewed
-
 
 class LaneServer:
-    """Serves all lanes of one partition that have something to do; an idle one is forgotten.
-
-    Attributes:
-        called_at: no call made here reaches a venue later than that, in wall seconds.
-    """
+    """Serves all lanes of one partition that have something to do; an idle one is forgotten."""
 
     def __init__(
         self,
@@ -77,7 +71,10 @@ class LaneServer:
         self._spawn = spawn
         self._observer = observer
         self._rails = rails
-        self.called_at = 0.0
+        self._called_at = 0.0
+        self._read_backs = ReadBacks(
+            callers=callers, accounts=accounts, clock=clock, fence=fence, spawn=spawn, observer=observer
+        )
         self._lanes: dict[LaneKey, Lane] = {}
         self._turns: dict[LaneKey, Turn] = {}
         self._permits: dict[LaneKey, CallPermit] = {}
@@ -86,6 +83,11 @@ class LaneServer:
         self._lease_timer: asyncio.TimerHandle | None = None
         self._shortest_call = min((caller.settings.call_timeout for caller in callers.values()), default=0.0)
         self._idle = asyncio.Event()
+
+    @property
+    def called_at(self) -> float:
+        """No call made here reaches a venue later than that, in wall seconds."""
+        return max(self._called_at, self._read_backs.called_at)
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -120,7 +122,7 @@ class LaneServer:
                     if self._begin(lane, command, caller):
                         return
                 case Look(command):
-                    self._spawn(self._look(lane, command, caller))
+                    self._read_backs.begin(command, lambda value: self._found(lane, value))
                     return
 
     def forbid(self) -> None:
@@ -153,6 +155,7 @@ class LaneServer:
     def close(self) -> None:
         """Give everything back: nothing is served any more."""
         self._alarms.close()
+        self._read_backs.close()
         if self._lease_timer is not None:
             self._lease_timer.cancel()
         for turn in self._turns.values():
@@ -234,20 +237,16 @@ class LaneServer:
         """Start the call, if nothing speaks against it now."""
         permit = self._permits.pop(lane.key)
         try:
-            call = self._begun(lane, command, caller, permit)
+            has_begun = self._start(lane, command, caller, permit)
         except Exception as error:  # noqa: BLE001 - a bug must not take the other lanes down, nor this command's answer
             self._failed(lane, command, error)
-            call = None
-        if call is None:
+            has_begun = False
+        if not has_begun:
             permit.give_back()
-            return False
-        self._spawn(call)
-        return True
+        return has_begun
 
-    def _begun(
-        self, lane: Lane, command: Command, caller: VenueCaller, permit: CallPermit
-    ) -> Coroutine[Any, Any, None] | None:
-        """What is to be run, or None where the lane was told why not."""
+    def _start(self, lane: Lane, command: Command, caller: VenueCaller, permit: CallPermit) -> bool:
+        """Whether something is under way now; else the lane was told why not."""
         credentials = self._accounts.credentials(command.venue, command.command.account)
         verdict = None if self._rails is None else self._rails.verdict(command.command)
         if self._is_expired(command):
@@ -258,19 +257,24 @@ class LaneServer:
             lane.refused(verdict)
         elif verdict is not None:
             permit.give_back()
-            return self._ask(lane, command, caller, verdict)
+            self._read_backs.begin(command, lambda value: self._asked(lane, command, verdict, value))
+            return True
         else:
-            return self._send(lane, command, caller, permit, credentials)
-        return None
+            self._spawn(self._send(lane, command, caller, permit, credentials))
+            return True
+        return False
 
     def _failed(self, lane: Lane, command: Command, error: Exception) -> None:
         """A bug before anything was sent."""
         self._observer.failed(command, error)
         lane.refused(Refusal(reason="outcome_unknown", message=BUG))
 
-    async def _ask(self, lane: Lane, command: Command, caller: VenueCaller, untold: Untold) -> None:
-        """Ask the venue what the lane has, as the policy hangs on it; who cannot be told refuses."""
-        value = await self._value(command, caller)
+    def _found(self, lane: Lane, value: Applied | None) -> None:
+        lane.found(value)
+        self.advance(lane)
+
+    def _asked(self, lane: Lane, command: Command, untold: Untold, value: Applied | None) -> None:
+        """What the lane has is known, as the policy hangs on it; who cannot be told refuses."""
         try:
             if value is None or value.leverage is None:
                 lane.refused(untold.refuse())
@@ -306,7 +310,7 @@ class LaneServer:
         self, command: Command, caller: VenueCaller, permit: CallPermit, credentials: Credentials
     ) -> Outcome | None:
         message, call_timeout = command.command, caller.settings.call_timeout
-        self.called_at = max(self.called_at, self._clock.wall() + call_timeout)
+        self._called_at = max(self._called_at, self._clock.wall() + call_timeout)
         outcome = await caller.send(
             permit,
             message.account,
@@ -320,47 +324,3 @@ class LaneServer:
         if isinstance(outcome, ClockSkewed) or caller.clock_offset is None:
             await caller.measure_clock()
         return outcome
-
-    async def _look(self, lane: Lane, command: Command, caller: VenueCaller) -> None:
-        lane.found(await self._value(command, caller))
-        self.advance(lane)
-
-    async def _value(self, command: Command, caller: VenueCaller) -> Applied | None:
-        try:
-            return await self._read(command, caller)
-        except (TimeoutError, LimitLoweredError):
-            return None  # it does not tell
-        except Exception as error:  # noqa: BLE001 - as above
-            self._observer.failed(command, error)
-            return None
-
-    async def _read(self, command: Command, caller: VenueCaller) -> Applied | None:
-        message, call_timeout = command.command, caller.settings.call_timeout
-        credentials = self._accounts.credentials(command.venue, message.account)
-        call = caller.venue.read_back(message)
-        if call is None or isinstance(credentials, Refusal):
-            return None
-        async with asyncio.timeout(max(call_timeout, command.deadline - self._clock.monotonic())):
-            permit = await self._permit_to_read(message.account, call, caller)
-        self.called_at = max(self.called_at, self._clock.wall() + call_timeout)
-        outcome = await caller.send(
-            permit,
-            message.account,
-            call,
-            credentials,
-            lambda reply: caller.venue.classify_read_back(message, reply),
-            may_send=lambda: self._fence.may_read(call_timeout),
-            about=command,
-        )
-        return outcome if isinstance(outcome, Applied) else None
-
-    async def _permit_to_read(self, account: str, call: Call, caller: VenueCaller) -> CallPermit:
-        while True:
-            try:
-                permit = await caller.turn(account, call).wait()
-            except LimitFrozenError:
-                continue
-            if self._fence.may_read(caller.settings.call_timeout):
-                return permit
-            permit.give_back()
-            await asyncio.sleep(NO_LEASE_PAUSE)
