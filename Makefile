@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 sum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
 RUNTIME := $(VENV)/.runtime-$(call sum,requirements.lock deploy/build.lock)
-PEERS := $(VENV)/.peers-$(call sum,tests/bench/peers.lock)
+PEERS := $(VENV)/.peers-$(call sum,tests/bench/peers.lock tests/bench/parallel/pom.xml)
 TESTS := $(VENV)/.tests-$(call sum,requirements.lock tests/requirements.lock)
 COMMAND := $(BIN)/leverage-gateway
 
@@ -112,6 +112,7 @@ $(PEERS): | $(TESTS)
 	@echo "Installing what the gateway is measured beside into $(VENV)/peers (once)"
 	@"$(PYTHON)" -m venv $(VENV)/peers
 	@$(VENV)/peers/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --only-binary :all: -r tests/bench/peers.lock
+	@! command -v mvn >/dev/null || mvn -q -B -C -f tests/bench/parallel/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(VENV)/peers/jars
 	@rm -f $(VENV)/.peers-* && touch $@
 
 $(BIN)/python:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from deploy.kafka.jars import java
 from gateway.app import VENUES
 from gateway.kafka.policy_topic import write_policy
 from gateway.kafka.topics import create_topics
@@ -87,7 +88,15 @@ def _peer(name: str) -> Callable[[Deployment], list[str]]:
     return lambda deployment: [str(PEERS), "-m", "tests.bench.peers", name, *_places(deployment)]
 
 
+def _parallel(deployment: Deployment) -> list[str]:
+    source = ROOT / "tests" / "bench" / "parallel" / "ParallelConsumer.java"
+    return [java(), "-cp", f"{JARS}/*", str(source), *_places(deployment)]
+
+
 PEERS = Path(os.environ.get("BENCH_PEERS") or ROOT / ".venv" / "peers" / "bin" / "python")
+JARS = PEERS.parents[1] / "jars"
+PARALLEL = "parallel-consumer"
+KEYED_BY_LANE = frozenset({PARALLEL})  # their unit of order is the record's key
 
 
 CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
@@ -97,19 +106,13 @@ CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
         "gateway": _gateway,
         POLICY: _gateway,
         **({name: _peer(name) for name in ("ccxt", "python-binance", "faststream")} if PEERS.exists() else {}),
+        **({PARALLEL: _parallel} if JARS.exists() else {}),
     }
 )
 MISSING = (
-    *(
-        ()
-        if PEERS.exists()
-        else (
-            "ccxt",
-            "python-binance",
-            "faststream: their environment is made by `make bench`",
-        )
-    ),
-    "Redpanda Connect and parallel-consumer: not measured here",
+    *(() if PEERS.exists() else ("ccxt, python-binance, faststream: their environment is made by `make bench`",)),
+    *(() if JARS.exists() else ("parallel-consumer: `make bench` fetches it where Maven is",)),
+    "Redpanda Connect: not measured here",
 )
 BASELINE = "floor"
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from schemas import BinanceUsdm, SetLeverage, decode_event, encode
 from schemas.topics import Topics
-from tests.bench.contenders import PARTITIONS, Contender, Deployment, prepare
+from tests.bench.contenders import KEYED_BY_LANE, PARTITIONS, Contender, Deployment, prepare
 
 WARM = 400  # commands, answered before anything is measured
 PATIENCE = 240.0
@@ -46,6 +46,7 @@ class Bench:
 
     def __init__(self, name: str, deployment: Deployment, lanes: int) -> None:
         self._topics = deployment.topics
+        self._is_keyed_by_lane = name in KEYED_BY_LANE
         self._contender = Contender(name, deployment)
         self._commands = (self._command(number, lanes) for number in itertools.count())
         servers: dict[str, Any] = {"bootstrap.servers": deployment.bootstrap, "log_level": 0}
@@ -110,7 +111,8 @@ class Bench:
         self._producer.flush()
 
     def _produce(self, command: SetLeverage) -> None:
-        self._producer.produce(self._topics.commands, encode(command), key=command.key.encode())
+        key = f"{command.key}:{command.target.lane}" if self._is_keyed_by_lane else command.key
+        self._producer.produce(self._topics.commands, encode(command), key=key.encode())
         self._producer.poll(0)
 
     def _read(self, count: int) -> None:
