@@ -90,7 +90,7 @@ async def test_fetches_that_fail_for_a_session_end_the_membership(own: Rig, monk
         await answered(own, 5)
         first = gateway.group.consumer
 
-        async def refused(**_: Any) -> None:
+        async def refused(*_wanted: Any, **_more: Any) -> None:
             await asyncio.sleep(0.05)
             raise GroupAuthorizationFailedError(own.topics.commands)
 
