@@ -21,7 +21,8 @@ from tests.chaos.violations import Violation
 from tests.clocks import NOON
 from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, command_offset
 from tests.simulation.commands import TARGETS, Commands
-from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Gateway, Surroundings
+from tests.simulation.fleet import GIVE_UP, LOOK, Fleet
+from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Surroundings
 from tests.simulation.keys import KeyFiles
 from tests.simulation.loop import World
 from tests.simulation.records import Told
@@ -41,9 +42,7 @@ CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at
 TWINS = 0.5  # share of the static runs in which somebody starts a process under an id that is in use
 SMALL = 0.2  # share of runs in which an answer topic takes too little
 SMALL_TOPICS = (400, 1_200, 3_000)  # bytes of a batch at most
-GIVE_UP = 120.0
 RECOVERS_WITHIN = 90.0  # an account whose keys were refused is tried again after 5, 10, 20 and 40 seconds
-LOOK = 0.25
 PLENTY = 1_000  # calls a window
 ACCOUNTS = ("a", "b")
 LANES = tuple((account, target) for account in ACCOUNTS for target in TARGETS)
@@ -90,7 +89,7 @@ class Scenario:
         self.world = World(seed)
         random = self.world.random
         self.partitions = random.choice((1, 1, 2))
-        self.static = random.random() < 0.35
+        self._is_static = random.random() < 0.35
         self._is_late = seed % 3 == 0  # its venues let some calls take effect long after we gave them up
         self.broker = Broker(
             self.world,
@@ -100,10 +99,7 @@ class Scenario:
         )
         self._around = self._surroundings(random.choice((4, 16)))
         self.venues = self._around.real
-        self.gateways: list[Gateway] = []
-        self.dead: list[Gateway] = []
-        self._started = 0
-        self._pods = 0
+        self.fleet = Fleet(self.world, self._around, is_static=self._is_static)
         self._rotated: set[tuple[VenueName, str]] = set()
         self._commands = Commands(random, self.partitions)
         self._expected: set[tuple[int, int]] = set()
@@ -122,27 +118,14 @@ class Scenario:
             self._recover()
         self._wait_for_answers()
         world.run(world.now + 2 * SETTLES_WITHIN)
-        self._see_members()
-        for gateway in self.gateways:
-            gateway.terminate()
-        until = world.now + GIVE_UP
-        while world.now < until and any(not gateway.left for gateway in self.gateways if gateway.process.alive):
-            world.run(world.now + LOOK)
+        self.fleet.see_members()
+        self.fleet.leave()
 
     def _wait_for_answers(self) -> None:
         until = self.world.now + GIVE_UP
         while self.world.now < until and not (self._expected <= self.broker.answered):
-            self._start_if_none_is_left()
+            self.fleet.start_if_none_is_left()
             self.world.run(self.world.now + LOOK)
-
-    def _see_members(self) -> None:
-        """See that every gateway that goes on becomes a member of the group."""
-        until, group = self.world.now + GIVE_UP, self.broker.group
-        while (
-            gone := [one for one in self.gateways if one.running and not group.has(one.process.name)]
-        ) and self.world.now < until:
-            self.world.run(self.world.now + LOOK)
-        self.world.errors += [f"{one.process.name} is no member of the group and goes on" for one in gone]
 
     def _recover(self) -> None:
         """See that everything works again: each lane obeys, if not the first command, then a later one."""
@@ -174,8 +157,7 @@ class Scenario:
 
     def bury(self) -> None:
         """Leave no coroutine behind."""
-        for gateway in (*self.gateways, *self.dead):
-            gateway.process.bury()
+        self.fleet.bury()
         self._around.keys.remove()
 
     def history(self) -> history.History:
@@ -211,20 +193,20 @@ class Scenario:
         return Surroundings(self.broker, paper, real, settings, keys, [])
 
     def _plan(self) -> None:
-        random = self.world.random
+        random, fleet = self.world.random, self.fleet
         for _ in range(random.choice((1, 2, 2, 3))):
-            self.world.after(random.uniform(0, 0.5), self._join)
+            self.world.after(random.uniform(0, 0.5), self.fleet.join)
         for _ in range(random.randint(8, 36)):
             self.world.after(random.uniform(0.2, FAULTS_UNTIL), self._produce)
         for _ in range(random.randint(0, 3)):
             self.world.after(random.uniform(0.5, FAULTS_UNTIL), self._burst, random.randint(2, 5))
-        if self.static and random.random() < TWINS:
+        if self._is_static and random.random() < TWINS:
             self.world.after(random.uniform(1.0, FAULTS_UNTIL), self._twin)
         self._plan_venues(random)
         if random.random() < SMALL:
             self.broker.largest_batch[random.choice(ANSWER_TOPICS)] = random.choice(SMALL_TOPICS)
         faults: list[Callable[[], None]] = [
-            self._kill, self._kill, self._stop, self._stop, self._terminate, self._join, self._outage, self._lossy,
+            fleet.kill, fleet.kill, fleet.stop, fleet.stop, fleet.terminate, fleet.join, self._outage, self._lossy,
             self._break_library, self._take_right, self._damage, self._set_clock, self._ban, self._rotate, self._twin,
             self._make_commands_anew, self._expire, self._rot,
         ]  # fmt: skip
@@ -266,61 +248,6 @@ class Scenario:
 
     # Faults.
 
-    def _start(self, instance_id: str | None) -> None:
-        self._started += 1
-        self.gateways.append(Gateway(self.world, f"gateway {self._started}", self._around, instance_id=instance_id))
-
-    def _any(self) -> Gateway | None:
-        running = [gateway for gateway in self.gateways if gateway.running]
-        return self.world.random.choice(running) if running else None
-
-    def _at_some_step(self, gateway: Gateway, blow: Callable[[], None]) -> None:
-        gateway.process.blow = blow
-        steps = self.world.random.choice((0, self.world.random.randint(1, 60)))
-        if self.world.random.random() < 0.5:
-            gateway.process.armed = steps
-        else:
-            gateway.process.fuse = steps
-
-    def _kill(self) -> None:
-        gateway = self._any()
-        if gateway is not None:
-            self._at_some_step(gateway, lambda: self._killed(gateway))
-
-    def _killed(self, gateway: Gateway) -> None:
-        if gateway.left:
-            return
-        gateway.process.kill()
-        self.gateways.remove(gateway)
-        self.dead.append(gateway)
-        pause = self.world.random.choice((0.02, 0.02, 0.5, 4.0))
-        self.world.after(pause, self._start, gateway.instance_id)
-
-    def _stop(self) -> None:
-        gateway = self._any()
-        if gateway is not None:
-            self._at_some_step(gateway, lambda: self._stopped(gateway))
-
-    def _stopped(self, gateway: Gateway) -> None:
-        gateway.process.stop_signal()
-        self.world.after(self.world.random.uniform(0.1, 6.0), gateway.process.continue_signal)
-
-    def _terminate(self) -> None:
-        gateway = self._any()
-        if gateway is not None:
-            gateway.terminate()
-            self.world.after(self.world.random.uniform(0.0, 3.0), self._start_again, gateway)
-
-    def _start_again(self, gateway: Gateway) -> None:
-        if gateway.left or gateway.instance_id is None:
-            self._start(gateway.instance_id)
-        elif gateway.process.alive:
-            self.world.after(LOOK, self._start_again, gateway)
-
-    def _join(self) -> None:
-        self._pods += 1
-        self._start(f"pod-{self._pods}" if self.static else None)
-
     def _outage(self) -> None:
         faults = self.broker.faults
         faults.down = True
@@ -337,7 +264,7 @@ class Scenario:
         faults.lost_requests = faults.lost_answers = faults.slow = faults.damaged = 0.0
 
     def _break_library(self) -> None:
-        gateway = self._any()
+        gateway = self.fleet.any_running()
         if gateway is not None and gateway.process in self.broker.failures:
             gateway.process.call_soon(self.broker.failures[gateway.process])
 
@@ -356,7 +283,7 @@ class Scenario:
         self._is_next_rotten = True
 
     def _set_clock(self) -> None:
-        gateway = self._any()
+        gateway = self.fleet.any_running()
         if gateway is not None:
             gateway.clock.wrong = self.world.random.uniform(-6.0, 6.0)
 
@@ -378,9 +305,9 @@ class Scenario:
 
     def _twin(self) -> None:
         """Somebody starts another process under an id that is in use."""
-        gateway = self._any()
+        gateway = self.fleet.any_running()
         if gateway is not None and gateway.instance_id is not None:
-            self._start(gateway.instance_id)
+            self.fleet.start(gateway.instance_id)
             soon = self.world.random.uniform(0.02, 1.0)  # while both may read it
             self.world.after(soon, self._produce)
             self.world.after(soon + self.world.random.uniform(0.02, 1.0), self._burst, 1)
@@ -390,11 +317,7 @@ class Scenario:
         random = self.world.random
         if self.broker.former_commands:
             return
-        for gateway in [gateway for gateway in self.gateways if gateway.process.alive]:
-            gateway.process.kill()
-            self.gateways.remove(gateway)
-            self.dead.append(gateway)
-            self.world.after(random.uniform(0.02, 4.0), self._start, gateway.instance_id)
+        self.fleet.kill_all()
         self.broker.make_commands_anew()
         self._commands.forget()
         self._expected.clear()
@@ -431,12 +354,7 @@ class Scenario:
         self.broker.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
         for real in self.venues.values():
             real.faults.down = False
-        self._start_if_none_is_left()
-
-    def _start_if_none_is_left(self) -> None:
-        """As every deployment does, also where the last one left by itself: its own delayed JoinGroup replaced it."""
-        if not any(gateway.process.alive for gateway in self.gateways):
-            self._join()
+        self.fleet.start_if_none_is_left()
 
 
 def simulate(seed: int) -> Verdict:
