@@ -10,8 +10,8 @@ from gateway.policy.board import Board
 from gateway.policy.guard import FRESH_FOR, PolicyGuard
 from schemas import LeverageChanged, Scope
 from tests.clocks import NOON
+from tests.pipeline.owner import Owner, Topics, symbol
 from tests.pipeline.paper import Quiet, command, on_virtual_time, record
-from tests.pipeline.test_partition import Owner, Topics, symbol
 from tests.policy.desk import after, applied, freeze, put
 from tests.policy.test_guard import changed
 

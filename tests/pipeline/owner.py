@@ -1,0 +1,170 @@
+"""One owned partition on virtual time: its owner, a venue that answers by script, and answer topics in memory."""
+
+import asyncio
+from random import Random
+
+from msgspec import structs
+
+from gateway.ownership.fingerprint import fingerprint
+from gateway.ownership.lease import Afterlife, Lease
+from gateway.ownership.ledger import Checkpoint, LogPosition
+from gateway.ownership.ports import NotOwnerError, Tail
+from gateway.ownership.repeats import RepeatWindow
+from gateway.ownership.takeover import take_over
+from gateway.pipeline.partition import Partition
+from gateway.pipeline.parts import build_parts
+from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
+from schemas import BinanceUsdm, decode_event
+from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
+
+
+class Topics:
+    """Both ports in one: what was done, in order, and what the answer topics hold."""
+
+    topic, partition = "t", 3
+
+    def __init__(self, checkpoint=None, *, end=0, answered=(), is_complete=True):
+        self.checkpoint = checkpoint or Checkpoint(0, LogPosition(0, 0), clean=True)
+        self.answered = list(answered)
+        self.is_complete = is_complete
+        self.done = []
+        self.events = []
+        self.held = True
+        self.lose_at = self.fail_at = None
+        self._end = end
+
+    def grow(self, end):
+        """More commands came."""
+        self._end = end
+
+    def _do(self, what):
+        self.done.append(what)
+        if what == self.lose_at:
+            self.held = False
+        if what == self.fail_at:
+            raise TimeoutError
+
+    async def committed(self):
+        self._do("committed")
+        return self.checkpoint
+
+    async def renew(self, checkpoint):
+        self._do("renew")
+        self.checkpoint = checkpoint
+
+    async def end(self):
+        self._do("end")
+        answered = max((offset + 1 for offset, _ in self.answered), default=0)
+        return max(self._end, self.checkpoint.offset, answered)
+
+    async def fence(self):
+        self._do("fence")
+
+    async def read(self, start, window=None, *, lowest=0):
+        self._do("read")
+        end = LogPosition(len(self.answered), 0)
+        answered = {offset: fingerprint_of(answer.command_id) for offset, answer in self.answered}
+        return Tail(answered, [answer for _, answer in self.answered], end, self.is_complete)
+
+    async def write(self, records):
+        if not self.held:
+            raise NotOwnerError
+        self.events += [decode_event(one.value) for one in records if one.topic == "events"]
+        return LogPosition(len(self.answered) + len(self.events), 0)
+
+
+class Owner:
+    """A partition with a venue that answers by script."""
+
+    def __init__(
+        self,
+        world,
+        topics,
+        *script,
+        quarantine=1.0,
+        max_incomplete=4,
+        window=RepeatWindow(100, 600.0),  # noqa: B008 - frozen
+        guard=None,
+        past=None,
+        is_static=False,
+        **settings,
+    ):
+        self.bench = Bench(world, Script(*script), capacity=None, **settings)
+        self.topics, self.restored = topics, []
+        self.lease = Lease(10.0)
+        self.lease.renew(0.0)
+        settings = Settings(
+            kafka=KafkaSettings(check_partitioner=False, request_timeout_ms=1_000, session_timeout_ms=10_000),
+            pipeline=PipelineSettings(max_incomplete=max_incomplete, max_lane_queue=2),
+            venues=VenuesSettings(binance_usdm=VenueSettings(deadline=60.0)),
+        )
+        parts = build_parts(
+            settings,
+            venues={"binance_usdm": self.bench.venue},
+            calls={"binance_usdm": self.bench.calls},
+            accounts=self.bench,
+            partition_of=lambda _: 0,
+            partition_change=lambda: None,
+            clock=self.bench.clock,
+            observer=Quiet(self.bench.failures),
+            guard=None if guard is None else guard(self.bench.clock),
+            jitter=Random(0),
+        )
+        parts = structs.replace(
+            parts,
+            policy=structs.replace(
+                parts.policy,
+                topic="t",
+                repeat_window=window,
+                afterlife=Afterlife(
+                    starts=quarantine / 2 if is_static else 0.0, arrives=quarantine, takes_effect=quarantine
+                ),
+            ),
+        )
+        self.past = past
+        self.parts, self.partition = parts, None
+        self.task = asyncio.get_running_loop().create_task(self.own())
+
+    async def own(self):
+        """As the group does it: take over, and work."""
+        topics, observer = self.topics, self.parts.observer
+        inheritance = await take_over(topics, topics, self.parts.policy.repeat_window, observer)
+        self.partition = Partition(
+            self.parts, inheritance, ownership=topics, log=topics, lease=self.lease, past=self.past
+        )
+        self.restored.append(self.partition.position)
+        await self.partition.run()
+
+    @property
+    def told(self):
+        return [(event.command_id, getattr(event, "reason", "changed")) for event in self.topics.events]
+
+    @property
+    def sent(self):
+        return [(at, request.partition("leverage=")[2]) for at, request in self.bench.script.sent]
+
+    def feed(self, *records):
+        self.partition.feed(records)
+
+    async def end(self):
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+
+def fingerprint_of(command_id):
+    return fingerprint(b'{"command_id": "%s"}' % command_id.encode(), [])
+
+
+def owning(scenario, topics, *script, **more):
+    async def main(world):
+        owner = Owner(world, topics, *script, **more)
+        await asyncio.sleep(0.01)
+        await scenario(owner)
+        await owner.end()
+        assert not owner.bench.failures
+
+    on_virtual_time(main)
+
+
+def symbol(number, name, **more):
+    return record(command(number, target=BinanceUsdm(symbol=name), **more), number)
