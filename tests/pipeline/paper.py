@@ -271,3 +271,22 @@ class Quiet:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_args, **_more: None
+
+
+def run(*script, commands=None, is_inherited=False, until=1e6, prepare=lambda _: None, **settings):
+    """One answer in virtual time; the bench with all that happened."""
+    benches = []
+
+    async def main(world):
+        bench = Bench(world, Script(*script), **settings)
+        benches.append(bench)
+        prepare(bench)
+        bench.admit(*(commands or [incoming(1)]), is_inherited=is_inherited)
+        await bench.all_told()
+
+    on_virtual_time(main, until=until)
+    return benches[0]
+
+
+def requests(bench):
+    return [request for _, request in bench.script.sent]

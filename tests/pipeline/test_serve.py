@@ -6,35 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.limits.limit import Cost
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
-from gateway.transport.messages import WITHDRAWN, HttpReply
-from gateway.venues.venue import Call
-from schemas import BinanceUsdm, LeverageChanged, LeverageRejected
+from schemas import LeverageChanged, LeverageRejected
 from tests.clocks import NOON
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests, run
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"
-
-
-def run(*script, commands=None, is_inherited=False, until=1e6, prepare=lambda _: None, **settings):
-    """One answer in virtual time; the bench with all that happened."""
-    benches = []
-
-    async def main(world):
-        bench = Bench(world, Script(*script), **settings)
-        benches.append(bench)
-        prepare(bench)
-        bench.admit(*(commands or [incoming(1)]), is_inherited=is_inherited)
-        await bench.all_told()
-
-    on_virtual_time(main, until=until)
-    return benches[0]
-
-
-def requests(bench):
-    return [request for _, request in bench.script.sent]
 
 
 def test_an_applied_call_is_told_with_the_venues_value():
@@ -151,44 +129,6 @@ def test_a_refusal_after_an_unknown_call_is_no_proof_that_the_first_was_not_appl
     assert bench.told == [("c1", "outcome_unknown")]
 
 
-def test_nothing_is_sent_after_expiry_and_the_refusal_comes_at_once():
-    def without_lease(bench):
-        bench.leased = False
-
-    bench = run(commands=[incoming(1, deadline=5.0, expires_in=5.0)], prepare=without_lease)
-    assert bench.told == [("c1", "expired")]
-    assert bench.world.now >= 5.0
-    assert bench.event.occurred_at.timestamp() == pytest.approx(NOON + 5.0, abs=0.01)
-    assert requests(bench) == []
-
-
-class SlowConnection:
-    """A sender whose connections take a second, given up where they may not."""
-
-    def __init__(self):
-        self.sent = []
-
-    async def send(self, request):
-        within = request.connect_within
-        if within is not None and within < 1.0:
-            await asyncio.sleep(within)
-            return Unavailable(message="not reached")
-        await asyncio.sleep(1.0)
-        self.sent.append(request.target)
-        return HttpReply(status=200, headers={}, body=b"1")
-
-
-@pytest.mark.parametrize(("expires_in", "reason"), [(0.5, "expired"), (1.5, "changed")])
-def test_a_connection_that_takes_until_expiry_leaves_the_command_unsent_and_expired(expires_in, reason):
-    async def main(world):
-        bench = Bench(world, SlowConnection(), call_timeout=5.0)
-        event = await bench.answer(incoming(1, expires_in=expires_in))
-        assert (bench.told, event.attempts) == ([("c1", reason)], len(bench.script.sent))
-        assert len(bench.script.sent) == (reason == "changed")
-
-    on_virtual_time(main)
-
-
 def test_who_was_called_in_vain_and_has_no_time_left_is_told_that_the_venue_was_unavailable():
     script = Ambiguous(message="cut off"), (200, "0"), (200, "0")
     bench = run(*script, commands=[incoming(1, deadline=5.0)], settles_within=7.0)
@@ -207,90 +147,6 @@ def test_a_command_that_cannot_have_its_turn_in_time_is_refused_at_once_with_the
     assert bench.event.retry_at.timestamp() == pytest.approx(NOON + 11.0, abs=0.1)
 
 
-def test_without_the_lease_nothing_is_sent():
-    def soon(bench):
-        bench.leased = False
-        asyncio.get_running_loop().call_later(3.0, setattr, bench, "leased", True)
-
-    bench = run(prepare=soon)
-    assert bench.told == [("c1", "changed")]
-    assert bench.script.sent[0][0] >= 3.0
-
-
-def test_an_older_command_that_waits_is_superseded_with_the_newers_name_and_never_sent():
-    bench = run(commands=[incoming(1), incoming(2), incoming(3)])
-    assert bench.told == [("c1", "superseded"), ("c2", "superseded"), ("c3", "changed")]
-    superseded = [answer.event for answer in bench.answers[:2]]
-    assert [event.superseded_by for event in superseded] == ["c3", "c3"]
-    assert requests(bench) == [SET + "3"]
-
-
-def test_where_latest_does_not_win_every_command_is_sent_also_after_a_retry():
-    async def main(world):
-        bench = Bench(world, Script((503, "unavailable")), latest_wins=False)
-        bench.admit(incoming(1), incoming(2))
-        await bench.all_told()
-        assert bench.told == [("c1", "changed"), ("c2", "changed")]
-        assert requests(bench) == [SET + "1", SET + "1", SET + "2"]
-
-    on_virtual_time(main)
-
-
-def test_a_command_backing_off_gives_way_to_a_newer_one():
-    async def main(world):
-        bench = Bench(world, Script(Unavailable(message="later", retry_after=5.0)))
-        bench.admit(incoming(1))
-        await asyncio.sleep(1.0)
-        bench.admit(incoming(2))
-        await bench.all_told()
-        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
-        assert requests(bench) == [SET + "1", SET + "2"]
-
-    on_virtual_time(main)
-
-
-def test_a_command_of_unknown_outcome_does_not_give_way():
-    async def main(world):
-        bench = Bench(world, Script(Ambiguous(message="reset")), reads_back=False)
-        bench.admit(incoming(1))
-        await asyncio.sleep(0.5)
-        bench.admit(incoming(2))
-        await bench.all_told()
-        assert bench.told == [("c1", "changed"), ("c2", "changed")]
-        assert requests(bench) == [SET + "1", SET + "1", SET + "2"]
-
-    on_virtual_time(main)
-
-
-def test_the_deadline_is_the_newest_commands_and_not_the_superseded_ones():
-    async def main(world):
-        bench = Bench(world, Script())
-        bench.leased = False
-        bench.admit(incoming(1, deadline=2.0))
-        await asyncio.sleep(1.99)
-        bench.admit(incoming(2, deadline=9.0))
-        await asyncio.sleep(3.0)
-        bench.leased = True
-        await bench.all_told()
-        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
-
-    on_virtual_time(main)
-
-
-def test_a_newer_command_that_comes_as_the_older_runs_out_of_time_has_its_own_time():
-    async def main(world):
-        bench = Bench(world, Script())
-        bench.leased = False
-        asyncio.get_running_loop().call_at(2.0, bench.admit, incoming(2, deadline=9.0))
-        asyncio.get_running_loop().call_at(3.0, setattr, bench, "leased", True)
-        bench.admit(incoming(1, deadline=2.0))
-        await asyncio.sleep(2.5)
-        await bench.all_told()
-        assert bench.told == [("c1", "superseded"), ("c2", "changed")]
-
-    on_virtual_time(main)
-
-
 def test_a_command_of_unknown_outcome_that_runs_out_of_time_is_told_as_unknown():
     def lease_ends(bench):
         asyncio.get_running_loop().call_later(0.5, setattr, bench, "leased", False)
@@ -307,93 +163,6 @@ def test_the_venue_is_asked_when_a_call_that_was_cut_off_can_no_longer_take_effe
     assert bench.event.certainty == "read_back"
     assert requests(bench) == [SET + "1", LOOK]
     assert bench.script.sent[1][0] >= 1.0
-
-
-def test_the_lease_is_looked_at_again_between_signature_and_sending():
-    async def main(world):
-        bench = Bench(world, Script())
-        sign = bench.venue.sign
-
-        def sign_slowly(*arguments):
-            bench.leased = False
-            asyncio.get_running_loop().call_later(3.0, setattr, bench, "leased", True)
-            bench.venue.sign = sign
-            return sign(*arguments)
-
-        bench.venue.sign = sign_slowly
-        await bench.answer(incoming(1))
-        assert bench.told == [("c1", "changed")]
-        assert bench.event.attempts == 1
-        assert bench.script.sent[0][0] >= 3.0
-        assert requests(bench) == [SET + "1"]
-
-    on_virtual_time(main)
-
-
-def test_a_permit_granted_before_its_scope_froze_is_not_used():
-    async def main(world):
-        bench = Bench(world, Script(1.0, (429, "5.0")), slots=1, max_attempts=1)
-        other = incoming(2, target=BinanceUsdm(symbol="ETHUSDT"))
-        bench.admit(incoming(1), other)
-        await bench.all_told()
-        assert bench.told == [("c1", "rate_limited"), ("c2", "changed")]
-        assert bench.script.sent[1][0] >= 6.0
-
-    on_virtual_time(main)
-
-
-def test_a_call_that_still_connects_when_its_scope_freezes_is_not_sent():
-    async def main(world):
-        bench = Bench(world, Script())
-        frozen = bench.clock.monotonic() + 5.0
-
-        async def connects(request):
-            if world.now < 1.0:
-                bench.permits.throttle("binance_usdm", "a", "uid_calls", frozen)
-                assert not request.may_send()
-                return WITHDRAWN
-            return await Script().send(request)
-
-        bench.script.send = connects
-        await bench.answer(incoming(1))
-        assert bench.event.attempts == 1
-        assert bench.clock.monotonic() >= frozen
-
-    on_virtual_time(main)
-
-
-def test_a_public_call_that_still_connects_when_its_scope_freezes_is_not_sent_either():
-    async def main(world):
-        bench = Bench(world, Script())
-        call = Call(purpose="server_time", method="GET", path="/time", costs=(Cost("uid_calls", 1),), signed=False)
-
-        async def connects(request):
-            bench.permits.throttle("binance_usdm", "", "uid_calls", bench.clock.monotonic() + 5.0)
-            assert not request.may_send()
-            return WITHDRAWN
-
-        bench.script.send = connects
-        assert await bench.calls.ask(call, largest_answer_bytes=100) is None
-
-    on_virtual_time(main)
-
-
-def test_nothing_is_sent_before_the_venues_clock_was_read_once():
-    async def main(world):
-        bench = Bench(world, Script())
-        bench.offset = None
-
-        async def tells(_ask):
-            bench.measured += 1
-            is_told = bench.measured > 1
-            bench.offset = 0.0 if is_told else None
-            return is_told
-
-        bench.measure = tells
-        await bench.answer(incoming(1))
-        assert (bench.measured, len(bench.script.sent), bench.event.attempts) == (2, 1, 1)
-
-    on_virtual_time(main)
 
 
 def test_a_late_command_that_a_predecessor_may_have_sent_is_looked_for_at_the_venue():
@@ -432,32 +201,3 @@ def test_a_bug_before_the_call_costs_one_command_its_answer_and_nobody_else_and_
         assert requests(bench) == [SET + "2"]
 
     on_virtual_time(main)
-
-
-def test_who_waits_in_line_when_a_long_ban_comes_is_refused_as_soon_as_it_is_known():
-    async def main(world):
-        bench = Bench(world, Script(1.0, (429, "600")), capacity=1)
-        bench.admit(incoming(1), incoming(2, target=BinanceUsdm(symbol="X"), deadline=60.0))
-        await asyncio.sleep(2.0)
-        assert bench.told == [("c2", "rate_limited")]
-        bench.lanes.close()
-
-    on_virtual_time(main)
-
-
-def test_who_can_still_make_it_after_a_long_pause_goes_after_it():
-    async def main(world):
-        bench = Bench(world, Script(1.0, (429, "30")), capacity=1)
-        bench.admit(incoming(1), incoming(2, target=BinanceUsdm(symbol="X"), deadline=60.0))
-        await bench.all_told()
-        assert sorted(bench.told) == [("c1", "changed"), ("c2", "changed")]
-
-    on_virtual_time(main)
-
-
-def test_an_open_breaker_holds_calls_back_and_a_probe_closes_it():
-    bench = run(*[(503, "unavailable")] * 3, breaker_failures=2, breaker_reset=4.0, max_attempts=9)
-    times = [at for at, _ in bench.script.sent]
-    assert bench.told == [("c1", "changed")]
-    assert times[2] - times[1] >= 4.0
-    assert times[3] - times[2] == pytest.approx(4.0)

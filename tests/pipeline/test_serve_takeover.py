@@ -7,14 +7,10 @@ import pytest
 from gateway.outcomes import Ambiguous
 from gateway.ownership.lease import Afterlife, afterlife
 from schemas import BinanceUsdm
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"
-
-
-def requests(bench):
-    return [request for _, request in bench.script.sent]
 
 
 def after_takeover(*script, latest_wins=True, **more):
