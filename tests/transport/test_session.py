@@ -1,153 +1,19 @@
 """Nothing that a network or a server can do escapes `VenueSession.send`, and nothing is sent twice."""
 
 import asyncio
-import errno
 import gzip
-import inspect
 import socket
-import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-import aiohttp
 import pytest
-from aiohttp import client_exceptions, http_exceptions
-from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from yarl import URL
 
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import LARGEST_ANSWER_BYTES, WITHDRAWN, HttpReply, HttpRequest
 from gateway.transport.session import VenueSession
-from tests.certificates import Authority
+from tests.transport.requests import GET, POST, SECRETS, SIGNED
 from tests.transport.servers import answering, babbling, http, never_ending, resetting, serving, silent, tunnelling
-
-SIGNED = "/fapi/v1/leverage?symbol=%E6%B5%8B%E8%AF%95USDT&leverage=5&timestamp=1&signature=W9FJ%2BGsm%2F%3D%3D"
-SECRETS = ("W9FJ", "signature", "topsecret")
-POST = HttpRequest(method="POST", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
-GET = HttpRequest(method="GET", target=SIGNED, headers={"X-MBX-APIKEY": "topsecret"})
-
-
-@pytest.fixture
-def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ssl.SSLContext:
-    """What a venue speaks TLS with on 127.0.0.1, and whose authority is trusted while the test runs."""
-    authority = Authority(tmp_path, "ours")
-    serving_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving_tls.load_cert_chain(authority.issue("venue"))
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context(cafile=authority.file))
-    return serving_tls
-
-
-@pytest.fixture(params=["wire", "session"])
-def session_to(request: pytest.FixtureRequest):
-    """Opens a session to an address; every rule holds of both ways to call."""
-
-    @asynccontextmanager
-    async def opened(url: str, call_timeout: float = 5.0, proxy: str | None = None) -> AsyncGenerator[VenueSession]:
-        session = VenueSession(url, call_timeout=call_timeout, client=request.param, proxy=proxy)
-        await session.start()
-        try:
-            yield session
-        finally:
-            await session.close()
-
-    return opened
-
-
-# Every exception class of aiohttp, one way or the other; a new one in a later aiohttp fails here until it is placed.
-
-KEY = ConnectionKey("venue", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
-INFO = aiohttp.RequestInfo(URL("https://venue/x?signature=W9FJ"), "POST", None, URL("https://venue/x?signature=W9FJ"))  # pyright: ignore[reportArgumentType]
-REFUSED = OSError(errno.ECONNREFUSED, "Connection refused")
-
-NEVER_SENT = {
-    aiohttp.ClientConnectorError: lambda kind: kind(KEY, REFUSED),
-    aiohttp.ClientConnectorDNSError: lambda kind: kind(KEY, REFUSED),
-    aiohttp.ClientProxyConnectionError: lambda kind: kind(KEY, REFUSED),
-    client_exceptions.UnixClientConnectorError: lambda kind: kind("/nowhere", KEY, REFUSED),
-    aiohttp.ClientSSLError: lambda kind: kind(KEY, REFUSED),
-    aiohttp.ClientConnectorSSLError: lambda kind: kind(KEY, ssl.SSLError(1, "handshake")),
-    aiohttp.ClientConnectorCertificateError: lambda kind: kind(KEY, ssl.SSLCertVerificationError(1, "expired")),
-    aiohttp.ConnectionTimeoutError: lambda kind: kind("Connection timeout to host https://venue/x?signature=W9FJ"),
-    aiohttp.ServerFingerprintMismatch: lambda kind: kind(b"a", b"b", "venue", 443),
-    aiohttp.ClientHttpProxyError: lambda kind: kind(INFO, (), status=407),
-    aiohttp.InvalidURL: lambda kind: kind("https://venue/x?signature=W9FJ"),
-    client_exceptions.InvalidUrlClientError: lambda kind: kind("https://venue/x?signature=W9FJ"),
-    client_exceptions.NonHttpUrlClientError: lambda kind: kind("ftp://venue/x?signature=W9FJ"),
-}
-PERHAPS_SENT = {
-    aiohttp.ClientError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.ClientConnectionError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.ClientConnectionResetError: lambda kind: kind("Cannot write to closing transport"),
-    aiohttp.ClientOSError: lambda kind: kind(errno.ECONNRESET, "Connection reset by peer"),
-    aiohttp.ClientPayloadError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.ClientResponseError: lambda kind: kind(INFO, (), status=400, message="Bad status line"),
-    aiohttp.ContentTypeError: lambda kind: kind(INFO, ()),
-    aiohttp.WSServerHandshakeError: lambda kind: kind(INFO, ()),
-    aiohttp.TooManyRedirects: lambda kind: kind(INFO, ()),
-    aiohttp.ServerConnectionError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.ServerDisconnectedError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.ServerTimeoutError: lambda kind: kind("x?signature=W9FJ"),
-    aiohttp.SocketTimeoutError: lambda kind: kind("x?signature=W9FJ"),
-    client_exceptions.RedirectClientError: lambda kind: kind("x?signature=W9FJ"),
-    client_exceptions.UploadAbortedError: lambda kind: kind("x?signature=W9FJ"),
-    # What the operating system and asyncio may raise through aiohttp.
-    OSError: lambda kind: kind(errno.EPIPE, "Broken pipe"),
-    ConnectionResetError: lambda kind: kind(errno.ECONNRESET, "Connection reset by peer"),
-    TimeoutError: lambda kind: kind(),
-    ssl.SSLError: lambda kind: kind(1, "decryption failed"),
-    asyncio.IncompleteReadError: lambda kind: kind(b"", 1),
-    http_exceptions.BadStatusLine: lambda kind: kind("HTTP/9"),
-    http_exceptions.TransferEncodingError: lambda kind: kind("chunk"),
-}
-# Websockets are not used, and redirects not followed (a test below): these cannot come.
-NOT_OURS = {
-    client_exceptions.WSMessageTypeError,
-    client_exceptions.InvalidUrlRedirectClientError,
-    client_exceptions.NonHttpUrlRedirectClientError,
-}
-
-
-def test_every_exception_class_of_aiohttp_has_its_place():
-    classes = {
-        kind
-        for _, kind in inspect.getmembers(client_exceptions, inspect.isclass)
-        if issubclass(kind, Exception) and kind.__module__ == client_exceptions.__name__
-    }
-    assert classes - NOT_OURS == {kind for kind in NEVER_SENT.keys() | PERHAPS_SENT.keys() if kind in classes}
-
-
-@pytest.mark.parametrize(
-    ("kind", "make", "outcome"),
-    [
-        *[(kind, make, Unavailable) for kind, make in NEVER_SENT.items()],
-        *[(kind, make, Ambiguous) for kind, make in PERHAPS_SENT.items()],
-    ],
-    ids=lambda value: value.__name__ if isinstance(value, type) else "",
-)
-async def test_every_exception_becomes_an_outcome_that_shows_no_secret(session_to, kind, make, outcome, monkeypatch):
-    async def failing(*_, **__):
-        raise make(kind)
-
-    async with session_to("http://127.0.0.1:1") as session:
-        monkeypatch.setattr(session._exchange, "begin", failing)
-        result = await session.send(POST)
-    assert type(result) is outcome
-    assert not any(secret in repr(result) for secret in SECRETS)
-
-
-async def test_a_bug_of_ours_is_no_outcome(session_to, monkeypatch):
-    async def failing(*_, **__):
-        raise ZeroDivisionError
-
-    async with session_to("http://127.0.0.1:1") as session:
-        monkeypatch.setattr(session._exchange, "begin", failing)
-        with pytest.raises(ZeroDivisionError):
-            await session.send(POST)
-
 
 # Real sockets: before a byte could be sent.
 
