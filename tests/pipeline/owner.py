@@ -5,33 +5,44 @@ from random import Random
 
 from msgspec import structs
 
-from gateway.ownership.fingerprint import fingerprint
 from gateway.ownership.lease import Afterlife, Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
-from gateway.ownership.ports import NotOwnerError, Tail
+from gateway.ownership.ports import NotOwnerError, OutRecord
 from gateway.ownership.repeats import RepeatWindow
 from gateway.ownership.takeover import take_over
 from gateway.pipeline.partition import Partition
 from gateway.pipeline.parts import build_parts
 from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, VenueSettings, VenuesSettings
 from schemas import BinanceUsdm, decode_event
+from schemas.headers import COMMAND_OFFSET
+from tests.kit.answer_log import AnswerTopics, MemoryAnswerLog
 from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
 
 
-class Topics:
+class Topics(MemoryAnswerLog):
     """Both ports in one: what was done, in order, and what the answer topics hold."""
 
     topic, partition = "t", 3
 
     def __init__(self, checkpoint=None, *, end=0, answered=(), is_complete=True):
+        """`answered`: the offsets of commands that have their events already, and whose they are."""
+        super().__init__(AnswerTopics())
+        for offset, (key, command_id, at) in answered:
+            headers = [(COMMAND_OFFSET, b"%d" % offset)]
+            event = OutRecord("events", key.encode(), b'{"command_id": "%s"}' % command_id.encode(), headers)
+            self.topics.commit([event], at)
+        self.topics.begins = 0 if is_complete else 1
         self.checkpoint = checkpoint or Checkpoint(0, LogPosition(0, 0), clean=True)
-        self.answered = list(answered)
-        self.is_complete = is_complete
         self.done = []
-        self.events = []
         self.held = True
         self.lose_at = self.fail_at = None
-        self._end = end
+        self._answered_before = len(answered)
+        self._end = max([end, *(offset + 1 for offset, _ in answered)])
+
+    @property
+    def events(self):
+        """Those that the owner wrote."""
+        return [decode_event(record.value) for _, record in self.topics.records("events")[self._answered_before :]]
 
     def grow(self, end):
         """More commands came."""
@@ -54,23 +65,20 @@ class Topics:
 
     async def end(self):
         self._do("end")
-        answered = max((offset + 1 for offset, _ in self.answered), default=0)
-        return max(self._end, self.checkpoint.offset, answered)
+        return max(self._end, self.checkpoint.offset)
 
     async def fence(self):
         self._do("fence")
+        await super().fence()
 
     async def read(self, start, window=None, *, lowest=0):
         self._do("read")
-        end = LogPosition(len(self.answered), 0)
-        answered = {offset: fingerprint_of(answer.command_id) for offset, answer in self.answered}
-        return Tail(answered, [answer for _, answer in self.answered], end, self.is_complete)
+        return await super().read(start, window, lowest=lowest)
 
     async def write(self, records):
         if not self.held:
             raise NotOwnerError
-        self.events += [decode_event(one.value) for one in records if one.topic == "events"]
-        return LogPosition(len(self.answered) + len(self.events), 0)
+        return await super().write(records)
 
 
 class Owner:
@@ -149,10 +157,6 @@ class Owner:
     async def end(self):
         self.task.cancel()
         await asyncio.wait([self.task])
-
-
-def fingerprint_of(command_id):
-    return fingerprint(b'{"command_id": "%s"}' % command_id.encode(), [])
 
 
 def owning(scenario, topics, *script, **more):

@@ -8,7 +8,7 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer
 from schemas import BinanceUsdm
 from tests.clocks import NOON
-from tests.pipeline.owner import Topics, fingerprint_of, owning, symbol
+from tests.pipeline.owner import Topics, owning, symbol
 from tests.pipeline.paper import Quiet, command, record
 
 
@@ -59,15 +59,6 @@ def test_where_events_are_deleted_the_next_owner_knows_it_too_until_all_that_the
     owning(scenario, Topics(Checkpoint(0, start, clean=False), end=2, is_complete=False), quarantine=1.0)
 
 
-class OtherTopics(Topics):
-    """A commands topic whose records are not those that were answered."""
-
-    async def read(self, start, window=None, *, lowest=0):
-        tail = await super().read(start, window, lowest=lowest)
-        answered = {offset: fingerprint_of(name) for offset, name in enumerate(("c0", "c1", "another", "c3"))}
-        return tail._replace(answered=answered)
-
-
 def test_an_answer_is_believed_only_where_it_is_of_the_command_that_is_at_its_offset(monkeypatch):
     told = []
     monkeypatch.setattr(Quiet, "began_anew", lambda _, *what: told.append(what), raising=False)
@@ -79,7 +70,9 @@ def test_an_answer_is_believed_only_where_it_is_of_the_command_that_is_at_its_of
         await asyncio.sleep(5.0)
         assert {event.command_id for event in owner.topics.events} == {"c2", "c4"}
 
-    owning(scenario, OtherTopics(Checkpoint(0, LogPosition(0, 0), clean=True), end=4))
+    names = ("c0", "c1", "another", "c3")
+    answered = [(offset, LoggedAnswer("binance_usdm:a", name, NOON - 1e6)) for offset, name in enumerate(names)]
+    owning(scenario, Topics(Checkpoint(0, LogPosition(0, 0), clean=True), answered=answered))
     assert told == [("t", 0, "what is at offset 2 is not the command that was answered there")]
 
 

@@ -6,52 +6,24 @@ import pytest
 
 from gateway.outcomes import Applied
 from gateway.ownership.ledger import Checkpoint, Ledger, LogPosition
-from gateway.ownership.ports import NotOwnerError, RecordRefusedError, Tail
+from gateway.ownership.ports import NotOwnerError, RecordRefusedError
 from gateway.pipeline import answers
 from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.settle import MAX_ANSWERS, Settlement
-from schemas.headers import COMMAND_OFFSET
 from tests.clocks import NOON
+from tests.kit.answer_log import AnswerTopics, MemoryAnswerLog
 from tests.pipeline.paper import LoopClock, Quiet, incoming, on_virtual_time
 
 
-class FakeLog:
-    """Answer topics in memory; `fates` say what becomes of the next transactions."""
-
-    def __init__(self, *fates: str) -> None:
-        self.fates = list(fates)
-        self.written: list[int] = []
-        self.did: list[str] = []
-        self.fenced = True
-
-    async def fence(self) -> None:
-        self.did.append("fence")
-        self.fenced = True
-
-    async def write(self, records):
-        assert self.fenced, "no producer after a failure without a fence"
-        offsets = [int(dict(record.headers)[COMMAND_OFFSET]) for record in records if record.topic == "events"]
-        fate = self.fates.pop(0) if self.fates else "commit"
-        self.did.append(f"{fate} {offsets}")
-        if fate == "hang":
-            self.fenced = False
-            await asyncio.sleep(1e9)
-        if fate in ("commit", "lose the answer"):
-            self.written += offsets
-        if fate != "commit":
-            self.fenced = False
-            raise ConnectionError(fate)
-        return LogPosition(len(self.written), 0)
-
-    async def read(self, start, window=None, *, lowest=0):
-        self.did.append(f"read from {start.events}")
-        return Tail(dict.fromkeys(self.written[start.events :], 0), (), LogPosition(len(self.written), 0))
+def fenced_log(*fates):
+    """A log whose id is taken; what becomes of its next transactions."""
+    return MemoryAnswerLog(AnswerTopics(), *fates, is_fenced=True)
 
 
 class FakeOwnership:
     """Ours until it is not; `failures` renewals fail first."""
 
-    def __init__(self, log: FakeLog, failures: int = 0, *, ours: bool = True) -> None:
+    def __init__(self, log: MemoryAnswerLog, failures: int = 0, *, ours: bool = True) -> None:
         self._log = log
         self._failures = failures
         self.ours = ours
@@ -127,9 +99,9 @@ def test_answers_that_gather_within_the_collection_time_share_a_transaction():
         assert desk.log.did == ["commit [0, 1, 2]", "commit [3]"]
         assert desk.told == [0, 1, 2, 3]
         assert desk.ledger.incomplete == 0
-        assert desk.ledger.checkpoint().mark == LogPosition(4, 0)
+        assert desk.ledger.checkpoint().mark == LogPosition(6, 0)  # with the markers of two transactions
 
-    settling(scenario, FakeLog())
+    settling(scenario, fenced_log())
 
 
 def test_nothing_is_told_before_it_is_committed():
@@ -141,7 +113,7 @@ def test_nothing_is_told_before_it_is_committed():
         assert desk.ledger.incomplete == 1
         await future
 
-    settling(scenario, FakeLog("hang"))
+    settling(scenario, fenced_log("hang"))
 
 
 def test_a_transaction_has_a_bound():
@@ -149,7 +121,7 @@ def test_a_transaction_has_a_bound():
         await asyncio.gather(*desk.add(*range(MAX_ANSWERS + 1)))
         assert [len(done.split(",")) for done in desk.log.did] == [MAX_ANSWERS, 1]
 
-    settling(scenario, FakeLog())
+    settling(scenario, fenced_log())
 
 
 @pytest.mark.parametrize("fate", ["lose the answer", "abort", "hang"])
@@ -158,27 +130,27 @@ def test_after_an_unknown_outcome_ownership_is_asked_the_id_taken_and_only_what_
         await asyncio.gather(*desk.add(0, 1))
         again = [] if fate == "lose the answer" else ["commit [0, 1]"]
         assert desk.log.did == [f"{fate} [0, 1]", "renew", "fence", "renew", "read from 0", *again]
-        assert desk.log.written == [0, 1]
+        assert desk.log.topics.answered() == [0, 1]
         assert desk.told == [0, 1]
         await asyncio.gather(*desk.add(2))
-        assert desk.log.written == [0, 1, 2]
+        assert desk.log.topics.answered() == [0, 1, 2]
 
-    settling(scenario, FakeLog(fate))
+    settling(scenario, fenced_log(fate))
 
 
 def test_finding_out_is_tried_until_the_broker_answers():
     async def scenario(desk):
         await asyncio.gather(*desk.add(0))
-        assert desk.log.written == [0]
+        assert desk.log.topics.answered() == [0]
         assert desk.log.did.count("renew") == 5
 
-    log = FakeLog("abort")
+    log = fenced_log("abort")
     settling(scenario, log, ownership=FakeOwnership(log, failures=3))
 
 
 def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
     async def main(world):
-        log = FakeLog("abort")
+        log = fenced_log("abort")
         desk = Desk(world, log, FakeOwnership(log, ours=False))
         (future,) = desk.add(0)
         with pytest.raises(NotOwnerError):
@@ -191,7 +163,7 @@ def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
 
 def test_who_loses_the_partition_between_asking_and_taking_the_id_writes_nothing_more():
     async def main(world):
-        log = FakeLog("abort")
+        log = fenced_log("abort")
         ownership = FakeOwnership(log)
         fence = log.fence
 
@@ -205,7 +177,7 @@ def test_who_loses_the_partition_between_asking_and_taking_the_id_writes_nothing
         with pytest.raises(NotOwnerError):
             await desk.running
         assert log.did == ["abort [0]", "renew", "fence", "renew"]
-        assert log.written == []
+        assert log.topics.answered() == []
 
     on_virtual_time(main)
 
@@ -217,14 +189,14 @@ def test_it_is_idle_when_everything_taken_on_is_committed():
         await desk.settlement.idle()
         assert desk.told == [0]
 
-    settling(scenario, FakeLog())
+    settling(scenario, fenced_log())
 
 
-class RefusingLog(FakeLog):
+class RefusingLog(MemoryAnswerLog):
     """Takes transactions of at most `most` records of dead letters, none over `largest` bytes."""
 
     def __init__(self, most: int = 1, largest: int = 2000) -> None:
-        super().__init__()
+        super().__init__(AnswerTopics(), is_fenced=True)
         self.most = most
         self.largest = largest
         self.letters: list[bytes | None] = []
@@ -233,7 +205,7 @@ class RefusingLog(FakeLog):
         letters = [record for record in records if record.topic == "dead_letters"]
         if len(letters) > self.most or any(len(letter.value or b"") > self.largest for letter in letters):
             self.did.append(f"refuse {len(letters)}")
-            self.fenced = False
+            self.lose_id()
             raise RecordRefusedError("dead_letters", "too large", is_too_large=True)
         self.letters += [letter.value for letter in letters]
         return await super().write(records)
@@ -291,4 +263,4 @@ def test_a_transaction_that_times_out_again_and_again_is_cut_smaller():
         sizes = [len(done.split(",")) for done in desk.log.did if done.startswith(("hang", "commit"))]
         assert sizes == [4, 4, 2, 2]
 
-    settling(scenario, FakeLog("hang", "hang"))
+    settling(scenario, fenced_log("hang", "hang"))
