@@ -64,7 +64,6 @@ class TailReader:
         self._consumer.assign(list(self._partitions))
         async with asyncio.timeout(self._patience):
             ends = await self._consumer.end_offsets(list(self._partitions))
-            beginning = (await self._consumer.beginning_offsets([events]))[events]
             since = await self._window_start(window, ends[events])
         recent: deque[LoggedAnswer] = deque(maxlen=0 if window is None else window.count)
         not_before = 0.0 if window is None else self._clock.wall() - window.age
@@ -81,6 +80,8 @@ class TailReader:
         await self._each(events, ends[events], take_event)
         await self._each(dead_letters, ends[dead_letters], lambda record: self._remember(record, lowest))
         end = LogPosition(ends[events], ends[dead_letters])
+        async with asyncio.timeout(self._patience):  # asked at last: retention may have deleted some while we read
+            beginning = (await self._consumer.beginning_offsets([events]))[events]
         return Tail(self._answered, recent, end, is_complete=beginning <= start.events)
 
     async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], None]) -> None:

@@ -33,9 +33,10 @@ async def open_log(kafka_bootstrap: str, topics: Topics):
             transaction_timeout_ms: int = 10_000,
             transactional_id: str | None = None,
             former: tuple[str, ...] = (),
+            clients: KafkaClients | None = None,
         ) -> KafkaAnswerLog:
             log = KafkaAnswerLog(
-                clients=KafkaClients({"bootstrap_servers": kafka_bootstrap}),
+                clients=clients or KafkaClients({"bootstrap_servers": kafka_bootstrap}),
                 topics=topics,
                 partition=partition,
                 transactional_id=transactional_id or f"{topics.commands}-{partition}",

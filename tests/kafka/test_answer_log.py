@@ -1,14 +1,16 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
 import schemas
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.connection import UnreachableError
+from gateway.kafka_clients import KafkaClients
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import ForeignAnswersError, OutRecord
 from gateway.ownership.repeats import RepeatWindow
@@ -32,6 +34,7 @@ async def test_a_dead_letter_that_looks_like_an_event_names_no_command(open_log)
     command_id = decode_event(event).command_id
     headers = [(COMMAND_OFFSET, b"5")]
     await log.write([OutRecord(topic, b"k", event, headers) for topic in ("events", "dead_letters")])
+    await log.fence()  # before it the commit's markers may not be there yet
     recent = (await log.read(START, RepeatWindow(count=1000, age=3600))).recent
     assert [(answered.key, answered.command_id) for answered in recent] == [("k", command_id)]
 
@@ -61,16 +64,48 @@ async def test_events_deleted_beyond_the_mark_are_noticed_and_those_deleted_belo
     await log.fence()
     first = await log.write([answer(1)])
     last = await log.write([answer(2)])
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    await admin.start()
     events = TopicPartition(topics.events, 1)
-    await admin.delete_records({events: RecordsToDelete(first.events)})
+    await delete(kafka_bootstrap, events, first.events)
     assert not (await log.read(START)).is_complete
     assert (await log.read(first)).is_complete
-    await admin.delete_records({events: RecordsToDelete(-1)})
+    await delete(kafka_bootstrap, events, -1)
     assert not (await log.read(first)).is_complete
     assert (await log.read(last)).is_complete, "all that is gone was before it"
+
+
+class DeletingClients(KafkaClients):
+    """Clients whose readers meet retention: the events are deleted as they begin to read."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__({"bootstrap_servers": bootstrap})
+        self.bootstrap = bootstrap
+
+    def reader(self, **more: Any) -> AIOKafkaConsumer:
+        made = super().reader(**more)
+        read = made.getmany
+
+        async def getmany(*wanted: TopicPartition, **options: Any) -> Any:
+            await delete(self.bootstrap, wanted[0], -1)
+            return await read(*wanted, **options)
+
+        made.getmany = getmany
+        return made
+
+
+async def delete(bootstrap: str, tp: TopicPartition, before: int) -> None:
+    """Delete the records of a partition before an offset; -1: all."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.delete_records({tp: RecordsToDelete(before)})
     await admin.close()
+
+
+async def test_events_deleted_while_they_are_read_are_noticed(open_log, kafka_bootstrap):
+    log = open_log()
+    await log.fence()
+    await log.write([answer(1), answer(2)])
+    await log.fence()
+    assert not (await open_log(clients=DeletingClients(kafka_bootstrap)).read(START)).is_complete
 
 
 async def test_a_write_cancelled_halfway_costs_the_producer_and_loses_nothing_after_a_fence(open_log):

@@ -109,18 +109,20 @@ class Broker:
     async def ask(self, execute: Callable[[], T]) -> T:
         """A request and its answer, over the network: it may fail before or after it was executed."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.world.after(self._leg(), self._receive, execute, answer)
+        self.world.after(self._leg(), self._receive, execute, answer, self._topic_number)
         return await answer
 
     async def join(self, member_id: str, instance_id: str | None) -> Assignment:
         """A JoinGroup and SyncGroup: answered when the rebalance is complete."""
         answer: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
-        process = running_process().name
+        process, topic_number = running_process().name, self._topic_number
 
         def respond(result: Assignment | KafkaError) -> None:
             self.world.after(self._leg(), _resolve, answer, result)
 
         def receive() -> None:
+            if topic_number != self._topic_number:
+                return
             if self.faults.down:
                 respond(KafkaConnectionError())
             else:
@@ -138,6 +140,8 @@ class Broker:
 
     def make_commands_anew(self) -> None:
         """Delete the topic of commands and make it again: the group's offsets are forgotten, the answers are not."""
+        for name in tuple(self._ending):  # what answers the former topic is told as such
+            self._write_markers(name)
         self.former_commands.append(self.commands)
         self.commands = [[] for _ in self.commands]
         self.made_at.append(self.world.now)
@@ -210,8 +214,9 @@ class Broker:
         self._abort(producer.name)
 
     def _write_markers(self, name: str) -> None:
-        self._ending.discard(name)
-        self._end(name, "committed")
+        if name in self._ending:
+            self._ending.discard(name)
+            self._end(name, "committed")
 
     def _check(self, producer: ProducerId) -> None:
         if self._epochs.get(producer.name) != producer.epoch:
@@ -246,8 +251,15 @@ class Broker:
             if status == "committed" and topic != TOPICS.state:
                 self.answered |= {(partition, command_offset(entry.record)) for entry in written if entry.record}
 
-    def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
+    @property
+    def _topic_number(self) -> int:
+        """Of the present topic of commands: nothing that was sent before it was made is on its way any more."""
+        return len(self.former_commands)
+
+    def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]", topic_number: int) -> None:
         chance = self.world.random.random()
+        if topic_number != self._topic_number:
+            return
         if self.faults.down or chance < self.faults.lost_requests:
             self._respond(answer, KafkaConnectionError())
             return
