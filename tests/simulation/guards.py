@@ -7,26 +7,24 @@ from itertools import count
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from gateway.calls.venue_caller import VenueCaller
+from gateway.kafka import group
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.assignment import PartitionOwnership
-from gateway.kafka.fetch import CommandReader
-from gateway.kafka.group import Group
 from gateway.kafka.membership import Membership
-from gateway.kafka.packing import pack
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Afterlife, Lease
-from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import Tail
 from gateway.ownership.repeats import Repeats
 from gateway.pipeline import partition, parts, settle
-from gateway.pipeline.intake import Intake
 from gateway.pipeline.lane import Lane
+from gateway.pipeline.rules import CommandRules
 from gateway.pipeline.serve import LaneServer
+from gateway.pipeline.steps import Tell
 from gateway.pipeline.verdicts import Verdicts
-from tests.simulation.clients import SimulatedClients
+from tests.simulation.clients import SimulatedClients, SimulatedProducer, Taken
 from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
 
@@ -40,7 +38,10 @@ def the_lease() -> AbstractContextManager[Any]:
 
 @contextmanager
 def the_epoch_check():
-    """Neither generation nor revocation is looked at: only the lease and the coordinator's refusals are left."""
+    """Neither generation nor revocation is looked at: only the lease and the coordinator's refusals are left.
+
+    What the client library has as its generation is read in one private place, and nowhere else can it be held still.
+    """
     with (
         patch.object(PartitionOwnership, "held", PropertyMock(return_value=True)),
         patch.object(Membership, "_current", lambda _: (0, "")),
@@ -80,10 +81,12 @@ def the_wait_for_the_commit():
     wanted = Lane.next
 
     def at_once(self, now, *, may_call):
-        self._unwritten.clear()
-        return wanted(self, now, may_call=may_call)
+        step = wanted(self, now, may_call=may_call)
+        if isinstance(step, Tell):
+            self.committed(step.command.offset)
+        return step
 
-    with patch.object(Lane, "next", at_once):
+    with patch.object(Lane, "next", at_once), patch.object(Lane, "answered", lambda *_: None):
         yield
 
 
@@ -110,13 +113,12 @@ def fencing():
 @contextmanager
 def reading_after_an_unknown_commit():
     """What became of a transaction is guessed: it was not."""
-    learn = settle.Settlement._learn
+    learn = settle.learn
 
-    async def guess(self, partition: int, start: LogPosition):
-        tail = await learn(self, partition, start)
-        return Tail({}, (), tail.end)
+    async def guess(*arguments: Any):
+        return Tail({}, (), (await learn(*arguments)).end)
 
-    with patch.object(settle.Settlement, "_learn", guess):
+    with patch.object(settle, "learn", guess):
         yield
 
 
@@ -166,9 +168,17 @@ def reading_back():
         yield
 
 
-def the_clean_mark() -> AbstractContextManager[Any]:
+@contextmanager
+def the_clean_mark():
     """Whoever leaves says that nothing is under way."""
-    return patch.object(partition.Partition, "_is_settled", lambda _: True)
+    drain = partition.Partition.drain
+
+    async def clean(self, patience):
+        point = await drain(self, patience)
+        return point if point is None else self.checkpoint(clean=True)
+
+    with patch.object(partition.Partition, "drain", clean):
+        yield
 
 
 def the_repeats() -> AbstractContextManager[Any]:
@@ -178,7 +188,7 @@ def the_repeats() -> AbstractContextManager[Any]:
 
 def comparing_what_was_answered() -> AbstractContextManager[Any]:
     """What was answered at an offset is taken to be what is there now."""
-    return patch.object(partition.Partition, "_see_answered", lambda *_: None)
+    return patch.object(partition, "is_of", lambda *_: True)
 
 
 def assuming_the_budget_spent() -> AbstractContextManager[Any]:
@@ -197,7 +207,7 @@ def the_deadlines():
     with (
         patch.object(VenueCaller, "send", whenever),
         patch.object(Verdicts, "is_expired", lambda *_: False),
-        patch.object(Intake, "_seconds_left", lambda *_: 20.0),
+        patch.object(CommandRules, "seconds_left", lambda *_, **_more: 20.0),
     ):
         yield
 
@@ -210,31 +220,36 @@ def the_pause_on_assignment() -> AbstractContextManager[Any]:
 @contextmanager
 def the_look_at_what_was_refused():
     """A transaction is committed whatever became of its records, as the client library does it."""
+    send = SimulatedProducer.send_batch
 
-    async def unseen(self, producer, records):
-        batches = pack(producer.create_batch, records)
-        results = await asyncio.gather(*await self._send(producer, batches), return_exceptions=True)
-        offsets = [0 if isinstance(result, BaseException) else result.offset for result in results]
-        return [batch.sent(first) for batch, first in zip(batches, offsets, strict=True)]
+    async def unseen(self, batch, topic, *, partition):
+        sent = await send(self, batch, topic, partition=partition)
+        looked_at: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(lambda one: looked_at.set_result(Taken(0) if one.exception() else one.result()))
+        return looked_at
 
-    with patch.object(KafkaAnswerLog, "_produce", unseen):
+    with patch.object(SimulatedProducer, "send_batch", unseen):
         yield
 
 
 @contextmanager
 def reading_without_the_library():
     """What the library cannot parse is asked of it again."""
+    getmany = SimulatedMember.getmany
 
-    async def again(_, error):
-        raise KafkaError(str(error))
+    async def again(self, *wanted, **more):
+        try:
+            return await getmany(self, *wanted, **more)
+        except (CorruptRecordException, UnicodeDecodeError) as error:
+            raise KafkaError(str(error)) from error
 
-    with patch.object(CommandReader, "_read_all", again):
+    with patch.object(SimulatedMember, "getmany", again):
         yield
 
 
 def the_watch_over_the_membership() -> AbstractContextManager[Any]:
     """Nobody looks whether the library still works."""
-    return patch.object(Group, "_check_membership", lambda _: None)
+    return patch.object(group, "ended_task", lambda _: None)
 
 
 def both(*removals: Removal) -> Removal:
