@@ -32,8 +32,12 @@ class Inheritance(Struct, frozen=True, kw_only=True):
 
     @property
     def may_be_called_for(self) -> bool:
-        """Whether calls of a predecessor may be under way: it did not leave in order, and there were commands."""
-        return not self.checkpoint.clean and self.end > 0
+        """Whether calls of a predecessor may be under way: there was one, it did not leave in order, and had commands.
+
+        Who calls has committed before. Where nobody has, and no command was ever answered, nobody was here.
+        """
+        was_owned = not self.checkpoint.is_first or self.tail.end > LogPosition(0, 0)
+        return was_owned and not self.checkpoint.clean and self.end > 0
 
     @property
     def may_have_a_twin(self) -> bool:

@@ -167,6 +167,24 @@ def test_a_static_member_has_no_twin_where_nobody_ever_owned_the_partition():
     owning(scenario, Topics(first), quarantine=30.0, is_static=True)
 
 
+@pytest.mark.parametrize(
+    ("is_first", "answered", "waits"),
+    [
+        (True, [], False),
+        (True, [(0, LoggedAnswer("binance_usdm:a", "c0", NOON))], True),
+        (False, [], True),
+    ],
+)
+def test_a_first_owner_waits_for_nobody_although_commands_wait_for_it(is_first, answered, waits):
+    async def scenario(owner):
+        owner.feed(symbol(1, "X"))
+        await asyncio.sleep(20.0)
+        assert (owner.sent[0][0] >= 5.0) == waits
+
+    first = Checkpoint(1, LogPosition(0, 0), clean=False, is_first=is_first)
+    owning(scenario, Topics(first, end=2, answered=answered), quarantine=5.0)
+
+
 def test_where_answers_are_not_remembered_for_long_nothing_is_known_of_a_predecessors_calls(monkeypatch):
     assumed = []
     monkeypatch.setattr(VenueCaller, "assume_spent", lambda _, account, _until: assumed.append(account))
