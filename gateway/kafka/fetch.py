@@ -87,18 +87,16 @@ class CommandReader:
         of them, and ask for them again only once its present fetch of the others is over.
         """
         self._see_topic()
-        wanted = [tp for tp in self._positions if tp not in full]
+        wanted = [tp for tp in self._positions if tp not in full] or [NOWHERE] if full else []  # none: of all there are
         try:
-            batches = await self._consumer.getmany(
-                *(wanted or ([NOWHERE] if full else [])), timeout_ms=timeout_ms, max_records=max_records
-            )
+            batches = await self._consumer.getmany(*wanted, timeout_ms=timeout_ms, max_records=max_records)
         except CorruptRecordException as error:
-            return await self._read_all(wanted, error)
+            return await self._read_all(full, error)
         except KafkaError:
             self._go_back()
             raise
         except Exception as error:  # noqa: BLE001 - a parser raises whatever the bytes make it
-            return await self._read_all(wanted, error)
+            return await self._read_all(full, error)
         found = {tp: [_command_record(record) for record in records] for tp, records in batches.items()}
         for tp, records in found.items():
             if records and tp in self._positions:
@@ -128,13 +126,13 @@ class CommandReader:
                 self._consumer.seek(tp, position)
 
     async def _read_all(
-        self, wanted: Sequence[TopicPartition], error: BaseException
+        self, full: Collection[TopicPartition], error: BaseException
     ) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
         self._observer.unparsed(error)
         self._go_back()
         handouts: dict[TopicPartition, tuple[int, Handout]] = {}
         failure: KafkaError | TimeoutError | None = None
-        for tp in filter(self._is_assigned, wanted):
+        for tp in [tp for tp in self._positions if tp not in full and self._is_assigned(tp)]:
             start = self._positions.get(tp)
             if start is None:
                 continue  # taken from us while another was read

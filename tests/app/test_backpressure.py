@@ -75,8 +75,8 @@ async def test_a_full_gateway_pauses_fetching_goes_on_at_half_and_stays_a_member
         assert gateway.health.ready()[0]
     assert {type(event) for event in events} == {LeverageChanged}, spent
     assert len(rig.events(*commands)) == len(rig.calls()) == len(commands)
-    assert watch.paused >= 2
-    assert watch.resumed >= 2
+    assert watch.paused >= 1
+    assert watch.resumed >= 1
     assert watch.incomplete <= MAX_INCOMPLETE + FETCH_RECORDS
     assert watch.unready == []
     assert len(watch.generations) == 1
