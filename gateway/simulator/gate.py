@@ -85,6 +85,7 @@ class _Ban:
         self.ignored = 0
         self.throttled_until = 0.0
         self.banned_until = 0.0
+        self.is_earned = True
         self.length = FIRST_BAN
 
 
@@ -104,7 +105,9 @@ class Gate:
         """Count a call against all its limits; an account limit counts nothing where no account is known."""
         ban = self._bans.get((venue, ip))
         if ban is not None and ban.banned_until > now:
-            return Pass(headers={}, refusal=_banned(ban.banned_until, now, skew))
+            refusal = _banned(ban.banned_until, now, skew)
+            verdict = "banned" if ban.is_earned else "fault"
+            return Pass(headers={}, refusal=msgspec.structs.replace(refusal, verdict=verdict))
         headers: dict[str, str] = {}
         wait = 0.0
         for cost in costs:
@@ -131,8 +134,9 @@ class Gate:
         self._meter(venue, limit.name, key).spend(per_second, now)
 
     def ban(self, venue: VenueWord, ip: str, until: float) -> None:
-        """Ban an address; a time that is past lifts the ban."""
-        self._bans.setdefault((venue, ip), _Ban()).banned_until = until
+        """Ban an address that has not earned it, so that who meets it is to blame for nothing; a time past lifts it."""
+        ban = self._bans.setdefault((venue, ip), _Ban())
+        ban.banned_until, ban.is_earned = until, False
 
     def of(self, venue: VenueWord) -> tuple[SimulatedLimit, ...]:
         """The venue's limits as they now are."""
@@ -172,7 +176,7 @@ class Gate:
         if ban.ignored < self._ban_after:
             return too_many(wait)
         ban.ignored = 0
-        ban.banned_until = now + ban.length
+        ban.banned_until, ban.is_earned = now + ban.length, True
         ban.length = min(ban.length * 2, LONGEST_BAN)
         return _banned(ban.banned_until, now, skew)
 

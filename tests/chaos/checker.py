@@ -64,14 +64,16 @@ def check(
 
 
 def report(history: History, violations: Sequence[Violation], *, at_most: int = 5) -> str:
-    """What to print: how many of what, the first few with their evidence, and the seed that makes them again."""
+    """What to print: how many of what, some of each with their evidence, and the seed that makes them again."""
     kinds: dict[Kind, int] = {}
     for each in violations:
         kinds[each.kind] = kinds.get(each.kind, 0) + 1
     counts = ", ".join(f"{count} x {kind}" for kind, count in kinds.items()) or "nothing broken"
     head = f"seed {history.seed}: {len(history.commands)} commands, {len(history.calls)} calls: {counts}"
-    shown = sorted(violations, key=lambda each: len(each.evidence))[:at_most]
-    return "\n".join([head, *map(str, shown)])
+    shortest = sorted(violations, key=lambda each: len(each.evidence))
+    first = [next(each for each in shortest if each.kind == kind) for kind in kinds]
+    others = [each for each in shortest if all(each is not one for one in first)]
+    return "\n".join([head, *map(str, [*first, *others[: max(0, at_most - len(first))]])])
 
 
 def unanswered(history: History) -> list[Place]:

@@ -155,6 +155,8 @@ async def test_a_ban_is_of_one_venue_and_covers_all_its_endpoints(caller: Caller
     await caller.control("POST", "limits", {"venue": "binance_usdm", "ban_seconds": 60})
     assert (await caller.send("binance_usdm", "GET", "/fapi/v1/time")).status == 418
     assert (await caller.call("binance_portfolio")).status == 200
+    assert (await caller.call("binance_usdm")).status == 418
+    assert caller.simulator.journal.entries[-1].verdict == "fault", "nobody has earned it"
     await caller.control("POST", "limits", {"venue": "binance_usdm", "ban_seconds": 0})
     assert (await caller.send("binance_usdm", "GET", "/fapi/v1/time")).status == 200
 
