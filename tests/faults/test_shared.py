@@ -25,7 +25,7 @@ from gateway.simulator import Simulator, SimulatorSettings
 from gateway.simulator.config import account_settings
 from schemas import Ztdx
 from tests.faults.desk import Desk, account
-from tests.limits.test_redis import SERVER, Server
+from tests.limits.redis_server import SERVER, RedisServer
 
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
 
@@ -37,13 +37,13 @@ SHARED = VenueSettings(
 
 @pytest.fixture
 async def redis(tmp_path: Path):
-    server = Server(tmp_path)
+    server = RedisServer(tmp_path)
     await server.start()
     yield server
     await server.kill()
 
 
-async def gateway(stack: AsyncExitStack, simulator: Simulator, redis: Server, folder: Path, name: str) -> Desk:
+async def gateway(stack: AsyncExitStack, simulator: Simulator, redis: RedisServer, folder: Path, name: str) -> Desk:
     settings = Settings(
         kafka=KafkaSettings(check_partitioner=False),
         venues=VenuesSettings(ztdx=msgspec.structs.replace(SHARED, base_url=simulator.base_url("ztdx"))),
@@ -77,7 +77,7 @@ async def overload(desk: Desk, name: str) -> None:
 
 
 async def test_two_gateways_use_one_budget_and_never_break_it_also_while_redis_is_gone_or_hangs(
-    redis: Server, tmp_path: Path
+    redis: RedisServer, tmp_path: Path
 ):
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     accounts = (account("left", "ztdx"), account("right", "ztdx"))

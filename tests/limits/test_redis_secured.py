@@ -10,7 +10,7 @@ import pytest
 from gateway.limits.redis_store import RedisStore
 from gateway.limits.shared import StoreGoneError
 from tests.certificates import Authority
-from tests.limits.test_redis import ask, said
+from tests.limits.store_contract import ask, said
 
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = pytest.mark.skipif(SERVER is None, reason="neither redis-server nor valkey-server is installed")
