@@ -1,7 +1,7 @@
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportAttributeAccessIssue=false
 # ruff: noqa: SLF001 - aiokafka has no other way to the connections of its clients
-"""Making, starting and stopping aiokafka's clients, all in bounded time, and so that no connection is left open.
+"""Making, starting, reading with and stopping aiokafka's clients, in bounded time, and so that no connection is left.
 
 Over TLS a transport may wait half a minute for the broker's goodbye, and a producer in a fatal state waits for ever.
 A start that is cut off forgets the connection that it asks for the cluster by (it is found in the frames that were
@@ -9,18 +9,20 @@ left), and what is stopped while it connects anew keeps the new one.
 """
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from traceback import walk_tb
 from types import MappingProxyType
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection
 
 Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient
 
 GOODBYE = 0.5  # seconds
+POLL_MS = 100  # a wait for records, before it is looked whether reading has come further without any
 
 
 class KafkaClients:
@@ -71,6 +73,50 @@ async def start_client(client: Client) -> None:
             if isinstance(forgotten, AIOKafkaConnection):
                 forgotten.close()
         raise
+
+
+async def read_up_to(
+    consumer: AIOKafkaConsumer,
+    ends: Mapping[TopicPartition, int],
+    *,
+    patience: float,
+    max_records: int,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncGenerator[list[Any]]:
+    """Hand out what partitions hold below these offsets, in batches, until one of them is read to its end.
+
+    They are assigned and sought already; each comes in its order.
+
+    Args:
+        consumer: sees what is committed; markers and what was aborted it passes over.
+        ends: of at least one partition, the first offset that is not read any more.
+        patience: seconds in which the broker answers, and some partition is read further.
+        max_records: of a batch, after each of which the loop has a turn.
+        monotonic: by which patience is counted.
+
+    Raises:
+        TimeoutError: patience is over.
+    """
+    positions = await _positions(consumer, ends, patience)
+    progressed = monotonic()
+    while all(positions[tp] < end for tp, end in ends.items()):
+        batches = await consumer.getmany(*ends, timeout_ms=POLL_MS, max_records=max_records)
+        if records := [record for tp, batch in batches.items() for record in batch if record.offset < ends[tp]]:
+            yield records
+        await asyncio.sleep(0)  # nothing above waits while fetched records are at hand
+        before, positions = positions, await _positions(consumer, ends, patience)
+        if positions != before:
+            progressed = monotonic()
+        elif monotonic() > progressed + patience:
+            behind = ", ".join(f"{tp.topic} at offset {positions[tp]} of {end}" for tp, end in ends.items())
+            raise TimeoutError(f"the broker hands nothing out of {behind}")
+
+
+async def _positions(
+    consumer: AIOKafkaConsumer, tps: Iterable[TopicPartition], patience: float
+) -> dict[TopicPartition, int]:
+    async with asyncio.timeout(patience):
+        return {tp: await consumer.position(tp) for tp in tps}
 
 
 async def stop_client(client: Client) -> None:

@@ -16,10 +16,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.kafka_clients import KafkaClients
+from gateway.kafka_clients import KafkaClients, read_up_to
 
 PATIENCE = 30.0  # seconds in which a partition hands out something more
-POLL_MS = 100
 FETCH_WAIT_MS = 10  # only what is there is asked for; whatever comes next waits for the fetch under way
 BLOCK = 1_000  # offsets
 BATCH = 2_000  # records
@@ -104,33 +103,18 @@ class TopicReader:
         ends = {TopicPartition(topic, number): span.end for number, span in ranges.items()}
         positions = {TopicPartition(topic, number): span.begin for number, span in ranges.items()}
         try:
-            async for records in self._read(topic, ends, positions):
-                yield records
-        finally:
-            self._consumer.unsubscribe()  # else it goes on asking
-
-    async def _read(
-        self, topic: str, ends: Mapping[TopicPartition, int], positions: dict[TopicPartition, int]
-    ) -> AsyncGenerator[list[Any]]:
-        heard = self._monotonic()
-        while left := [tp for tp, end in ends.items() if positions[tp] < end]:
-            self._consumer.assign(left)
-            for tp in left:
-                self._consumer.seek(tp, positions[tp])
-            while all(positions[tp] < ends[tp] for tp in left):  # whoever is at its end is not fetched any more
-                before = dict(positions)
-                records = await self._fetch(left, ends)
-                if records:
+            while left := {tp: end for tp, end in ends.items() if positions[tp] < end}:  # the others are not fetched
+                self._consumer.assign(list(left))
+                for tp in left:
+                    self._consumer.seek(tp, positions[tp])
+                reading = read_up_to(
+                    self._consumer, left, patience=self._patience, max_records=BATCH, monotonic=self._monotonic
+                )
+                async for records in reading:
                     yield records
                 positions.update({tp: await self._consumer.position(tp) for tp in left})
-                if positions != before:
-                    heard = self._monotonic()
-                elif self._monotonic() > heard + self._patience:
-                    raise TimeoutError(f"{topic} is not handed out up to its end")
-
-    async def _fetch(self, tps: Sequence[TopicPartition], ends: Mapping[TopicPartition, int]) -> list[Any]:
-        batches = await self._consumer.getmany(*tps, timeout_ms=POLL_MS, max_records=BATCH)
-        return [record for tp, batch in batches.items() for record in batch if record.offset < ends[tp]]
+        finally:
+            self._consumer.unsubscribe()  # else it goes on asking
 
     async def newest_first(
         self, topic: str, ranges: Mapping[int, Range], *, read: Callable[[Any], T], block: int = BLOCK

@@ -2,7 +2,7 @@
 # aiokafka ships no types.
 """One partition's past as its events and the state topic tell it, for rules that ask what lanes have and had.
 
-`pipeline.partition` asks when it takes over, or when such a rule or a lower-only freeze begins to hold.
+`pipeline.obey` asks when a partition is taken over, or when such a rule or a lower-only freeze begins to hold.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from gateway.kafka_clients import KafkaClients
+from gateway.kafka_clients import KafkaClients, read_up_to
 from gateway.settings.tree import KafkaSettings
 from schemas import DecodeError, Event, decode_event
 from schemas.headers import content_type
@@ -42,30 +42,12 @@ class PastReader:
                 begins = await consumer.beginning_offsets([state])
                 found = await consumer.offsets_for_times({events: int(since * 1000)})
             begin = found[events]
-            await self._each(consumer, events, ends[events] if begin is None else begin.offset, ends[events], told)
-            await self._each(consumer, state, begins[state], ends[state], told, is_last=True)
-
-    async def _each(
-        self,
-        consumer: AIOKafkaConsumer,
-        tp: TopicPartition,
-        begin: int,
-        end: int,
-        told: Callable[[Event, bool], None],
-        *,
-        is_last: bool = False,
-    ) -> None:
-        consumer.assign([tp])
-        consumer.seek(tp, begin)
-        position = begin
-        while position < end:
-            async with asyncio.timeout(self._patience):
-                while (now_at := await consumer.position(tp)) == position:
-                    batches = await consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
-                    for record in batches.get(tp, ()):
-                        _tell(record, told, is_last=is_last)
-            position = now_at
-            await asyncio.sleep(0)
+            consumer.seek(events, ends[events] if begin is None else begin.offset)
+            consumer.seek(state, begins[state])
+            for tp in (events, state):
+                async for records in read_up_to(consumer, {tp: ends[tp]}, patience=self._patience, max_records=SLICE):
+                    for record in records:
+                        _tell(record, told, is_last=tp is state)
 
     @asynccontextmanager
     async def _consumer(self, *partitions: TopicPartition) -> AsyncGenerator[AIOKafkaConsumer]:

@@ -14,12 +14,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from gateway.kafka.topics import NOT_SEEN
-from gateway.kafka_clients import KafkaClients
+from gateway.kafka_clients import KafkaClients, read_up_to
 from gateway.policy.board import Board
 from gateway.policy.signatures import OperatorKeys
 from schemas.policy import PolicyRecord, encode_policy_record
 
 PATIENCE = 10.0  # seconds for a connection, or one step of reading
+SLICE = 200  # records between two turns of the loop
 FETCH_WAIT_MS = 100  # a broker answers one connection in order: who asks for the end waits behind a fetch
 
 
@@ -65,11 +66,11 @@ async def read_policy(topic: str, options: Mapping[str, Any], operators: Operato
     """Read the topic to where it ends now; KafkaError or TimeoutError where that cannot be."""
     board, entries = Board(operators), list[PolicyEntry]()
     tp = TopicPartition(topic, 0)
-    async with policy_consumer(topic, KafkaClients(options)) as consumer, asyncio.timeout(PATIENCE):
-        end = (await consumer.end_offsets([tp]))[tp]
-        while await consumer.position(tp) < end:
-            batches = await consumer.getmany(tp, timeout_ms=FETCH_WAIT_MS)
-            entries += [take_entry(board, record) for record in batches.get(tp, ())]
+    async with policy_consumer(topic, KafkaClients(options)) as consumer:
+        async with asyncio.timeout(PATIENCE):
+            ends = await consumer.end_offsets([tp])
+        async for records in read_up_to(consumer, ends, patience=PATIENCE, max_records=SLICE):
+            entries += [take_entry(board, record) for record in records]
     return PolicyTopic(board, entries)
 
 

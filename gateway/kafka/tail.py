@@ -8,13 +8,14 @@ reads in slices, gives the loop a turn after each, and looks into an event for n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from gateway.clock import Clock
+from gateway.kafka_clients import read_up_to
 from gateway.ownership.fingerprint import command_id, fingerprint
 from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import ForeignAnswersError, LoggedAnswer, Tail
@@ -70,31 +71,24 @@ class TailReader:
         self._consumer.seek(events, min(since, start.events, ends[events]))
         self._consumer.seek(dead_letters, min(start.dead_letters, ends[dead_letters]))
 
-        def take_event(record: Record) -> None:
-            if record.offset >= start.events:
-                self._see_whose(record)
+        async for records in self._batches(events, ends[events]):
+            for record in records:
+                if record.offset >= start.events:
+                    self._see_whose(record)
+                    self._remember(record, lowest)
+                if record.offset >= since and record.timestamp / 1000 >= not_before:
+                    recent.extend(_named(record))
+        async for records in self._batches(dead_letters, ends[dead_letters]):
+            for record in records:
                 self._remember(record, lowest)
-            if record.offset >= since and record.timestamp / 1000 >= not_before:
-                recent.extend(_named(record))
-
-        await self._each(events, ends[events], take_event)
-        await self._each(dead_letters, ends[dead_letters], lambda record: self._remember(record, lowest))
         end = LogPosition(ends[events], ends[dead_letters])
         async with asyncio.timeout(self._patience):  # asked at last: retention may have deleted some while we read
             beginning = (await self._consumer.beginning_offsets([events]))[events]
         return Tail(self._answered, recent, end, is_complete=beginning <= start.events)
 
-    async def _each(self, tp: TopicPartition, end: int, take: Callable[[Record], None]) -> None:
-        progressed = self._clock.monotonic()
-        while (before := await self._position(tp)) < end:
-            batches = await self._consumer.getmany(tp, timeout_ms=100, max_records=SLICE)
-            for record in batches.get(tp, ()):
-                take(record)
-            await asyncio.sleep(0)  # nothing above waits while fetched records are at hand
-            if await self._position(tp) > before:
-                progressed = self._clock.monotonic()
-            elif self._clock.monotonic() > progressed + self._patience:
-                raise TimeoutError(f"{tp.topic} does not hand out offset {before} of {end}")
+    def _batches(self, tp: TopicPartition, end: int) -> AsyncGenerator[list[Record]]:
+        patience, monotonic = self._patience, self._clock.monotonic
+        return read_up_to(self._consumer, {tp: end}, patience=patience, max_records=SLICE, monotonic=monotonic)
 
     def _see_whose(self, record: Record) -> None:
         group = header(record.headers, GROUP)
@@ -114,10 +108,6 @@ class TailReader:
         by_age = found[self._partitions.events]
         by_count = end - 2 * window.count  # each transaction ends with a marker, which takes an offset too
         return max(by_count, end if by_age is None else by_age.offset)
-
-    async def _position(self, tp: TopicPartition) -> int:
-        async with asyncio.timeout(self._patience):
-            return await self._consumer.position(tp)
 
 
 def _named(record: Record) -> Iterator[LoggedAnswer]:
