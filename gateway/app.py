@@ -78,7 +78,7 @@ async def run(
         settings: checked settings.
         base_dir: where relative file names start.
         consumer_options: for brokers that are not Kafka (`check_crcs`).
-        keys_changed: called before keys are used that were read anew from their files.
+        keys_changed: called when key files have changed, before the new keys are used.
         dropped_lines: tells how many log lines were dropped, ever.
 
     Raises:
@@ -99,11 +99,11 @@ async def run(
         )
         await gateway.run(stop)
     except BaseExceptionGroup as errors:
-        raise (_told_to_people(errors) or errors) from None
+        raise (_readable(errors) or errors) from None
 
 
-def _told_to_people(errors: BaseExceptionGroup) -> BaseException | None:
-    """The one error of a task group that has a text for people."""
+def _readable(errors: BaseExceptionGroup) -> BaseException | None:
+    """The first error in a task group whose text is for people; None where it has none."""
     unreached = errors.subgroup((UnreachableError, ForeignAnswersError))
     while isinstance(unreached, BaseExceptionGroup):
         unreached = unreached.exceptions[0]
@@ -223,17 +223,15 @@ class Gateway:
             tasks.create_task(self.published_limits.run(), name="published limits")
 
     async def _go_down(self, work: asyncio.Task[None]) -> None:
-        self.health.draining = True
         self._log.info("draining_gateway")
         kafka = self._settings.kafka
         heard = self.group.lease_remaining > 0
-        if self.group.joined:
-            patience = self._settings.pipeline.drain_timeout + kafka.request_timeout_ms / 1000
-            try:
-                async with asyncio.timeout(patience if heard else SILENT_PATIENCE):
-                    await self.group.drain()
-            except TimeoutError:
-                self._log.warning("cut_drain_short")
+        patience = self._settings.pipeline.drain_timeout + kafka.request_timeout_ms / 1000
+        try:
+            async with asyncio.timeout(patience if heard else SILENT_PATIENCE):
+                await self.group.drain()
+        except TimeoutError:
+            self._log.warning("cut_drain_short")
         work.cancel()
         await asyncio.wait((work,), timeout=LEAVE_PATIENCE if heard else SILENT_PATIENCE)
         if not work.done():

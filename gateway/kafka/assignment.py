@@ -50,10 +50,10 @@ class PartitionOwnership:
 
 
 class Assignment:
-    """A partition as long as one assignment lasts: its claim, its answer log, and the task that works for it."""
+    """A partition as long as one assignment lasts: its ownership, its answer log, and the task that works for it."""
 
-    def __init__(self, claim: PartitionOwnership, log: KafkaAnswerLog) -> None:
-        self.claim = claim
+    def __init__(self, ownership: PartitionOwnership, log: KafkaAnswerLog) -> None:
+        self.ownership = ownership
         self.log = log
         self.partition: Partition | None = None
         self.task: asyncio.Task[None] | None = None

@@ -169,7 +169,7 @@ class CommandReader:
 
     def _move(self, tp: TopicPartition, start: int, handout: Handout) -> bool:
         """Whether the partition is still ours and where it was, and so stands behind the handout now."""
-        if self._positions.get(tp) != start or tp not in self._consumer.assignment():
+        if self._positions.get(tp) != start or not self._is_assigned(tp):
             return False
         self._positions[tp] = handout.next_offset
         self._consumer.seek(tp, handout.next_offset)

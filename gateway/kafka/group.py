@@ -46,7 +46,15 @@ FETCH_WAIT_MS = 50  # at the broker: what has room again, or is read up, is not 
 
 
 class Group(ConsumerRebalanceListener):
-    """One member of the group, and everything it owns."""
+    """One member of the group, and everything it owns.
+
+    Attributes:
+        consumer: the present one; `run` makes it, and another where it joins anew.
+        lease: for how long calls may start for what is owned.
+        joined: the group has assigned something, perhaps nothing, since `consumer` was made.
+        is_draining: nothing is taken over any more.
+        last_fetch: monotonic seconds of the last fetch that did not fail.
+    """
 
     def __init__(
         self,
@@ -70,7 +78,7 @@ class Group(ConsumerRebalanceListener):
         self._owned: dict[TopicPartition, Assignment] = {}
         self._membership: Membership | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._draining = False
+        self.is_draining = False
         self._is_replaced = False
         self._partition_count = settings.partitions
         self._hash = lru_cache(KEYS)(murmur2)
@@ -143,11 +151,11 @@ class Group(ConsumerRebalanceListener):
                 await self._work_as_member()
             except* MembershipBrokenError as broken:
                 has_worked = True
-                self._observer.trouble("keep the membership; joining anew", broken.exceptions[0])
+                self._observer.kafka_failed("keep the membership; joining anew", broken.exceptions[0])
             except* (KafkaError, TimeoutError) as unreached:
                 if not has_worked:
                     raise
-                self._observer.trouble("join anew", unreached)
+                self._observer.kafka_failed("join anew", unreached)
                 await asyncio.sleep(self._settings.commit_interval)
 
     async def _work_as_member(self) -> None:
@@ -171,8 +179,9 @@ class Group(ConsumerRebalanceListener):
 
     async def drain(self) -> None:
         """Start nothing new, answer what is in flight, commit; the group is left when `run` is cancelled."""
-        self._draining = True
-        await self._give_up()
+        self.is_draining = True
+        if self.joined:
+            await self._give_up()
 
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride] - aiokafka awaits either kind
         self,
@@ -197,7 +206,7 @@ class Group(ConsumerRebalanceListener):
         mine = sorted(tp for tp in assigned if tp.topic == self._settings.topics.commands)
         self.consumer.pause(*mine)
         self.joined = True
-        if self._tasks is None or self._draining:
+        if self._tasks is None or self.is_draining:
             return
         membership = self._membership = Membership(self.consumer, self.lease, self._clock, self._patience)
         for tp in mine:
@@ -248,12 +257,12 @@ class Group(ConsumerRebalanceListener):
     async def _run(self, tp: TopicPartition, owned: Assignment) -> None:
         window = self._parts.policy.repeat_window
         try:
-            inheritance = await take_over(owned.claim, owned.log, window, self._parts.observer)
+            inheritance = await take_over(owned.ownership, owned.log, window, self._parts.observer)
         except NotOwnerError:
             return
         past = None if self._past is None else partial(self._past.read, tp.partition)
         owned.partition = Partition(
-            self._parts, inheritance, ownership=owned.claim, log=owned.log, lease=self.lease, past=past
+            self._parts, inheritance, ownership=owned.ownership, log=owned.log, lease=self.lease, past=past
         )
         self._reader.start(tp, owned.partition.position)
         owned.is_full = False
@@ -274,7 +283,7 @@ class Group(ConsumerRebalanceListener):
         if error is None:
             return True
         if is_kafkas(error):
-            self._observer.trouble(f"take partition {tp.partition} over", error)
+            self._observer.kafka_failed(f"take partition {tp.partition} over", error)
             return False
         raise error
 
@@ -286,7 +295,7 @@ class Group(ConsumerRebalanceListener):
                 batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS, full=full)
             except (KafkaError, TimeoutError) as error:
                 self._fetch_error = error
-                self._observer.trouble("fetch", error)
+                self._observer.kafka_failed("fetch", error)
                 await asyncio.sleep(self._settings.commit_interval)
                 continue
             self.last_fetch, self._fetch_error = self._clock.monotonic(), None
@@ -341,7 +350,7 @@ class Group(ConsumerRebalanceListener):
                 self._drop()
             return False
         except (KafkaError, TimeoutError) as error:
-            self._observer.trouble("commit", error)
+            self._observer.kafka_failed("commit", error)
             return False
         return True
 
@@ -370,7 +379,7 @@ class Group(ConsumerRebalanceListener):
         try:
             await self._membership.commit(points)
         except (NotOwnerError, KafkaError, TimeoutError) as error:
-            self._observer.trouble("commit on leaving", error)
+            self._observer.kafka_failed("commit on leaving", error)
             return False
         return True
 
@@ -395,4 +404,4 @@ class Group(ConsumerRebalanceListener):
         try:
             await leave_group(self.consumer, self._clients, patience=self._patience)
         except (TimeoutError, KafkaError) as error:
-            self._observer.trouble("leave the group", error)
+            self._observer.kafka_failed("leave the group", error)

@@ -24,6 +24,6 @@ class GroupObserver(FetchObserver, Protocol):
         """Partitions were added to the commands; how many there are, and should be."""
         ...
 
-    def trouble(self, doing: str, error: BaseException) -> None:
-        """Kafka did not do something, and it will be tried again."""
+    def kafka_failed(self, operation: str, error: BaseException) -> None:
+        """An operation failed at Kafka, and will be tried again."""
         ...

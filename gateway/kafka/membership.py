@@ -1,6 +1,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 # aiokafka ships no types.
-"""This instance's claim to one partition, as long as the generation of the group lasts that gave it."""
+"""This instance's claim to all that one generation of the group gave it, until the next generation."""
 
 import asyncio
 from typing import cast

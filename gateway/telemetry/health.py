@@ -23,7 +23,6 @@ class GatewayHealth:
         self._group = group
         self._sampler = sampler
         self._clock = clock
-        self.draining = False
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """Whether the event loop turns, and our own tasks in it."""
@@ -39,7 +38,7 @@ class GatewayHealth:
         partitions = self._group.partitions
         restoring = self._group.taking_over + sum(partition.state != "running" for partition in partitions)
         refused = sum(partition.is_refused for partition in partitions)
-        lease = self._group.lease.remaining(self._clock.monotonic())
+        lease = self._group.lease_remaining
         why = {
             "joined": self._group.joined,
             "partitions": len(partitions),
@@ -47,8 +46,8 @@ class GatewayHealth:
             "lease_seconds": round(lease, 3),
             "refused": refused,
             "fetching": self._group.is_fetching,
-            "draining": self.draining,
+            "draining": self._group.is_draining,
         }
         is_leased = lease > 0 or not partitions
         works = self._group.joined and restoring == 0 and not refused and self._group.is_fetching
-        return works and is_leased and not self.draining, why
+        return works and is_leased and not self._group.is_draining, why

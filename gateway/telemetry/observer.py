@@ -234,9 +234,9 @@ class Telemetry:
         remedy = "never grow them: keys move, and other topics do not grow with them; make new topics"
         self._log.error("found_topic_problem", problem=change, remedy=remedy)
 
-    def trouble(self, doing: str, error: BaseException) -> None:
-        """Log what Kafka did not do."""
-        self._log.warning("missed_kafka", doing=doing, error=repr(error))
+    def kafka_failed(self, operation: str, error: BaseException) -> None:
+        """Log which operation failed."""
+        self._log.warning("missed_kafka", doing=operation, error=repr(error))
 
 
 def _log_of(command: Command) -> FilteringBoundLogger:

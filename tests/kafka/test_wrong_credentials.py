@@ -180,8 +180,8 @@ async def nothing_left(*_):
 class Troubles(list[Any]):
     """An observer that keeps what Kafka did not do."""
 
-    def trouble(self, doing, error):
-        self.append((doing, error))
+    def kafka_failed(self, operation, error):
+        self.append((operation, error))
 
     def __getattr__(self, _name):
         return lambda *_args, **_more: None

@@ -126,7 +126,7 @@ def test_our_own_retries_are_told_once_a_second_for_all_partitions(log):
 def test_what_is_bounded_are_the_lines_of_what_kafka_does_not_do_at_each_try():
     telemetry = Telemetry(Metrics())
     with structlog.testing.capture_logs() as lines:
-        telemetry.trouble("fetch", TimeoutError())
+        telemetry.kafka_failed("fetch", TimeoutError())
         telemetry.recovered(3, TimeoutError())
     assert {line["event"] for line in lines} == OWN_EVENTS
 
