@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
-from gateway.app import VENUES, Gateway
+from gateway.app import Gateway
 from gateway.clock import SystemClock
 from gateway.demo.embedded import CONSUMER_OPTIONS, PARTITIONS, embedded_broker
 from gateway.demo.scenario import ACCOUNT, MAX_ATTEMPTS
@@ -29,7 +29,8 @@ from gateway.settings.tree import (
 from gateway.simulator import Simulator, SimulatorSettings, demo_accounts
 from gateway.simulator.config import account_settings
 from gateway.telemetry.server import Verdict
-from schemas import VenueName
+from gateway.venues.catalogue import venues
+from gateway.venues.venue import Venue
 from schemas.topics import Topics
 
 TOKEN = "demo"  # noqa: S105 - no secret: its edge is gone with this process
@@ -103,14 +104,14 @@ def _settings(kafka: KafkaSettings, simulator: Simulator, folder: Path) -> Setti
     return Settings(
         kafka=kafka,
         http=HttpSettings(listen="127.0.0.1:0"),
-        venues=VenuesSettings(**{name: _venue(name, simulator) for name in VENUES}),
+        venues=VenuesSettings(**{name: _venue(venue, simulator) for name, venue in venues().items()}),
         edge=EdgeSettings(listen="127.0.0.1:0", tokens={"demo": token}, drain_timeout=1.0),
         accounts=account_settings(folder, [one for one in demo_accounts() if one.name == ACCOUNT]),
     )
 
 
-def _venue(name: VenueName, simulator: Simulator) -> VenueSettings:
+def _venue(venue: Venue, simulator: Simulator) -> VenueSettings:
     # Nobody else spends at venues that have just been made, so no window need pass before the first call.
     fresh = LimitSettings(assume_spent_at_start=False)
-    limits = {limit.name: fresh for limit in VENUES[name].limits}
-    return VenueSettings(base_url=simulator.base_url(name), limits=limits, max_attempts=MAX_ATTEMPTS)
+    limits = {limit.name: fresh for limit in venue.limits}
+    return VenueSettings(base_url=simulator.base_url(venue.name), limits=limits, max_attempts=MAX_ATTEMPTS)

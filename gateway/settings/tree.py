@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.topics import Topics
+from schemas.topics import PARTITIONS, REPLICAS, Topics
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -85,8 +85,12 @@ class KafkaSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Seconds, Meta(description="Seconds between two commits, each of which renews the lease on calls.")
     ] = 1.0
     topics: Topics = Topics()
-    partitions: Annotated[Count, Meta(description="Partitions of each topic but the policy's, which has one.")] = 12
-    replicas: Annotated[Count, Meta(description="Replicas of topics that `topics create` makes; 3 in production.")] = 1
+    partitions: Annotated[Count, Meta(description="Partitions of each topic but the policy's, which has one.")] = (
+        PARTITIONS
+    )
+    replicas: Annotated[Count, Meta(description="Replicas of topics that `topics create` makes; 3 in production.")] = (
+        REPLICAS
+    )
 
 
 class PipelineSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """Path and query as they stand in a request that is not signed."""
+        """Path and query, before a signature adds to them."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 

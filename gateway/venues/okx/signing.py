@@ -13,11 +13,10 @@ from gateway.venues.venue import Call
 
 def sign(call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
     """The signed request; the timestamp's text is the same in the header and in what is signed."""
-    target = f"{call.path}?{call.query}" if call.query else call.path
     if not call.signed:
-        return HttpRequest(method=call.method, target=target, headers={})
+        return HttpRequest(method=call.method, target=call.target, headers={})
     timestamp = iso(timestamp_ms)
-    signature = credentials.signing_key.sign(f"{timestamp}{call.method}{target}".encode() + call.body)
+    signature = credentials.signing_key.sign(f"{timestamp}{call.method}{call.target}".encode() + call.body)
     headers = {
         "OK-ACCESS-KEY": credentials.api_key,
         "OK-ACCESS-SIGN": b64encode(signature).decode(),
@@ -27,7 +26,7 @@ def sign(call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest
     }
     if credentials.simulated:
         headers["x-simulated-trading"] = "1"
-    return HttpRequest(method=call.method, target=target, headers=headers, body=call.body)
+    return HttpRequest(method=call.method, target=call.target, headers=headers, body=call.body)
 
 
 def iso(timestamp_ms: int) -> str:
