@@ -204,7 +204,8 @@ class VenueCaller:
     ) -> Outcome | None:
         """Sign, send once and say what became of it; None where it may not be sent any more, and nothing was.
 
-        `may_send` is asked after the signature, and again when connected, as are the limits: a ban may come meanwhile.
+        `may_send` is asked after the signature, and again when connected, as are limits and date: a ban may come, and a
+        process that was stopped may find a connection that stands, and a time that is over.
         A process that is stopped after that sends, once it wakes up, what the venue refuses for its old timestamp.
         Nothing goes on the wire past `expires_at`, wall seconds of the venue's clock: a connection that is not there by
         then is given up. Nor does anything before that clock was read once: ours may be wrong by hours, and not every
@@ -223,10 +224,11 @@ class VenueCaller:
         within = None if expires_at is None else expires_at - self.wall()
 
         def may_go() -> bool:
-            return may_send() and not turn.permit.is_frozen()
+            is_late = expires_at is not None and expires_at <= self.wall()
+            return not is_late and may_send() and not turn.permit.is_frozen()
 
         request = structs.replace(request, connect_within=within, may_send=may_go)
-        if not may_go() or (within is not None and within <= 0):
+        if not may_go():
             turn.give_back()
             return None
         answer = await self._exchange(turn, request)

@@ -54,6 +54,31 @@ def test_a_connection_that_takes_until_expiry_leaves_the_command_unsent_and_expi
     on_virtual_time(main)
 
 
+class StoppedWhileConnecting:
+    """A sender in a process that is stopped for a second: its connection stands by then, and no timer has rung."""
+
+    def __init__(self):
+        self.sent = []
+
+    async def send(self, request):
+        await asyncio.sleep(1.0)
+        if not request.may_send():
+            return WITHDRAWN
+        self.sent.append(request.target)
+        return HttpReply(status=200, headers={}, body=b"1")
+
+
+@pytest.mark.parametrize(("expires_in", "reason"), [(0.5, "expired"), (1.5, "changed")])
+def test_who_finds_a_connection_that_stands_after_expiry_sends_nothing(expires_in, reason):
+    async def main(world):
+        bench = Bench(world, StoppedWhileConnecting(), call_timeout=5.0)
+        event = await bench.answer(incoming(1, expires_in=expires_in))
+        assert (bench.told, event.attempts) == ([("c1", reason)], len(bench.script.sent))
+        assert len(bench.script.sent) == (reason == "changed")
+
+    on_virtual_time(main)
+
+
 def test_without_the_lease_nothing_is_sent():
     def soon(bench):
         bench.leased = False
