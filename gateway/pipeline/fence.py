@@ -6,6 +6,8 @@ from gateway.clock import Clock
 from gateway.ownership.lease import Lease
 from gateway.ownership.ports import Ownership
 
+NO_LEASE_PAUSE = 0.1  # seconds until it is looked at again whether the lease was renewed
+
 
 class Fence:
     """Asked before every call, and once more between signature and sending.

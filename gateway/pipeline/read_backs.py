@@ -13,14 +13,12 @@ from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError
 from gateway.outcomes import Applied, Refusal
 from gateway.pipeline.command import Command
-from gateway.pipeline.fence import Fence
+from gateway.pipeline.fence import NO_LEASE_PAUSE, Fence
 from gateway.pipeline.observer import Observer
 from gateway.venues.credentials import Credentials, Keyring
 from gateway.venues.venue import Call
 from schemas import VenueName
 from schemas.targets import LaneKey
-
-NO_LEASE_PAUSE = 0.1  # seconds until it is looked at again whether the lease was renewed
 
 
 class _Reading:

@@ -16,10 +16,10 @@ from gateway.clock import Clock
 from gateway.limits.permits import LimitFrozenError
 from gateway.outcomes import Applied, ClockSkewed, Outcome, Refusal
 from gateway.pipeline.command import Command
-from gateway.pipeline.fence import Fence
+from gateway.pipeline.fence import NO_LEASE_PAUSE, Fence
 from gateway.pipeline.lane import BUG, Lane, LanePolicy
 from gateway.pipeline.observer import Observer
-from gateway.pipeline.read_backs import NO_LEASE_PAUSE, ReadBacks
+from gateway.pipeline.read_backs import ReadBacks
 from gateway.pipeline.steps import GiveUp, Look, Obtain, Rest, Send, Tell
 from gateway.policy.guard import PartitionGuard, Untold
 from gateway.venues.credentials import Credentials, Keyring
