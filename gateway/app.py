@@ -30,6 +30,7 @@ from gateway.kafka.connection import UnreachableError, client_options, sends_pas
 from gateway.kafka.credentials import BrokerCredentials
 from gateway.kafka.group import Group
 from gateway.kafka.history import is_quiet
+from gateway.kafka.partitioner import Partitioner
 from gateway.kafka.past import PastReader
 from gateway.kafka.policy_follower import PolicyFollower
 from gateway.kafka.topics import check_topics, unmet
@@ -149,11 +150,13 @@ class Gateway:
         self.guard = PolicyGuard(clock, self.policy_telemetry, freeze_after=settings.policy.freeze_after)
         self.policy_telemetry.watch(self.guard)
         self.policy = self._policy_follower(clock, clients)
+        self.partitioner = Partitioner(settings.kafka)
         self.parts = self._parts(clock, telemetry)
         self._servers = BootstrapServers(settings.kafka, self._options)
         self.group = Group(
             settings.kafka,
             parts=self.parts,
+            partitioner=self.partitioner,
             clients=clients,
             past=PastReader(settings.kafka, clients),
             drain_timeout=settings.pipeline.drain_timeout,
@@ -330,8 +333,8 @@ class Gateway:
             venues=VENUES,
             calls=self.calls,
             accounts=self.accounts,
-            partition_of=lambda key: self.group.partition_of(key),  # noqa: PLW0108 - it is made later
-            partition_change=lambda: self.group.partition_change(),  # noqa: PLW0108
+            partition_of=self.partitioner.partition_of,
+            partition_change=self.partitioner.change,
             clock=clock,
             observer=telemetry,
             guard=self.guard,

@@ -8,11 +8,10 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 
 import asyncio
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
@@ -26,6 +25,7 @@ from gateway.kafka.membership import (
     ended_task,
     leave_group,
 )
+from gateway.kafka.partitioner import Partitioner
 from gateway.kafka.past import PastReader
 from gateway.kafka.tail import Groups
 from gateway.kafka_clients import KafkaClients
@@ -36,8 +36,8 @@ from gateway.ownership.takeover import take_over
 from gateway.pipeline.partition import Partition
 from gateway.pipeline.parts import Parts
 from gateway.settings.tree import KafkaSettings
+from gateway.tasks import UnaskedCancellationError, lasting
 
-KEYS = 4_096  # whose hashes are remembered: accounts come again and again, and the library computes them in Python
 FETCH_RECORDS = 100  # fed in one turn of the loop
 FETCH_MS = 200
 METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
@@ -61,6 +61,7 @@ class Group(ConsumerRebalanceListener):
         settings: KafkaSettings,
         *,
         parts: Parts,
+        partitioner: Partitioner,
         clients: KafkaClients,
         past: PastReader | None = None,
         drain_timeout: float,
@@ -80,8 +81,7 @@ class Group(ConsumerRebalanceListener):
         self._tasks: asyncio.TaskGroup | None = None
         self.is_draining = False
         self._is_replaced = False
-        self._partition_count = settings.partitions
-        self._hash = lru_cache(KEYS)(murmur2)
+        self._partitioner = partitioner
         self.lease = Lease(settings.lease)
         self.last_fetch = clock.monotonic()
         self._fetch_error: BaseException | None = None
@@ -124,32 +124,20 @@ class Group(ConsumerRebalanceListener):
         """Whether the last fetch did not fail."""
         return self._fetch_error is None
 
-    def partition_of(self, key: bytes) -> int:
-        """Where Kafka's own partitioner (murmur2, as the Java client and aiokafka do it) puts a key."""
-        self._count_partitions()
-        return (self._hash(key) & 0x7FFFFFFF) % self._partition_count
-
-    def _count_partitions(self) -> None:
-        known = self.consumer.partitions_for_topic(self._settings.topics.commands)  # None after an error in metadata
-        self._partition_count = len(known) if known else self._partition_count
-
-    def partition_change(self) -> str | None:
-        """How the number of partitions, as last counted, differs from the settings'; None: not at all."""
-        count, expected = self._partition_count, self._settings.partitions
-        if count == expected:
-            return None
-        return f"{self._settings.topics.commands} has {count} partitions, not the {expected} of kafka.partitions"
-
     async def run(self) -> None:
         """Join, and work until cancelled; call `drain` first to leave in order.
 
         A membership that is of no use any more is left, and the group joined anew: its errors do not heal by waiting.
+
+        Raises:
+            UnreachableError: another process has our group instance id; alone, or in an exception group.
         """
         has_worked = False
         while True:
+            self._check_replaced()
             try:
-                await self._work_as_member()
-            except* MembershipBrokenError as broken:
+                await lasting(self._work_as_member)
+            except* (MembershipBrokenError, UnaskedCancellationError) as broken:
                 has_worked = True
                 self._observer.kafka_failed("keep the membership; joining anew", broken.exceptions[0])
             except* (KafkaError, TimeoutError) as unreached:
@@ -170,7 +158,7 @@ class Group(ConsumerRebalanceListener):
                 try:
                     await self._clients.start(self.consumer)
                     tasks.create_task(self._watch(), name="watch")
-                    tasks.create_task(self._commit(), name="commit")
+                    tasks.create_task(lasting(self._commit), name="commit")
                     await self._poll()
                 finally:
                     self._tasks = None  # what is assigned while we end is nobody's
@@ -212,8 +200,8 @@ class Group(ConsumerRebalanceListener):
         for tp in mine:
             self._take_over(tp, membership, self._tasks)
         self._observer.assigned([tp.partition for tp in mine])
-        self._count_partitions()
-        if (change := self.partition_change()) is not None:
+        self._partitioner.count(self.consumer)
+        if (change := self._partitioner.change()) is not None:
             self._observer.repartitioned(change)
 
     def _make_consumer(self) -> AIOKafkaConsumer:
@@ -299,6 +287,7 @@ class Group(ConsumerRebalanceListener):
                 await asyncio.sleep(self._settings.commit_interval)
                 continue
             self.last_fetch, self._fetch_error = self._clock.monotonic(), None
+            self._partitioner.count(self.consumer)
             for tp, records in batches.items():
                 owned = self._owned.get(tp)
                 if owned is not None and owned.partition is not None:
@@ -312,16 +301,19 @@ class Group(ConsumerRebalanceListener):
             self._check_membership()
             await asyncio.sleep(FETCH_MS / 1000)
 
-    def _check_membership(self) -> None:
-        """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended.
-
-        UnreachableError where another process has our group instance id.
-        """
+    def _check_replaced(self) -> None:
         if self._is_replaced:
             raise UnreachableError(
                 f"another process joined {self._settings.group_id} as {self._settings.group_instance_id}: "
                 "kafka.group_instance_id must be its own for every process"
             )
+
+    def _check_membership(self) -> None:
+        """MembershipBrokenError where fetching has failed for a session, or a task of the client library has ended.
+
+        UnreachableError where another process has our group instance id.
+        """
+        self._check_replaced()
         silence = self._clock.monotonic() - self.last_fetch
         if silence > self._settings.session_timeout_ms / 1000 and self._fetch_error is not None:
             raise MembershipBrokenError(f"no fetch succeeded for {silence:.0f} s: {self._fetch_error!r}")

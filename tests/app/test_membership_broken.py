@@ -85,6 +85,22 @@ async def test_where_a_task_of_the_client_library_ends_the_group_is_joined_anew(
         await answered(own, 6)
 
 
+@pytest.mark.parametrize("call", ["getmany", "commit"])
+async def test_a_call_that_the_client_library_cancels_ends_the_membership_and_no_task_of_ours(
+    own: Rig, call: str, monkeypatch: pytest.MonkeyPatch
+):
+    async with own.gateway() as gateway:
+        await answered(own, 5)
+        first = gateway.group.consumer
+
+        async def cancelled(*_arguments: Any, **_more: Any) -> None:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(first, call, cancelled)
+        await until(lambda: gateway.group.consumer is not first and gateway.health.ready()[0], "it has joined anew")
+        await answered(own, 6)
+
+
 async def test_fetches_that_fail_for_a_session_end_the_membership(own: Rig, monkeypatch: pytest.MonkeyPatch):
     async with own.gateway() as gateway:
         await answered(own, 5)

@@ -16,6 +16,7 @@ from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.bootstrap import reachable
 from gateway.kafka.connection import UnreachableError, client_options
 from gateway.kafka.history import is_quiet
+from gateway.kafka.partitioner import Partitioner
 from gateway.kafka.tail import Groups
 from gateway.kafka.topics import check_topics, create_topics
 from gateway.kafka_clients import KafkaClients
@@ -199,9 +200,11 @@ async def test_members_leave_over_tls_without_waiting_for_the_brokers_goodbye_an
 
     async def join(name):
         options = client_options(secured.settings("TLS", "SSL"), secured.folder)
+        own = secured.settings("TLS", "SSL", topics=TOPICS, partitions=12, group_id=name)
         member = group.Group(
-            secured.settings("TLS", "SSL", topics=TOPICS, partitions=12, group_id=name),
+            own,
             parts=parts,
+            partitioner=Partitioner(own),
             clients=KafkaClients(options),
             drain_timeout=1.0,
             clock=SystemClock(),

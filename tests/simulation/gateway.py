@@ -12,6 +12,7 @@ from gateway.calls.venue_caller import VenueCaller
 from gateway.calls.venue_clock import VenueClock
 from gateway.kafka.connection import UnreachableError
 from gateway.kafka.group import Group
+from gateway.kafka.partitioner import Partitioner
 from gateway.limits.permits import Permits
 from gateway.pipeline.command import Command
 from gateway.pipeline.parts import build_parts
@@ -134,8 +135,7 @@ class Gateway:
         try:
             await self._work()
         except Exception as error:  # noqa: BLE001 - whatever it is, the run tells it
-            replaced = error.subgroup(UnreachableError) if isinstance(error, ExceptionGroup) else None
-            if replaced is None or "another process joined" not in str(replaced.exceptions[0]):
+            if not _is_replaced(error):
                 self.process.world.errors.append(f"{self.process.name} died: {error!r}")
         self.left = True
         self.process.kill()
@@ -164,26 +164,27 @@ class Gateway:
 
     def _group(self, calls: Mapping[VenueName, VenueCaller], accounts: Accounts, observer: Any) -> Group:
         settings, kafka = self._settings, self._settings.kafka
+        partitioner = Partitioner(kafka)
         parts = build_parts(
             settings,
             venues=self._around.paper,
             calls=calls,
             accounts=accounts,
-            partition_of=lambda key: group.partition_of(key),  # noqa: PLW0108 - it is made later
-            partition_change=lambda: None,
+            partition_of=partitioner.partition_of,
+            partition_change=partitioner.change,
             clock=self.clock,
             observer=observer,
             jitter=Random(self.process.world.random.random()),
         )
-        group = Group(
+        return Group(
             kafka,
             parts=parts,
+            partitioner=partitioner,
             clients=SimulatedClients(self._around.broker, kafka.request_timeout_ms / 1000),  # pyright: ignore[reportArgumentType]
             drain_timeout=settings.pipeline.drain_timeout,
             clock=self.clock,
             observer=observer,
         )
-        return group
 
     def _calls(self, name: VenueName, permits: Permits, accounts: Accounts, observer: Any) -> VenueCaller:
         venue, real = self._around.paper[name], self._around.real[name]
@@ -204,3 +205,10 @@ class Gateway:
 
 def _nothing(*_args: Any, **_more: Any) -> None:
     return
+
+
+def _is_replaced(error: BaseException) -> bool:
+    """Whether a process ended because another one has its instance id, which is right."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return isinstance(error, UnreachableError) and "another process joined" in str(error)

@@ -252,6 +252,11 @@ def the_watch_over_the_membership() -> AbstractContextManager[Any]:
     return patch.object(group, "ended_task", lambda _: None)
 
 
+def the_look_at_who_cancels() -> AbstractContextManager[Any]:
+    """A cancellation out of the library ends what is ours."""
+    return patch.object(group, "lasting", lambda work: work())
+
+
 def both(*removals: Removal) -> Removal:
     """Several at once."""
 

@@ -57,6 +57,16 @@ class Identity:
         self.close = close
         self._coordination_task: asyncio.Task[None] | None = None
 
+    def end(self) -> None:
+        """Cancel the coordination, as an await inside it may."""
+        if self._coordination_task is not None:
+            self._coordination_task.cancel()
+
+    def check_errors(self) -> None:
+        """Raise what ended the coordination into whoever comes next: a cancellation too."""
+        if self._coordination_task is not None and self._coordination_task.done():
+            self._coordination_task.result()
+
     async def _send_req(self, heartbeat: Any) -> SimpleNamespace:
         """Answer a heartbeat that names an instance id."""
         _, _, member_id, instance_id = heartbeat._fields
@@ -103,7 +113,12 @@ class SimulatedMember:
         self._fetcher._fetch_task = asyncio.create_task(self._fail())
         self._tasks = [self._coordinator._coordination_task, self._fetcher._fetch_task]
         self._tasks.append(asyncio.create_task(self._beat()))
-        self.broker.failures[running_process()] = self._failing.set
+        self.broker.failures[running_process()] = self._fail_somewhere
+
+    def _fail_somewhere(self) -> None:
+        """One of its tasks ends: by an error, or by a cancellation that nobody asked for."""
+        end = self.broker.world.random.choice([self._failing.set, self._coordinator.end])
+        end()
 
     async def _fail(self) -> None:
         """The library's fetch task: it ends with an error that it does not know."""
@@ -162,6 +177,7 @@ class SimulatedMember:
     async def getmany(
         self, *wanted: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Fetched]]:
+        self._coordinator.check_errors()
         most, pause = self._fetch
         await asyncio.sleep(pause)
         await self._assigned.wait()  # however long a rebalance takes, and for ever where the coordination has ended
