@@ -7,7 +7,7 @@ of ownership and renews the lease. Rebalancing is eager: every rebalance revokes
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -24,6 +24,7 @@ from gateway.kafka.membership import (
     MembershipBrokenError,
     ended_task,
     leave_group,
+    make_member,
 )
 from gateway.kafka.partitioner import Partitioner
 from gateway.kafka.past import PastReader
@@ -40,9 +41,7 @@ from gateway.tasks import UnaskedCancellationError, lasting
 
 FETCH_RECORDS = 100  # fed in one turn of the loop
 FETCH_MS = 200
-METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
 FULL_MS = 20  # while something is full: a fetch has nothing to wake it up when there is room again
-FETCH_WAIT_MS = 50  # at the broker: what has room again, or is read up, is not in the fetch that is under way
 
 
 class Group(ConsumerRebalanceListener):
@@ -149,7 +148,7 @@ class Group(ConsumerRebalanceListener):
     async def _work_as_member(self) -> None:
         self.joined = False
         self.last_fetch = self._clock.monotonic()
-        self.consumer = self._make_consumer()
+        self.consumer = make_member(self._settings, self._clients)
         self._reader = CommandReader(self.consumer, patience=self._patience, clock=self._clock, observer=self._observer)
         self.consumer.subscribe([self._settings.topics.commands], listener=self)
         try:
@@ -157,13 +156,21 @@ class Group(ConsumerRebalanceListener):
                 self._tasks = tasks  # before the start: it returns after the first assignment
                 try:
                     await self._clients.start(self.consumer)
-                    tasks.create_task(self._watch(), name="watch")
-                    tasks.create_task(lasting(self._commit), name="commit")
+                    tasks.create_task(self._ending(self._watch), name="watch")
+                    tasks.create_task(self._ending(self._commit), name="commit")
                     await self._poll()
                 finally:
-                    self._tasks = None  # what is assigned while we end is nobody's
+                    self._tasks = None
         finally:
             await asyncio.shield(self._leave())
+
+    async def _ending(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what the membership ends with: once it failed the task group takes nothing, so what comes is nobody's."""
+        try:
+            await lasting(work)
+        except Exception:
+            self._tasks = None
+            raise
 
     async def drain(self) -> None:
         """Start nothing new, answer what is in flight, commit; the group is left when `run` is cancelled."""
@@ -204,23 +211,6 @@ class Group(ConsumerRebalanceListener):
         if (change := self._partitioner.change()) is not None:
             self._observer.repartitioned(change)
 
-    def _make_consumer(self) -> AIOKafkaConsumer:
-        settings = self._settings
-        return self._clients.consumer(
-            request_timeout_ms=settings.request_timeout_ms + settings.rebalance_timeout_ms,
-            group_id=settings.group_id,
-            group_instance_id=settings.group_instance_id,
-            session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
-            rebalance_timeout_ms=settings.rebalance_timeout_ms,
-            metadata_max_age_ms=METADATA_AGE_MS,
-            max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
-
     def _take_over(self, tp: TopicPartition, membership: Membership, tasks: asyncio.TaskGroup) -> None:
         log = KafkaAnswerLog(
             clients=self._clients,
@@ -233,7 +223,7 @@ class Group(ConsumerRebalanceListener):
             clock=self._clock,
         )
         owned = self._owned[tp] = Assignment(PartitionOwnership(membership, tp), log)
-        owned.task = tasks.create_task(self._work(tp, owned), name=f"partition {tp.partition}")
+        owned.task = tasks.create_task(self._ending(partial(self._work, tp, owned)), name=f"partition {tp.partition}")
 
     async def _work(self, tp: TopicPartition, owned: Assignment) -> None:
         """Run a partition; where Kafka fails while it is taken over, take it over again, for as long as it is ours."""

@@ -16,6 +16,10 @@ from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint
 from gateway.ownership.ports import NotOwnerError
+from gateway.settings.tree import KafkaSettings
+
+METADATA_AGE_MS = 5_000  # after which added partitions are seen: until then keys are expected where they were
+FETCH_WAIT_MS = 50  # at the broker: what has room again, or is read up, is not in the fetch that is under way
 
 
 class Membership:
@@ -110,6 +114,24 @@ def ended_task(consumer: AIOKafkaConsumer) -> str | None:
             error = None if task.cancelled() else task.exception()
             return f"{name} task has ended: {error!r}"
     return None
+
+
+def make_member(settings: KafkaSettings, clients: KafkaClients) -> AIOKafkaConsumer:
+    """A consumer that will be a member of the group; it is not started."""
+    return clients.consumer(
+        request_timeout_ms=settings.request_timeout_ms + settings.rebalance_timeout_ms,
+        group_id=settings.group_id,
+        group_instance_id=settings.group_instance_id,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(100, settings.session_timeout_ms // 10),
+        rebalance_timeout_ms=settings.rebalance_timeout_ms,
+        metadata_max_age_ms=METADATA_AGE_MS,
+        max_poll_interval_ms=max(300_000, settings.rebalance_timeout_ms),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
 
 
 async def leave_group(consumer: AIOKafkaConsumer, clients: KafkaClients, *, patience: float) -> None:
