@@ -13,7 +13,7 @@ from deploy.kafka.broker import Cluster, KafkaMissingError
 from gateway.kafka.topics import create_topics
 from gateway.settings.tree import KafkaSettings, Settings
 from schemas.topics import Topics
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 pytest_plugins = ("tests.kafka_report",)
 

@@ -4,7 +4,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import Topics
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 
 @pytest.mark.kafka

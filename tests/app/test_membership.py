@@ -12,7 +12,7 @@ from gateway.kafka.membership import Membership
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import NotOwnerError
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 TP = TopicPartition("commands", 0)
 OPEN = {TP: Checkpoint(5, LogPosition(3, 1), clean=False)}

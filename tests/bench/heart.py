@@ -27,7 +27,7 @@ from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, Ven
 from gateway.transport.messages import HttpReply, HttpRequest
 from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, VenueName
-from tests.pipeline.paper import Quiet, command, record
+from tests.kit.bench import Quiet, command, record
 from tests.simulation.gateway import Key
 from tests.simulation.venue import PaperVenue
 

@@ -15,8 +15,8 @@ from gateway.venues.credentials import Credentials
 from gateway.venues.keys import HmacKey
 from gateway.venues.venue import Call
 from schemas import decode_command, encode
+from tests.kit.bench import command, incoming
 from tests.pipeline.lane_world import AgainOnce
-from tests.pipeline.paper import command, incoming
 
 ROUNDS, ITERATIONS = 20, 200
 NOWHERE = LogPosition(0, 0)

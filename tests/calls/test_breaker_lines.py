@@ -7,7 +7,8 @@ from unittest.mock import Mock
 from gateway.outcomes import Unavailable
 from gateway.transport.messages import HttpReply
 from schemas import BinanceUsdm
-from tests.pipeline.paper import Bench, incoming, on_virtual_time
+from tests.kit.bench import Bench, incoming
+from tests.kit.world import on_virtual_time
 
 LANES = 300
 RESET = 5.0

@@ -5,7 +5,8 @@ import pytest
 from gateway.outcomes import Ambiguous
 from gateway.settings.tree import VenueSettings
 from gateway.venues.catalogue import venues
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+from tests.kit.bench import Bench, Script, incoming
+from tests.kit.world import on_virtual_time
 
 
 @pytest.mark.parametrize("name", venues())

@@ -14,7 +14,8 @@ from gateway.venues.catalogue import venues
 from gateway.venues.credentials import Credentials
 from gateway.venues.keys import Ed25519Key, HmacKey
 from schemas import LeverageRejected, SetLeverage
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+from tests.kit.bench import Bench, Script, incoming
+from tests.kit.world import on_virtual_time
 from tests.venues.asking import TARGETS
 
 KEY = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"

@@ -15,7 +15,7 @@ from gateway.policy.board import PolicyRefusedError
 from gateway.policy.file import PolicyFileError
 from schemas import BinanceUsdm, LeverageChanged, Timestamp, encode
 from schemas.topics import Topics
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.policy.desk import KEYS, PUBLIC
 
 pytestmark = pytest.mark.kafka

@@ -14,7 +14,7 @@ from gateway.client.dead_letters.known import Known
 from gateway.client.reading import TopicFollower, open_reader
 from schemas import LeverageChanged, LeverageRejected, Timestamp, decode_command, encode
 from tests.client.letters import answer, command, letter_headers, records_of
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 pytestmark = pytest.mark.kafka
 OPTIONS = RedriveOptions(operator="kim", note="venue was down")

@@ -14,7 +14,7 @@ from gateway.client.testing import FakeGateway
 from tests.client.cutting import wire_to
 from tests.client.edge_on_paper import EdgeOnPaper
 from tests.client.test_contract import BTC, KEY, until
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 HOUR = 3600.0
 

@@ -16,7 +16,7 @@ from gateway.edge.record import EventRow, Face, _Target
 from gateway.edge.subscription import Subscription
 from gateway.edge.tokens import Rights
 from gateway.edge.wire import JsonWire
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 ALL = Rights(["*"])
 PARTITIONS = 3

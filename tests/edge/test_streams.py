@@ -5,8 +5,8 @@ import pytest
 from gateway.edge.outlet import Outlet
 from gateway.edge.streams import Streams
 from gateway.edge.wire import JsonWire
-from tests.clocks import FakeClock
 from tests.edge.paper import Instance, Log, Reader, Wire
+from tests.kit.clocks import FakeClock
 
 HEARTBEAT = 5.0
 MOST = 1_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.edge.fetch import Fetch
 from gateway.edge.tail import LogFollower
 from gateway.kafka_clients import start_client, stop_client
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 OPTIONS = {"fetch_max_wait_ms": 100, "check_crcs": True}
 numbers = st.integers(0, 2**31 - 1)

@@ -44,6 +44,7 @@ from schemas import (
     encode,
 )
 from schemas.targets import venue_of
+from tests.kit.ownership import MemoryGroup
 
 FOREVER = 1e9
 TARGETS: Mapping[VenueName, Target] = {
@@ -78,25 +79,6 @@ def account(name: str, venue: VenueName) -> SimulatedAccount:
 
 
 AT_ONCE = 0.0  # seconds: the simulator applies a call when it comes, or never
-
-
-class MemoryOwnership:
-    """A partition that nobody else wants."""
-
-    held = True
-    topic, partition = "t", 0
-
-    async def committed(self) -> Checkpoint:
-        return Checkpoint(0, LogPosition(0, 0), clean=True)
-
-    async def renew(self, checkpoint: Checkpoint) -> None:
-        return
-
-    async def beginning(self) -> int:
-        return 0
-
-    async def end(self) -> int:
-        return 0
 
 
 class MemoryLog:
@@ -149,7 +131,9 @@ class Desk:
         nothing = LogPosition(0, 0)
         first = Inheritance(checkpoint=Checkpoint(0, nothing, clean=True), tail=Tail({}, (), nothing), end=0)
         parts = msgspec.structs.replace(gateway.parts, guard=None)  # nobody follows a policy here
-        self.partition = Partition(parts, first, ownership=MemoryOwnership(), log=self.log, lease=lease)
+        self.partition = Partition(
+            parts, first, ownership=MemoryGroup(first.checkpoint).claim(), log=self.log, lease=lease
+        )
         self._commands = 0
         self._offset = 0
 

@@ -23,7 +23,7 @@ from gateway.simulator.windows import Windows
 from gateway.venues.catalogue import venues
 from schemas import VenueName
 from tests.faults.desk import Desk, open_desk, sample, target
-from tests.faults.jump import JumpingLoop
+from tests.kit.jumping import JumpingLoop
 
 OVERLOAD = 10
 LOTS = 120  # of commands in a window

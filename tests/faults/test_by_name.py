@@ -8,7 +8,7 @@ import pytest
 from gateway.simulator.faults import KINDS, Kind
 from schemas import LeverageChanged, LeverageRejected, VenueName
 from tests.faults.desk import Desk, open_desk
-from tests.faults.jump import clock, jumping
+from tests.kit.jumping import clock, jumping_over_sockets
 
 HITS = [pytest.param(kind, venue, id=f"{kind.name}-{venue}") for kind in KINDS for venue in kind.venues]
 CALL_TIMEOUT = 5.0
@@ -52,7 +52,7 @@ def no_call_overlaps(desk: Desk, venue: VenueName) -> bool:
 
 
 @pytest.mark.parametrize(("kind", "venue"), HITS)
-@jumping
+@jumping_over_sockets
 async def test_a_fault_that_hits_once(kind: Kind, venue: VenueName):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         fault = desk.fault(kind.name, venue, seconds=seconds_of(kind), calls=None if kind.name == "clock_skew" else 1)
@@ -75,7 +75,7 @@ async def test_a_fault_that_hits_once(kind: Kind, venue: VenueName):
 
 
 @pytest.mark.parametrize(("kind", "venue"), HITS)
-@jumping
+@jumping_over_sockets
 async def test_a_fault_that_stays_is_told_as_what_it_is_and_once_it_ends_the_next_command_goes_through(
     kind: Kind, venue: VenueName
 ):

@@ -6,7 +6,7 @@ import pytest
 
 from schemas import LeverageRejected, VenueName
 from tests.faults.desk import Desk, open_desk
-from tests.faults.jump import JumpingLoop, clock, jumping
+from tests.kit.jumping import JumpingLoop, clock, jumping_over_sockets
 
 HOUR = 3600.0
 VENUES: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx")
@@ -33,7 +33,7 @@ async def told(desk: Desk, venue: VenueName, expires_in: float) -> str:
 
 @pytest.mark.parametrize("ahead", [-HOUR, HOUR])
 @pytest.mark.parametrize("venue", VENUES)
-@jumping
+@jumping_over_sockets
 async def test_deadlines_hold_by_the_venues_clock_whatever_ours_says(venue: VenueName, ahead: float):
     async with open_desk(clock(), [("desk", venue)], ours=WrongClock(clock(), ahead)) as desk:
         assert await told(desk, venue, expires_in=-1800.0) == "expired"
@@ -43,7 +43,7 @@ async def test_deadlines_hold_by_the_venues_clock_whatever_ours_says(venue: Venu
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
-@jumping
+@jumping_over_sockets
 async def test_a_wall_clock_that_is_set_while_we_run_changes_nothing(step: float):
     ours = WrongClock(clock(), 0.0)
     async with open_desk(clock(), [("desk", "okx")], ours=ours) as desk:
@@ -59,7 +59,7 @@ async def test_a_wall_clock_that_is_set_while_we_run_changes_nothing(step: float
         await asyncio.wait([watching])
 
 
-@jumping
+@jumping_over_sockets
 async def test_what_waits_in_line_past_its_deadline_is_not_sent_though_our_clock_is_behind():
     async with open_desk(clock(), [("desk", "okx")], ours=WrongClock(clock(), -HOUR)) as desk:
         desk.fault("too_many", "okx", calls=1)

@@ -9,9 +9,9 @@ from gateway.limits.bucket import KEPT_BACK
 from gateway.simulator import Simulator
 from gateway.simulator.gate import Cost
 from schemas import VenueName
-from tests.clocks import NOON
 from tests.faults.desk import Desk, open_desk, target
-from tests.faults.jump import clock, jumping
+from tests.kit.clocks import NOON
+from tests.kit.jumping import clock, jumping_over_sockets
 
 ADDRESS = "127.0.0.1"
 BANNING: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "ztdx")
@@ -24,7 +24,7 @@ def gaps(desk: Desk, venue: VenueName) -> list[float]:
 
 @pytest.mark.parametrize("fault", ["too_many", "ban"])
 @pytest.mark.parametrize("venue", BANNING)
-@jumping
+@jumping_over_sockets
 async def test_a_limit_that_says_come_back_at_once_is_not_asked_at_once(venue: VenueName, fault: str):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         desk.fault(fault, venue, seconds=0 if fault == "too_many" else -30)
@@ -35,7 +35,7 @@ async def test_a_limit_that_says_come_back_at_once_is_not_asked_at_once(venue: V
         assert found[len(together) :] == pytest.approx([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], abs=0.2)
 
 
-@jumping
+@jumping_over_sockets
 async def test_after_a_call_that_is_let_through_the_floor_begins_anew():
     async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
         for _ in range(3):
@@ -45,7 +45,7 @@ async def test_after_a_call_that_is_let_through_the_floor_begins_anew():
         assert gaps(desk, "binance_usdm")[3:5] == pytest.approx([1.0, 2.0], abs=0.1)
 
 
-@jumping
+@jumping_over_sockets
 async def test_accounts_with_one_key_share_one_budget():
     async with open_desk(clock(), [("desk", "okx"), ("other", "okx")], twins={"twin": "desk"}) as desk:
         answers = [
@@ -59,7 +59,7 @@ async def test_accounts_with_one_key_share_one_budget():
 
 
 @pytest.mark.parametrize("venue", ["binance_margin", *BANNING])
-@jumping
+@jumping_over_sockets
 async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(venue: VenueName):
     banned, begun = 90.0, clock().wall()
 
@@ -80,7 +80,7 @@ async def test_within_a_ban_a_start_asks_once_and_then_nothing_until_it_ends(ven
 
 
 @pytest.mark.parametrize(("venue", "capacity"), [("binance_usdm", 2400), ("binance_portfolio", 6000)])
-@jumping
+@jumping_over_sockets
 async def test_in_a_minute_that_an_earlier_life_has_spent_the_first_call_tells_it_and_the_rest_wait(
     venue: VenueName, capacity: int
 ):

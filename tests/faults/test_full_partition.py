@@ -9,7 +9,7 @@ import pytest
 from gateway.settings.tree import PipelineSettings
 from schemas import Event, LeverageRejected, SetLeverage
 from tests.faults.desk import Desk, open_desk, target
-from tests.faults.jump import clock, jumping
+from tests.kit.jumping import clock, jumping_over_sockets
 
 ROOM = 40
 DESKS = [("desk", "binance_usdm"), ("other", "okx")]
@@ -31,7 +31,7 @@ async def fetch(desk: Desk, commands: Iterator[SetLeverage]) -> list[asyncio.Fut
 
 
 @pytest.mark.parametrize("fault", ["black_hole_before", "ban"])
-@jumping
+@jumping_over_sockets
 async def test_a_backlog_for_a_stalled_venue_delays_another_venues_command_no_longer_than_a_call_takes(fault: str):
     small = PipelineSettings(max_incomplete=ROOM, max_in_flight=8)
     async with open_desk(clock(), DESKS, pipeline=small) as desk:
@@ -45,7 +45,7 @@ async def test_a_backlog_for_a_stalled_venue_delays_another_venues_command_no_lo
         assert told["venue_unavailable" if fault != "ban" else "rate_limited"] >= 4 * ROOM
 
 
-@jumping
+@jumping_over_sockets
 async def test_a_backlog_for_a_venue_that_moves_is_never_refused_for_want_of_room():
     small = PipelineSettings(max_incomplete=ROOM, max_in_flight=8)
     async with open_desk(clock(), DESKS, pipeline=small) as desk:

@@ -4,8 +4,8 @@ import pytest
 
 from schemas import VenueName
 from tests.faults.desk import TARGETS, open_desk, target
-from tests.faults.jump import clock, jumping
 from tests.faults.latency import Account, latencies, p99
+from tests.kit.jumping import clock, jumping_over_sockets
 
 OTHERS: list[Account] = [
     ("desk", "binance_usdm"),
@@ -17,7 +17,7 @@ LANES = 300
 
 
 @pytest.mark.parametrize("venue", list(TARGETS))
-@jumping
+@jumping_over_sockets
 async def test_a_venue_in_a_black_hole_does_not_slow_the_others(venue: VenueName):
     others = [one for one in OTHERS if one[1] != venue]
     async with open_desk(clock(), [*others, ("desk", venue)]) as desk:
@@ -33,7 +33,7 @@ async def test_a_venue_in_a_black_hole_does_not_slow_the_others(venue: VenueName
 
 
 @pytest.mark.parametrize("venue", ["binance_usdm", "binance_portfolio", "okx", "ztdx"])
-@jumping
+@jumping_over_sockets
 async def test_an_account_in_a_black_hole_does_not_slow_the_others_of_its_venue(venue: VenueName):
     others: list[Account] = [("other", venue)]
     async with open_desk(clock(), [("desk", venue), *others]) as desk:

@@ -8,8 +8,8 @@ import pytest
 from gateway.settings.tree import LimitSettings, VenueSettings
 from schemas import VenueName
 from tests.faults.desk import Desk, open_desk, target
-from tests.faults.jump import clock, jumping
 from tests.faults.load import Load, measure
+from tests.kit.jumping import clock, jumping_over_sockets
 
 PUBLISHING: tuple[VenueName, ...] = ("binance_usdm", "ztdx")
 
@@ -30,7 +30,7 @@ async def keeping(desk: Desk):
 
 
 @pytest.mark.parametrize("venue", PUBLISHING)
-@jumping
+@jumping_over_sockets
 async def test_the_published_limit_is_asked_for_at_start_and_every_hour(venue: VenueName):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         desk.simulator.gate.change(venue, "ip_weight", 1200, None)
@@ -45,7 +45,7 @@ async def test_the_published_limit_is_asked_for_at_start_and_every_hour(venue: V
 
 
 @pytest.mark.parametrize("kind", ["outage", "too_many", "waf"])
-@jumping
+@jumping_over_sockets
 async def test_a_venue_that_does_not_tell_keeps_its_limit_and_is_asked_again_in_a_minute(kind: str):
     async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
         desk.fault(kind, "binance_usdm", calls=1)
@@ -58,7 +58,7 @@ async def test_a_venue_that_does_not_tell_keeps_its_limit_and_is_asked_again_in_
 
 
 @pytest.mark.parametrize("override", [LimitSettings(capacity=100), LimitSettings(window=30.0)])
-@jumping
+@jumping_over_sockets
 async def test_what_the_settings_say_of_a_limit_stands_whatever_is_published(override: LimitSettings):
     ours = VenueSettings(limits={"ip_weight": override})
     async with open_desk(clock(), [("desk", "binance_usdm")], venues={"binance_usdm": ours}) as desk:
@@ -69,7 +69,7 @@ async def test_what_the_settings_say_of_a_limit_stands_whatever_is_published(ove
             assert capacity(desk) == before
 
 
-@jumping
+@jumping_over_sockets
 async def test_a_lowered_limit_is_kept_from_then_on():
     async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
         desk.simulator.gate.change("binance_usdm", "ip_weight", 100, None)
@@ -81,7 +81,7 @@ async def test_a_lowered_limit_is_kept_from_then_on():
         assert clock().time() > 150.0
 
 
-@jumping
+@jumping_over_sockets
 async def test_too_many_in_answer_to_a_question_for_limits_pauses_the_address():
     async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
         desk.fault("too_many", "binance_usdm", calls=1, seconds=9)
@@ -101,7 +101,7 @@ async def test_too_many_in_answer_to_a_question_for_limits_pauses_the_address():
         pytest.param(Load(venue="binance_usdm", seconds=60, others=12), id="binance_usdm beside another"),
     ],
 )
-@jumping
+@jumping_over_sockets
 async def test_ten_times_too_many_commands_use_the_budget_and_never_break_it(load: Load):
     measured = await measure(load, clock())
     assert measured.over == 0

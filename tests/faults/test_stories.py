@@ -8,7 +8,7 @@ from gateway.settings.tree import PipelineSettings, VenueSettings
 from gateway.simulator.config import account_table
 from schemas import Event, LeverageRejected, VenueName
 from tests.faults.desk import Desk, account, open_desk, target
-from tests.faults.jump import clock, jumping
+from tests.kit.jumping import clock, jumping_over_sockets
 
 READABLE: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "okx", "ztdx")
 BINANCE_LIKE: tuple[VenueName, ...] = ("binance_usdm", "binance_portfolio", "ztdx")
@@ -31,7 +31,7 @@ async def lanes(desk: Desk, venue: VenueName, count: int, *, account: str = "des
 # Limits and bans.
 
 
-@jumping
+@jumping_over_sockets
 async def test_too_many_at_okx_pauses_that_account_for_its_window_and_no_other():
     async with open_desk(clock(), [("desk", "okx"), ("other", "okx")]) as desk:
         desk.fault("too_many", "okx", account="desk", calls=1)
@@ -43,7 +43,7 @@ async def test_too_many_at_okx_pauses_that_account_for_its_window_and_no_other()
 
 
 @pytest.mark.parametrize("venue", BINANCE_LIKE)
-@jumping
+@jumping_over_sockets
 async def test_too_many_at_binance_pauses_the_address_and_nothing_walks_into_a_ban(venue: VenueName):
     async with open_desk(clock(), [("desk", venue), ("other", venue)]) as desk:
         desk.fault("too_many", venue, calls=1, seconds=7)
@@ -56,7 +56,7 @@ async def test_too_many_at_binance_pauses_the_address_and_nothing_walks_into_a_b
         assert desk.calls(venue)[1].received_at - begun >= 7.0
 
 
-@jumping
+@jumping_over_sockets
 async def test_a_call_that_has_its_permit_but_no_slot_yet_heeds_a_limit_that_is_met_meanwhile():
     one_at_once = PipelineSettings(max_in_flight=2)  # half of them for one account
     async with open_desk(clock(), [("desk", "okx")], pipeline=one_at_once) as desk:
@@ -68,7 +68,7 @@ async def test_a_call_that_has_its_permit_but_no_slot_yet_heeds_a_limit_that_is_
 
 
 @pytest.mark.parametrize("venue", ["binance_margin", *BINANCE_LIKE])
-@jumping
+@jumping_over_sockets
 async def test_a_ban_is_waited_out_where_the_deadline_allows_and_else_told_with_its_end(venue: VenueName):
     async with open_desk(clock(), [("desk", venue), ("other", venue)]) as desk:
         desk.fault("ban", venue, calls=1, seconds=90)
@@ -86,7 +86,7 @@ async def test_a_ban_is_waited_out_where_the_deadline_allows_and_else_told_with_
         assert desk.calls(venue)[1].received_at >= ban_end
 
 
-@jumping
+@jumping_over_sockets
 async def test_a_ban_that_somebody_else_on_the_address_earned_is_met_once():
     async with open_desk(clock(), [("desk", "binance_usdm")]) as desk:
         desk.simulator.gate.ban("binance_usdm", "127.0.0.1", clock().wall() + 45.0)
@@ -99,7 +99,7 @@ async def test_a_ban_that_somebody_else_on_the_address_earned_is_met_once():
 
 
 @pytest.mark.parametrize("reason", ["okx_50011", "too_many"])
-@jumping
+@jumping_over_sockets
 async def test_okx_telling_a_limit_in_either_way_is_waited_for_and_told_with_the_time_to_come_back(reason: str):
     async with open_desk(clock(), [("desk", "okx")]) as desk:
         desk.fault(reason, "okx")
@@ -114,7 +114,7 @@ async def test_okx_telling_a_limit_in_either_way_is_waited_for_and_told_with_the
 
 
 @pytest.mark.parametrize("venue", READABLE)
-@jumping
+@jumping_over_sockets
 async def test_a_refused_key_is_used_no_more_until_its_file_changes(venue: VenueName):
     async with open_desk(clock(), [("desk", venue), ("other", venue)]) as desk:
         desk.fault("key_revoked", venue, account="desk", calls=1)
@@ -132,7 +132,7 @@ async def test_a_refused_key_is_used_no_more_until_its_file_changes(venue: Venue
         assert desk.final(venue) == "10"
 
 
-@jumping
+@jumping_over_sockets
 async def test_refused_keys_are_tried_again_after_growing_pauses_and_start_by_themselves():
     async with open_desk(clock(), [("desk", "okx")]) as desk:
         fault = desk.fault("key_revoked", "okx")
@@ -148,7 +148,7 @@ async def test_refused_keys_are_tried_again_after_growing_pauses_and_start_by_th
         assert desk.gateway.accounts.stopped == {}
 
 
-@jumping
+@jumping_over_sockets
 async def test_a_key_that_is_refused_once_works_again_after_the_first_pause():
     async with open_desk(clock(), [("desk", "okx")]) as desk:
         desk.fault("key_revoked", "okx", calls=1)
@@ -164,7 +164,7 @@ async def test_a_key_that_is_refused_once_works_again_after_the_first_pause():
 
 @pytest.mark.parametrize("seconds", [-40.0, 40.0])  # outside of every window, inside of a deadline
 @pytest.mark.parametrize("venue", READABLE)
-@jumping
+@jumping_over_sockets
 async def test_a_clock_that_jumps_is_measured_again_and_costs_one_refused_call_at_once(
     venue: VenueName, seconds: float
 ):
@@ -178,7 +178,7 @@ async def test_a_clock_that_jumps_is_measured_again_and_costs_one_refused_call_a
         assert [call.verdict for call in desk.calls(venue)] == ["clock", *["applied"] * 11]
 
 
-@jumping
+@jumping_over_sockets
 async def test_many_commands_that_meet_a_jumped_clock_at_once_share_one_measurement():
     async with open_desk(clock(), [("desk", "okx")]) as desk:
         desk.fault("clock_skew", "okx", seconds=60.0)
@@ -192,7 +192,7 @@ async def test_many_commands_that_meet_a_jumped_clock_at_once_share_one_measurem
 
 
 @pytest.mark.parametrize("venue", READABLE)
-@jumping
+@jumping_over_sockets
 async def test_an_outage_opens_the_breaker_commands_wait_or_are_refused_by_deadline_and_one_probe_ends_it(
     venue: VenueName,
 ):
@@ -218,7 +218,7 @@ async def test_an_outage_opens_the_breaker_commands_wait_or_are_refused_by_deadl
 
 
 @pytest.mark.parametrize("venue", READABLE)
-@jumping
+@jumping_over_sockets
 async def test_a_leverage_endpoint_that_never_answers_is_only_probed_though_reading_back_works(venue: VenueName):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         desk.fault("black_hole_before", venue)
@@ -230,7 +230,7 @@ async def test_a_leverage_endpoint_that_never_answers_is_only_probed_though_read
 
 
 @pytest.mark.parametrize("venue", ["binance_margin", *READABLE])
-@jumping
+@jumping_over_sockets
 async def test_the_dead_letters_of_a_venue_that_is_down_are_braked_and_every_command_is_answered(venue: VenueName):
     braked = VenueSettings(dead_letters_per_minute=10, deadline=5.0)
     async with open_desk(clock(), [("desk", venue)], venues={venue: braked}) as desk:
@@ -248,7 +248,7 @@ async def test_the_dead_letters_of_a_venue_that_is_down_are_braked_and_every_com
 
 @pytest.mark.parametrize("kind", ["reset_after", "black_hole_before", "black_hole_after", "html", "truncated"])
 @pytest.mark.parametrize("venue", ["binance_margin", *READABLE])
-@jumping
+@jumping_over_sockets
 async def test_after_an_unknown_outcome_the_newest_command_is_what_the_venue_ends_with(venue: VenueName, kind: str):
     async with open_desk(clock(), [("desk", venue)]) as desk:
         desk.fault(kind, venue, calls=1)
@@ -261,7 +261,7 @@ async def test_after_an_unknown_outcome_the_newest_command_is_what_the_venue_end
         assert desk.values(venue) == sorted(desk.values(venue), key=["3", "10"].index)
 
 
-@jumping
+@jumping_over_sockets
 async def test_an_expired_command_is_never_sent_though_the_venue_comes_back():
     async with open_desk(clock(), [("desk", "okx")]) as desk:
         desk.fault("black_hole_before", "okx", calls=1)

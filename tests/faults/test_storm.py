@@ -10,7 +10,7 @@ from gateway.limits.limit import Limit
 from gateway.venues.catalogue import venues
 from schemas import Event, LeverageChanged, LeverageRejected, VenueName
 from tests.faults.desk import open_desk, target
-from tests.faults.jump import clock, jumping
+from tests.kit.jumping import clock, jumping_over_sockets
 
 COMMANDS, LANES = 10_000, 200
 VENUES = venues()
@@ -22,7 +22,7 @@ def limit_of(venue: VenueName) -> Limit:
 
 
 @pytest.mark.parametrize("venue", ["binance_usdm", "binance_portfolio", "okx", "ztdx"])
-@jumping
+@jumping_over_sockets
 async def test_a_storm_ends_within_a_tenth_of_what_the_venues_rate_allows_and_every_command_is_answered(
     venue: VenueName,
 ):

@@ -7,10 +7,9 @@ from gateway.kafka.tail import Groups
 from schemas.topics import Topics
 from tests.kit.answer_log import AnswerTopics, MemoryAnswerLog
 from tests.kit.answer_log_contract import RULES, Rule
-from tests.pipeline.paper import LoopClock, on_virtual_time
+from tests.kit.world import LoopClock, World, on_virtual_time
 from tests.simulation.broker import Broker
 from tests.simulation.clients import SimulatedClients
-from tests.simulation.loop import World
 
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 

@@ -8,8 +8,8 @@ from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
 from gateway.kafka import fetch
 from gateway.kafka.fetch import DAMAGED_FOR, CommandReader
-from tests.clocks import FakeClock
 from tests.kafka.batch_bytes import batch, record
+from tests.kit.clocks import FakeClock
 
 FIRST, SECOND = TopicPartition("commands", 0), TopicPartition("commands", 1)
 

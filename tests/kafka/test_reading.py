@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from gateway.kafka_clients import read_up_to
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 LEFT, RIGHT = TopicPartition("events", 0), TopicPartition("events", 1)
 

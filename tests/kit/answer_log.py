@@ -14,7 +14,7 @@ from gateway.ownership.ledger import LogPosition
 from gateway.ownership.ports import AnswerTopic, LoggedAnswer, OutRecord, Tail
 from gateway.ownership.repeats import RepeatWindow
 from schemas.headers import COMMAND_OFFSET, header
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 
 Fate = Literal["commit", "lose the answer", "abort", "hang"]
 

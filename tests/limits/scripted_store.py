@@ -13,7 +13,7 @@ import msgspec
 from lupa import lua51
 
 from gateway.limits.shared import Exchange, Reply, StoreGoneError
-from tests.limits.simulation import SimulatedLoop
+from tests.kit.jumping import JumpingLoop
 
 
 class _Keys:
@@ -93,7 +93,7 @@ class Said:
 class ScriptedServer:
     """One server; `start` it again and it has forgotten everything."""
 
-    def __init__(self, loop: SimulatedLoop, random: Random) -> None:
+    def __init__(self, loop: JumpingLoop, random: Random) -> None:
         self.loop = loop
         self.random = random
         self.latency = 0.002

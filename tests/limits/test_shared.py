@@ -10,8 +10,8 @@ import pytest
 from gateway.limits.limit import Cost, Limit, LimitPolicy
 from gateway.limits.permits import Permits
 from gateway.limits.shared import LEASE, SharedBuckets
+from tests.kit.jumping import JumpingLoop, clock, jumping
 from tests.limits.scripted_store import Said, ScriptedServer, ScriptedStore
-from tests.limits.simulation import SimulatedLoop, simulate
 from tests.limits.waiting import acquire
 
 CALL_TIMEOUT = 1.0
@@ -20,7 +20,7 @@ CALL_TIMEOUT = 1.0
 class SlidingVenue:
     """Counts in every window of its length, for the address and for each account."""
 
-    def __init__(self, loop: SimulatedLoop, capacity: int, window: float, *, by_address: bool) -> None:
+    def __init__(self, loop: JumpingLoop, capacity: int, window: float, *, by_address: bool) -> None:
         self.window = window
         self.limits = [Limit(name="uid_calls", scope="account", capacity=capacity, window=window)]
         if by_address:
@@ -92,7 +92,7 @@ class Replica:
 class World:
     """A venue, a server, some replicas, and what befalls them."""
 
-    def __init__(self, loop: SimulatedLoop, seed: int) -> None:
+    def __init__(self, loop: JumpingLoop, seed: int) -> None:
         self.random = Random(seed)
         self.server = ScriptedServer(loop, self.random)
         self.capacity, window = self.random.choice((5, 12, 30)), self.random.choice((0.5, 2.0, 10.0))
@@ -150,12 +150,11 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_replicas_never_break_a_shared_budget_whatever_becomes_of_the_store(seed: int):
-    async def main(loop: SimulatedLoop) -> None:
-        world = World(loop, seed)
-        used = await world.run()
-        assert world.venue.over == []
-        assert min(replica.calls for replica in world.replicas) > 0
-        assert used >= 0.7
-
-    simulate(main)
+@jumping
+async def test_replicas_never_break_a_shared_budget_whatever_becomes_of_the_store(seed: int):
+    loop = clock()
+    world = World(loop, seed)
+    used = await world.run()
+    assert world.venue.over == []
+    assert min(replica.calls for replica in world.replicas) > 0
+    assert used >= 0.7

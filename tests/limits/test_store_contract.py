@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from gateway.limits.redis_store import RedisStore
+from tests.kit.jumping import clock, jumping
 from tests.limits.redis_server import RedisServer
 from tests.limits.scripted_store import ScriptedServer, ScriptedStore
-from tests.limits.simulation import SimulatedLoop, simulate
 from tests.limits.store_contract import RULES, Rule, what_is_gone_is_told_as_such
 
 every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -19,11 +19,10 @@ async def test_on_a_real_server(rule: Rule, store: RedisStore):
 
 
 @every_rule
-def test_on_simulated_time(rule: Rule):
-    async def main(loop: SimulatedLoop) -> None:
-        await rule(ScriptedStore(ScriptedServer(loop, Random(1))))
-
-    simulate(main)
+@jumping
+async def test_on_simulated_time(rule: Rule):
+    loop = clock()
+    await rule(ScriptedStore(ScriptedServer(loop, Random(1))))
 
 
 async def test_a_real_server_that_is_gone_is_told_as_such(server: RedisServer, store: RedisStore):
@@ -31,10 +30,9 @@ async def test_a_real_server_that_is_gone_is_told_as_such(server: RedisServer, s
     await what_is_gone_is_told_as_such(store)
 
 
-def test_a_server_on_simulated_time_that_is_gone_is_told_as_such():
-    async def main(loop: SimulatedLoop) -> None:
-        server = ScriptedServer(loop, Random(1))
-        server.kill()
-        await what_is_gone_is_told_as_such(ScriptedStore(server))
-
-    simulate(main)
+@jumping
+async def test_a_server_on_simulated_time_that_is_gone_is_told_as_such():
+    loop = clock()
+    server = ScriptedServer(loop, Random(1))
+    server.kill()
+    await what_is_gone_is_told_as_such(ScriptedStore(server))

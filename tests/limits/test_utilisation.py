@@ -9,7 +9,8 @@ import pytest
 
 from gateway.limits.limit import Cost, Limit, Usage
 from gateway.limits.permits import Permits
-from tests.limits.simulation import SimulatedLoop, StrictVenue, latency, simulate
+from tests.kit.jumping import JumpingLoop, clock, jumping
+from tests.limits.strict_venue import StrictVenue, latency
 from tests.limits.waiting import acquire
 
 MINUTES = 10
@@ -27,7 +28,7 @@ LIMITS = [
 class Crowd:
     """Callers that always want one more call, as many as may be in flight."""
 
-    def __init__(self, loop: SimulatedLoop, limit: Limit, weight: int, seed: int) -> None:
+    def __init__(self, loop: JumpingLoop, limit: Limit, weight: int, seed: int) -> None:
         self.loop = loop
         self.limit = limit
         self.weight = weight
@@ -62,16 +63,15 @@ class Crowd:
 
 
 @pytest.mark.parametrize(("limit", "weight"), LIMITS)
-def test_no_call_is_over_and_the_budget_is_used(limit: Limit, weight: int):
-    async def main(loop: SimulatedLoop) -> None:
-        crowd = Crowd(loop, limit, weight, seed=5)
-        await asyncio.sleep(crowd.random.uniform(0, limit.window))
-        await crowd.spend((MINUTES + 3) * 60, callers=128)
-        assert crowd.venue.over == []
-        windows = round(MINUTES * 60 / limit.window)
-        assert crowd.venue.use(2, windows) >= 0.98
-
-    simulate(main)
+@jumping
+async def test_no_call_is_over_and_the_budget_is_used(limit: Limit, weight: int):
+    loop = clock()
+    crowd = Crowd(loop, limit, weight, seed=5)
+    await asyncio.sleep(crowd.random.uniform(0, limit.window))
+    await crowd.spend((MINUTES + 3) * 60, callers=128)
+    assert crowd.venue.over == []
+    windows = round(MINUTES * 60 / limit.window)
+    assert crowd.venue.use(2, windows) >= 0.98
 
 
 async def one_by_one(crowd: Crowd) -> None:
@@ -119,18 +119,17 @@ async def another_gateway(crowd: Crowd) -> None:
 
 
 @pytest.mark.parametrize("spend", [one_by_one, nearly_half, heavy_calls, batches, newcomer, another_gateway])
-def test_a_second_spender_seen_only_through_headers_never_brings_a_call_over(
+@jumping
+async def test_a_second_spender_seen_only_through_headers_never_brings_a_call_over(
     spend: Callable[[Crowd], Coroutine[Any, Any, None]],
 ):
-    async def main(loop: SimulatedLoop) -> None:
-        limit = Limit(name="ip_weight", scope="ip", capacity=2400, window=60.0, usage_header=HEADER)
-        crowd = Crowd(loop, limit, 1, seed=3)
-        task = asyncio.create_task(spend(crowd))
-        await asyncio.sleep(20)
-        await crowd.spend((MINUTES + 3) * 60, callers=128)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert crowd.venue.over == []
-        assert crowd.venue.use(2, MINUTES) >= 0.98
-
-    simulate(main)
+    loop = clock()
+    limit = Limit(name="ip_weight", scope="ip", capacity=2400, window=60.0, usage_header=HEADER)
+    crowd = Crowd(loop, limit, 1, seed=3)
+    task = asyncio.create_task(spend(crowd))
+    await asyncio.sleep(20)
+    await crowd.spend((MINUTES + 3) * 60, callers=128)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert crowd.venue.over == []
+    assert crowd.venue.use(2, MINUTES) >= 0.98

@@ -19,7 +19,7 @@ from gateway.outcomes import Ambiguous, Applied, Refusal, Rejection, Unavailable
 from gateway.pipeline import lane as the_lane
 from gateway.pipeline.command import Command
 from gateway.pipeline.steps import GiveUp, Late, Look, Obtain, Rest, Send, Step, Tell
-from tests.pipeline.paper import incoming
+from tests.kit.bench import incoming
 
 SETTLES_WITHIN = 2.0
 COMMANDS = 3

@@ -16,7 +16,8 @@ from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, Ven
 from schemas import BinanceUsdm, decode_event
 from schemas.headers import COMMAND_OFFSET
 from tests.kit.answer_log import AnswerTopics, MemoryAnswerLog
-from tests.pipeline.paper import Bench, Quiet, Script, command, on_virtual_time, record
+from tests.kit.bench import Bench, Quiet, Script, command, record
+from tests.kit.world import on_virtual_time
 
 
 class Topics(MemoryAnswerLog):

@@ -11,8 +11,8 @@ from gateway.pipeline.answers import out_records
 from gateway.pipeline.command import CommandRecord
 from schemas import LeverageRejected, decode_event
 from schemas.codec import MSGPACK
-from tests.clocks import NOON
-from tests.pipeline.paper import command, incoming, record
+from tests.kit.bench import command, incoming, record
+from tests.kit.clocks import NOON
 
 TOPIC, GROUP = "commands", "gateways"
 

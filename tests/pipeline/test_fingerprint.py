@@ -8,8 +8,8 @@ from gateway.ownership.fingerprint import fingerprint, is_of
 from gateway.pipeline.answers import of_refusal, out_records
 from schemas.codec import JSON, MSGPACK
 from schemas.headers import ERROR_PREFIX
-from tests.clocks import NOON
-from tests.pipeline.paper import command, incoming, record
+from tests.kit.bench import command, incoming, record
+from tests.kit.clocks import NOON
 
 REFUSAL = Refusal(reason="unknown_account", message="nobody")
 

@@ -12,8 +12,8 @@ from gateway.pipeline.rules import Deadline
 from gateway.venues.catalogue import venues
 from schemas import BinanceMargin, BinanceUsdm, LeverageRejected, Okx, Timestamp, encode
 from schemas.codec import JSON, MSGPACK
-from tests.clocks import NOON, FakeClock
-from tests.pipeline.paper import command, record
+from tests.kit.bench import command, record
+from tests.kit.clocks import NOON, FakeClock
 
 TOPIC = "leverage.commands.v1"
 GOOD = record(command(20, expires_in=30.0))

@@ -3,8 +3,8 @@
 import asyncio
 
 from gateway.ownership.ledger import Checkpoint, LogPosition
+from tests.kit.bench import command, record
 from tests.pipeline.owner import Topics, owning, symbol
-from tests.pipeline.paper import command, record
 
 
 def test_nothing_is_sent_once_the_partition_is_lost_although_the_lease_runs():

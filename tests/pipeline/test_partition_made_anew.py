@@ -7,9 +7,9 @@ import pytest
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer
 from schemas import BinanceUsdm
-from tests.clocks import NOON
+from tests.kit.bench import Quiet, command, record
+from tests.kit.clocks import NOON
 from tests.pipeline.owner import Topics, owning, symbol
-from tests.pipeline.paper import Quiet, command, record
 
 
 @pytest.mark.parametrize(

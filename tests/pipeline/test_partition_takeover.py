@@ -9,9 +9,9 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import LoggedAnswer, NotOwnerError
 from gateway.ownership.repeats import RepeatWindow
 from gateway.pipeline.partition import QUIET
-from tests.clocks import NOON
+from tests.kit.bench import command, record
+from tests.kit.clocks import NOON
 from tests.pipeline.owner import Topics, owning, symbol
-from tests.pipeline.paper import command, record
 
 
 def test_taking_over_reads_asks_takes_the_id_asks_again_and_only_then_reads_the_answers():

@@ -9,9 +9,10 @@ from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.policy.board import Board
 from gateway.policy.guard import FRESH_FOR, PolicyGuard
 from schemas import LeverageChanged, Scope
-from tests.clocks import NOON
+from tests.kit.bench import Quiet, command, record
+from tests.kit.clocks import NOON
+from tests.kit.world import on_virtual_time
 from tests.pipeline.owner import Owner, Topics, symbol
-from tests.pipeline.paper import Quiet, command, on_virtual_time, record
 from tests.policy.desk import after, applied, freeze, put
 from tests.policy.test_guard import changed
 

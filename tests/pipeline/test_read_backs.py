@@ -4,7 +4,8 @@ import asyncio
 
 from gateway.limits.permits import LONG_FREEZE
 from schemas import BinanceUsdm
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time
+from tests.kit.bench import Bench, Script, incoming
+from tests.kit.world import on_virtual_time
 
 LANES = 20
 

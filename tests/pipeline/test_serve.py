@@ -8,8 +8,9 @@ import pytest
 
 from gateway.outcomes import Ambiguous, Refusal, Unavailable
 from schemas import LeverageChanged, LeverageRejected
-from tests.clocks import NOON
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests, run
+from tests.kit.bench import Bench, Script, incoming, requests, run
+from tests.kit.clocks import NOON
+from tests.kit.world import on_virtual_time
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"

@@ -3,7 +3,8 @@
 import asyncio
 
 from gateway.outcomes import Ambiguous, Unavailable
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests, run
+from tests.kit.bench import Bench, Script, incoming, requests, run
+from tests.kit.world import on_virtual_time
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"

@@ -9,8 +9,9 @@ from gateway.outcomes import Unavailable
 from gateway.transport.messages import WITHDRAWN, HttpReply
 from gateway.venues.venue import Call
 from schemas import BinanceUsdm
-from tests.clocks import NOON
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests, run
+from tests.kit.bench import Bench, Script, incoming, requests, run
+from tests.kit.clocks import NOON
+from tests.kit.world import on_virtual_time
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"

@@ -7,7 +7,8 @@ import pytest
 from gateway.outcomes import Ambiguous
 from gateway.ownership.lease import Afterlife, afterlife
 from schemas import BinanceUsdm
-from tests.pipeline.paper import Bench, Script, incoming, on_virtual_time, requests
+from tests.kit.bench import Bench, Script, incoming, requests
+from tests.kit.world import on_virtual_time
 
 SET = "POST lane=BTCUSDT&leverage="
 LOOK = "GET lane=BTCUSDT"

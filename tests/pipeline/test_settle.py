@@ -10,9 +10,11 @@ from gateway.ownership.ports import NotOwnerError, RecordRefusedError
 from gateway.pipeline import answers
 from gateway.pipeline.command import CommandRecord
 from gateway.pipeline.settle import MAX_ANSWERS, Settlement
-from tests.clocks import NOON
 from tests.kit.answer_log import AnswerTopics, MemoryAnswerLog
-from tests.pipeline.paper import LoopClock, Quiet, incoming, on_virtual_time
+from tests.kit.bench import Quiet, incoming
+from tests.kit.clocks import NOON
+from tests.kit.ownership import MemoryGroup
+from tests.kit.world import LoopClock, on_virtual_time
 
 
 def fenced_log(*fates):
@@ -20,22 +22,9 @@ def fenced_log(*fates):
     return MemoryAnswerLog(AnswerTopics(), *fates, is_fenced=True)
 
 
-class FakeOwnership:
-    """Ours until it is not; `failures` renewals fail first."""
-
-    def __init__(self, log: MemoryAnswerLog, failures: int = 0, *, ours: bool = True) -> None:
-        self._log = log
-        self._failures = failures
-        self.ours = ours
-        self.held = True
-
-    async def renew(self, checkpoint):
-        self._log.did.append("renew")
-        if self._failures:
-            self._failures -= 1
-            raise TimeoutError
-        if not self.ours:
-            raise NotOwnerError
+def owned(log, **more):
+    """The partition, as its present owner has it; what he asks of the group is noted beside what he does with the log."""
+    return MemoryGroup(did=log.did).claim(**more)
 
 
 class Desk:
@@ -49,7 +38,7 @@ class Desk:
             group="g",
             ledger=self.ledger,
             log=log,
-            ownership=ownership or FakeOwnership(log),
+            ownership=ownership or owned(log),
             clock=LoopClock(world),
             collect=0.005,
             patience=2.0,
@@ -145,13 +134,15 @@ def test_finding_out_is_tried_until_the_broker_answers():
         assert desk.log.did.count("renew") == 5
 
     log = fenced_log("abort")
-    settling(scenario, log, ownership=FakeOwnership(log, failures=3))
+    settling(scenario, log, ownership=owned(log, failures=3))
 
 
 def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
     async def main(world):
         log = fenced_log("abort")
-        desk = Desk(world, log, FakeOwnership(log, ours=False))
+        group = MemoryGroup(did=log.did)
+        desk = Desk(world, log, group.claim())
+        group.claim()
         (future,) = desk.add(0)
         with pytest.raises(NotOwnerError):
             await desk.running
@@ -164,15 +155,15 @@ def test_who_is_no_owner_any_more_takes_no_id_and_writes_nothing():
 def test_who_loses_the_partition_between_asking_and_taking_the_id_writes_nothing_more():
     async def main(world):
         log = fenced_log("abort")
-        ownership = FakeOwnership(log)
+        group = MemoryGroup(did=log.did)
         fence = log.fence
 
         async def stopped_meanwhile():
             await fence()
-            ownership.ours = False
+            group.claim()
 
         log.fence = stopped_meanwhile
-        desk = Desk(world, log, ownership)
+        desk = Desk(world, log, group.claim())
         desk.add(0)
         with pytest.raises(NotOwnerError):
             await desk.running

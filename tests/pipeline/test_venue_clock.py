@@ -7,7 +7,7 @@ import pytest
 from gateway.calls.venue_caller import PublicReply
 from gateway.calls.venue_clock import LONGEST_ROUND_TRIP, VenueClock
 from gateway.transport.messages import HttpReply
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 from tests.venues.asking import VENUES, said
 
 USDM = VENUES["binance_usdm"]

@@ -17,7 +17,7 @@ from gateway.pipeline.again import Again
 from gateway.pipeline.command import Command
 from gateway.pipeline.lane import Lane, LanePolicy
 from gateway.pipeline.steps import GiveUp, Late, Look, Obtain, Rest, Send, Step, Tell
-from tests.pipeline.paper import incoming
+from tests.kit.bench import incoming
 
 TEXTS = Path(__file__).parent / "transcripts"
 SETTLES_WITHIN = 10.0

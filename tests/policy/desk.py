@@ -10,7 +10,7 @@ from gateway.policy.file import hash_of
 from gateway.policy.signatures import sign
 from schemas import Freeze, PolicyApplied, Scope, Timestamp
 from schemas.policy import PolicyRecord, encode_policy_record
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 
 KEYS = {name: Ed25519PrivateKey.generate() for name in ("kim", "lee", "sam")}
 PUBLIC = {name: key.public_key() for name, key in KEYS.items()}

@@ -8,7 +8,7 @@ from gateway.policy.signatures import operator_of, sign
 from gateway.settings.operators import OperatorKeyError, read_private_key, read_public_key
 from schemas import Scope, Timestamp
 from schemas.policy import encode_policy_record
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.policy.desk import KEYS, PUBLIC, after, applied, freeze, put, refused, signed
 
 OKX = Scope(venue="okx")

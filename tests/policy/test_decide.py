@@ -14,7 +14,7 @@ from gateway.policy.history import CommandTimes, LaneHistory
 from gateway.policy.index import RuleIndex
 from gateway.policy.loosening import loosened
 from schemas import BinanceUsdm, SetLeverage
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.policy.oracle import Oracle
 from tests.policy.worlds import PATTERNS, as_toml, make_command, make_rules
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.policy.file import PolicyFileError, hash_of, read_rulebook, warnings_of
 from gateway.policy.rules import matches
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 
 WHOLE = """
 [rules.majors]

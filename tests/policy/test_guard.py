@@ -7,7 +7,7 @@ import pytest
 from gateway.policy.board import Board
 from gateway.policy.guard import FRESH_FOR, PolicyGuard, Untold
 from schemas import BinanceUsdm, LeverageChanged, Okx, Scope, SetLeverage, Timestamp
-from tests.clocks import NOON, FakeClock
+from tests.kit.clocks import NOON, FakeClock
 from tests.policy.desk import after, applied, freeze, put
 
 LANE = ("binance_usdm", "desk-1", "BTCUSDT")

@@ -19,8 +19,8 @@ from aiokafka.errors import (
 from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
+from tests.kit.world import Handle, Process, World, running_process
 from tests.simulation.coordinator import Assignment, Coordinator
-from tests.simulation.loop import Handle, Process, World, running_process
 
 T = TypeVar("T")
 

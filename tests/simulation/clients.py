@@ -12,9 +12,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndTimestamp
 
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
+from tests.kit.world import running_process
 from tests.simulation.broker import Broker, ProducerId, Written
-from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
 
 T = TypeVar("T")

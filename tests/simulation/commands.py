@@ -11,7 +11,7 @@ from schemas import BinanceMargin, BinanceUsdm, SetLeverage, Target, Timestamp, 
 from schemas.codec import JSON, MSGPACK
 from schemas.headers import CONTENT_TYPE
 from tests.chaos.generator import GARBAGE, partition_of
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.simulation.venue import BAD_VALUE
 
 TARGETS: tuple[Target, ...] = (

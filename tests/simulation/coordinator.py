@@ -12,8 +12,8 @@ from aiokafka.errors import (
 )
 
 from tests.chaos.history import Ownership
-from tests.clocks import NOON
-from tests.simulation.loop import World
+from tests.kit.clocks import NOON
+from tests.kit.world import World
 
 
 class Assignment(NamedTuple):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from tests.kit.world import World
 from tests.simulation.gateway import Gateway, Surroundings
-from tests.simulation.loop import World
 
 GIVE_UP = 120.0  # virtual seconds
 LOOK = 0.25

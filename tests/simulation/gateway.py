@@ -20,11 +20,11 @@ from gateway.settings.tree import KafkaSettings, PipelineSettings, Settings, Ven
 from gateway.venues.accounts import Accounts
 from schemas import VenueName
 from tests.chaos.history import Send
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
+from tests.kit.world import Process, World
 from tests.simulation.broker import Broker
 from tests.simulation.clients import SimulatedClients
 from tests.simulation.keys import KeyFiles
-from tests.simulation.loop import Process, World
 from tests.simulation.network import SimulatedSender
 from tests.simulation.venue import RECEIVE_WINDOW, PaperVenue, RealVenue
 

@@ -24,8 +24,8 @@ from gateway.pipeline.rules import CommandRules
 from gateway.pipeline.serve import LaneServer
 from gateway.pipeline.steps import Tell
 from gateway.pipeline.verdicts import Verdicts
+from tests.kit.world import running_process
 from tests.simulation.clients import SimulatedClients, SimulatedProducer, Taken
-from tests.simulation.loop import running_process
 from tests.simulation.member import SimulatedMember
 
 Removal = Callable[[], AbstractContextManager[Any]]

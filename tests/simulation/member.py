@@ -26,8 +26,8 @@ from aiokafka.structs import OffsetAndMetadata
 from gateway.kafka.static_member import FENCED_INSTANCE_ID
 from gateway.pipeline.command import CommandRecord
 from tests.kafka.batch_bytes import batch, record
+from tests.kit.world import running_process
 from tests.simulation.broker import Broker
-from tests.simulation.loop import running_process
 
 RETRY = 0.1  # seconds
 ON_DISK = 2  # the bit that is wrong where a record is kept; on the way it is another

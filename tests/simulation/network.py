@@ -10,7 +10,7 @@ from typing import Any
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.transport.messages import WITHDRAWN, HttpReply, HttpRequest
 from tests.chaos.history import Send
-from tests.simulation.loop import Process, World
+from tests.kit.world import Process, World
 from tests.simulation.venue import BANNED, Origin, RealVenue
 
 CONNECT_SHARE = 0.5  # of a call's time-out, as `gateway.transport.session` has it

@@ -16,7 +16,7 @@ from schemas import encode
 from schemas.headers import COMMAND_OFFSET, ERROR_PREFIX, content_type
 from tests.chaos.history import Place, Record
 from tests.chaos.story import command_of, event_of
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.simulation.broker import TOPICS, Broker, Entry, Transaction
 from tests.simulation.member import ON_DISK, batch_of, damaged
 

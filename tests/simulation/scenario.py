@@ -18,13 +18,13 @@ from schemas.targets import venue_of
 from tests.chaos import history
 from tests.chaos.checker import check, report
 from tests.chaos.violations import Violation
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
+from tests.kit.world import World
 from tests.simulation.broker import ANSWER_TOPICS, LARGEST_BATCH, RIGHTS, TOPICS, Broker, command_offset
 from tests.simulation.commands import TARGETS, Commands
 from tests.simulation.fleet import GIVE_UP, LOOK, Fleet
 from tests.simulation.gateway import KAFKA, PIPELINE, VENUE, Surroundings
 from tests.simulation.keys import KeyFiles
-from tests.simulation.loop import World
 from tests.simulation.records import Told
 from tests.simulation.venue import (
     LONGEST_WORK,

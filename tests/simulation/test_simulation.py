@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from tests.simulation.loop import Process, World
+from tests.kit.world import Process, World
 from tests.simulation.scenario import simulate
 
 SEEDS = 200

@@ -26,8 +26,8 @@ from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 from schemas import SetLeverage, VenueName
 from tests.chaos import history
-from tests.clocks import NOON
-from tests.simulation.loop import World
+from tests.kit.clocks import NOON
+from tests.kit.world import World
 
 RECEIVE_WINDOW = 1.0  # seconds; the gateway's call timeout too
 SETTLES_WITHIN = 3.0  # seconds; what the venue works on for longer, it gives up

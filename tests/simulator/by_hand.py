@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from gateway.simulator import SimulatedAccount, Simulator
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 KEY, SECRET, PASSPHRASE = "k" * 32, "s" * 32, "p" * 12
 DESK = "desk-1"

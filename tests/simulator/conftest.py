@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from gateway.simulator import Simulator, SimulatorSettings
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 from tests.simulator.by_hand import Caller, accounts, okx_account
 
 OKX_DESKS = (

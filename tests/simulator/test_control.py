@@ -6,7 +6,7 @@ import pytest
 from gateway.simulator import Fault, Simulator, SimulatorSettings
 from gateway.simulator.exchange import Asked
 from gateway.simulator.journal import Journal
-from tests.clocks import NOON, FakeClock
+from tests.kit.clocks import NOON, FakeClock
 from tests.simulator.by_hand import DESK, GOOD, KEY, PASSPHRASE, SECRET, Caller, accounts
 
 USDM_LANE = f"binance_usdm:{DESK}:BTCUSDT"

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.simulator import SimulatorSettings
 from gateway.simulator.windows import Meter
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
 from tests.simulator.by_hand import DESK, Answer, Caller, accounts, okx_account
 
 FIXED = SimulatorSettings(accounts=accounts(okx_account("other")))

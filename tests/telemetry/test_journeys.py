@@ -11,8 +11,8 @@ from gateway.pipeline import answers
 from gateway.telemetry.journeys import Journeys
 from gateway.venues.venue import Call
 from schemas.topics import Topics
-from tests.clocks import NOON, FakeClock
-from tests.pipeline.paper import incoming
+from tests.kit.bench import incoming
+from tests.kit.clocks import NOON, FakeClock
 
 TOPICS = Topics()
 PROCESS = f"process {TOPICS.commands}"

@@ -15,7 +15,7 @@ from gateway.telemetry.lines import LONGEST_LINE, LineWriter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observer import Telemetry
 from gateway.telemetry.repeated import LIBRARY_PAUSE, OWN_EVENTS, OWN_PAUSE, RepeatFilter
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 
 @pytest.fixture

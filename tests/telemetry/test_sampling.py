@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sampling import Sampler
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 
 
 def partition(*, is_refused=False):

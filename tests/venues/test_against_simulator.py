@@ -26,7 +26,7 @@ from gateway.venues.credentials import Credentials
 from gateway.venues.keys import HmacKey, parse_private_key
 from gateway.venues.venue import Call
 from schemas import BinanceUsdm, Okx, SetLeverage, VenueName
-from tests.clocks import FakeClock
+from tests.kit.clocks import FakeClock
 from tests.venues.asking import TARGETS, VENUES, asked
 
 BINANCE: tuple[VenueName, ...] = ("binance_margin", "binance_usdm", "binance_portfolio")

@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any
 
+from tests.kit.clocks import NOON
+
 
 class Handle:
     """A callback to come, as asyncio wants it: it can be cancelled."""
@@ -217,3 +219,33 @@ def running_process() -> Process:
     process = asyncio.get_running_loop()
     assert isinstance(process, Process)
     return process
+
+
+class LoopClock:
+    """The virtual clock, as the gateway reads it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def monotonic(self) -> float:
+        return self._world.now
+
+    def wall(self) -> float:
+        return NOON + self._world.now
+
+
+def on_virtual_time(main: Callable[[World], Coroutine[Any, Any, None]], *, until: float = 1e6) -> None:
+    """Run a test's coroutine in one simulated process; it must end by itself."""
+    world = World(0)
+    process = Process(world, "test")
+    tasks: list[asyncio.Task[None]] = []
+    process.call_soon(lambda: tasks.append(process.create_task(main(world))))
+    world.run(until)
+    failed = [] if not tasks[0].done() else [tasks[0].exception()]
+    ended = tasks[0].done()
+    process.bury()
+    for error in failed:
+        if error is not None:
+            raise error
+    assert ended, "the test still waits"
+    assert not world.errors, world.errors

@@ -1,7 +1,7 @@
-"""Commands, records and parts for the pipeline's tests; time is virtual and moved by `tests.simulation.loop.World`."""
+"""Commands, records and parts for the pipeline's tests, on the virtual time of `tests.kit.world`."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -23,9 +23,9 @@ from gateway.venues.credentials import Credentials
 from schemas import BinanceUsdm, Event, SetLeverage, Target, Timestamp, VenueName, encode
 from schemas.codec import JSON, ContentType
 from schemas.targets import lane_of
-from tests.clocks import NOON
+from tests.kit.clocks import NOON
+from tests.kit.world import LoopClock, World, on_virtual_time
 from tests.simulation.gateway import Key
-from tests.simulation.loop import Process, World
 from tests.simulation.venue import PaperVenue
 
 LANE = BinanceUsdm(symbol="BTCUSDT")
@@ -66,19 +66,6 @@ def incoming(number: int = 1, *, deadline: float = 1e9, offset: int | None = Non
     )
 
 
-class LoopClock:
-    """The virtual clock, as the gateway reads it."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def monotonic(self) -> float:
-        return self._world.now
-
-    def wall(self) -> float:
-        return NOON + self._world.now
-
-
 class Script:
     """A sender that gives prepared answers: a status with a text, an outcome, or seconds to wait before the next."""
 
@@ -99,23 +86,6 @@ class Script:
             headers = {"Retry-After": str(answer[1])} if answer[0] in LIMITED else {}
             return HttpReply(status=answer[0], headers=headers, body=str(answer[1]).encode())
         return answer
-
-
-def on_virtual_time(main: Callable[[World], Coroutine[Any, Any, None]], *, until: float = 1e6) -> None:
-    """Run a test's coroutine in one simulated process; it must end by itself."""
-    world = World(0)
-    process = Process(world, "test")
-    tasks: list[asyncio.Task[None]] = []
-    process.call_soon(lambda: tasks.append(process.create_task(main(world))))
-    world.run(until)
-    failed = [] if not tasks[0].done() else [tasks[0].exception()]
-    ended = tasks[0].done()
-    process.bury()
-    for error in failed:
-        if error is not None:
-            raise error
-    assert ended, "the test still waits"
-    assert not world.errors, world.errors
 
 
 class Bench:
