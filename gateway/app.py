@@ -46,6 +46,7 @@ from gateway.policy.guard import PolicyGuard
 from gateway.settings.operators import operator_keys
 from gateway.settings.secret_files import read_password
 from gateway.settings.tree import Settings, VenueSettings
+from gateway.tasks import lasting
 from gateway.telemetry.health import GatewayHealth
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.observer import Telemetry
@@ -206,24 +207,24 @@ class Gateway:
     async def _work(self) -> None:
         """Start, and work until cancelled."""
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sampler.run(), name="samples")
+            tasks.create_task(lasting(self.sampler.run), name="samples")
             if self.shared:
                 # Before the first call: the venues' clocks are asked with permits too.
                 stack.push_async_callback(self.shared.close)
-                tasks.create_task(self.shared.run(), name="shared limits")
+                tasks.create_task(lasting(self.shared.run), name="shared limits")
             await self._find_kafka()
-            tasks.create_task(self.policy.run(), name="policy")
+            tasks.create_task(lasting(self.policy.run), name="policy")
             await self._learn_policy()
             if await is_quiet(self._settings.kafka, self._options, since=self._clock.wall() - QUIET):
                 self.permits.assume_nothing()
             await self.connect(stack)
             self._log.info("started_gateway", probes=self.server.url)
-            tasks.create_task(self._membership(), name="group")
-            tasks.create_task(self._servers.watch(), name="bootstrap servers")
-            tasks.create_task(self.credentials.watch(), name="broker credentials")
-            tasks.create_task(self.accounts.watch(), name="accounts")
-            tasks.create_task(self.clock_watch.run(), name="clocks")
-            tasks.create_task(self.published_limits.run(), name="published limits")
+            tasks.create_task(lasting(self._membership), name="group")
+            tasks.create_task(lasting(self._servers.watch), name="bootstrap servers")
+            tasks.create_task(lasting(self.credentials.watch), name="broker credentials")
+            tasks.create_task(lasting(self.accounts.watch), name="accounts")
+            tasks.create_task(lasting(self.clock_watch.run), name="clocks")
+            tasks.create_task(lasting(self.published_limits.run), name="published limits")
 
     async def _go_down(self, work: asyncio.Task[None]) -> None:
         self._log.info("draining_gateway")

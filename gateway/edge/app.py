@@ -32,6 +32,7 @@ from gateway.kafka.connection import client_options
 from gateway.pipeline.rules import CommandRules, Deadline
 from gateway.settings.certificates import serving
 from gateway.settings.tree import Settings, VenueSettings
+from gateway.tasks import lasting
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.server import Verdict, probe
 from gateway.venues.catalogue import venues
@@ -146,14 +147,14 @@ class Edge:
         self._log.info("started_edge", url=self.server.url)
         async with asyncio.TaskGroup() as tasks:
             for name, part in (
-                ("log", self.log.run()),
-                ("bootstrap servers", self._servers.watch()),
-                ("tokens", self.tokens.watch()),
-                ("heartbeats", self.streams.beat()),
-                ("lag", self.streams.tell_lag()),
-                ("samples", self._sample()),
+                ("log", self.log.run),
+                ("bootstrap servers", self._servers.watch),
+                ("tokens", self.tokens.watch),
+                ("heartbeats", self.streams.beat),
+                ("lag", self.streams.tell_lag),
+                ("samples", self._sample),
             ):
-                tasks.create_task(part, name=name)
+                tasks.create_task(lasting(part), name=name)
 
     async def _sample(self) -> None:
         while True:

@@ -14,6 +14,7 @@ latest events are at hand for those who come back.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -28,6 +29,7 @@ from gateway.edge.record import EventRow, read_record
 from gateway.edge.tail import LogFollower, Part
 from gateway.edge.topic_id import topic_id
 from gateway.kafka_clients import KafkaClients, start_client, stop_client
+from gateway.tasks import UnaskedCancellationError, lasting
 from schemas import DecodeError
 from schemas.topics import Topics
 
@@ -131,7 +133,7 @@ class EventLog:
                 try:
                     async with asyncio.timeout(PATIENCE):
                         await start_client(consumer)
-                    await self._follow(consumer)
+                    await lasting(partial(self._follow, consumer))
                 except (OffsetOutOfRangeError, OtherLogError) as error:
                     self._start_anew(str(error))
                 except MissingTopicError as error:
@@ -139,7 +141,7 @@ class EventLog:
                         raise
                     self._observer.lost_log(str(error))
                     await asyncio.sleep(TRY_AGAIN)
-                except (KafkaError, TimeoutError, OSError) as error:
+                except (KafkaError, TimeoutError, OSError, UnaskedCancellationError) as error:
                     self._observer.lost_log(f"{type(error).__name__}: {error}")
                     self._start_anew(None)
                     await asyncio.sleep(TRY_AGAIN)

@@ -19,6 +19,7 @@ from gateway.kafka.policy_topic import policy_consumer, take_entry
 from gateway.kafka_clients import KafkaClients
 from gateway.policy.board import Board, Ruling
 from gateway.policy.guard import PolicyGuard
+from gateway.tasks import lasting
 
 LOOK_EVERY = 0.2  # seconds
 LOOK_PATIENCE = 0.5
@@ -116,14 +117,17 @@ class PolicyFollower:
         """Follow for ever."""
         while True:
             try:
-                async with policy_consumer(self._tp.topic, self._clients) as consumer:
-                    try:
-                        await self._follow(consumer)
-                    finally:
-                        await self._close()
+                await lasting(self._follow_by_consumer)
             except Exception as error:  # noqa: BLE001 - whatever it is, a kill switch must go on listening
                 self._missed(error)
             await asyncio.sleep(RECONNECT)
+
+    async def _follow_by_consumer(self) -> None:
+        async with policy_consumer(self._tp.topic, self._clients) as consumer:
+            try:
+                await self._follow(consumer)
+            finally:
+                await self._close()
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         """Read and look, until looking has failed several times in a row."""

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
@@ -101,6 +101,25 @@ async def test_every_replica_takes_up_what_is_there_and_what_comes(topics, optio
         await write_policy(topics.policy, options, after(board, freeze("open")))
         for replica in replicas:
             await replica.until(lambda replica=replica: not replica.stops)
+
+
+@pytest.mark.kafka
+async def test_a_read_that_the_client_library_cancels_ends_no_following(topics, options, monkeypatch):
+    replica = Replica(topics.policy, options["bootstrap_servers"])
+    async with following(replica), asyncio.timeout(PATIENCE):
+        await replica.follower.current()
+        getmany, cancelled = AIOKafkaConsumer.getmany, []
+
+        async def cancelled_once(self, *wanted, **more):
+            if not cancelled:
+                cancelled.append(self)
+                raise asyncio.CancelledError
+            return await getmany(self, *wanted, **more)
+
+        monkeypatch.setattr(AIOKafkaConsumer, "getmany", cancelled_once)
+        await replica.until(lambda: cancelled)
+        await write_policy(topics.policy, options, freeze())
+        await replica.until(lambda: replica.stops == ["freeze:everything"])
 
 
 @pytest.mark.kafka
