@@ -313,7 +313,7 @@ class Gateway:
 
     def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
         settings = self._venue_settings(venue.name)
-        self.permits.register(venue.name, venue.limits, limit_policies(settings), settings.call_timeout)
+        self.permits.register(venue.name, venue.limits, limit_policies(settings), call_timeout=settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])
         session = self._sessions[venue.name]
         return VenueCaller(

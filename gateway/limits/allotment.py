@@ -21,9 +21,16 @@ of less than one token is one token that stays away for longer.
 """
 
 from math import floor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 AllotmentState = Literal["unheard", "governed", "alone"]
+
+
+class Sharing(NamedTuple):
+    """How a replica shares a budget: the part of it that it falls back to, and how long its calls may be under way."""
+
+    share: float
+    call_timeout: float
 
 
 class Allotment:
@@ -54,13 +61,13 @@ class Allotment:
         "until",
     )
 
-    def __init__(self, share: float, call_timeout: float) -> None:
-        self._share = share
+    def __init__(self, sharing: Sharing) -> None:
+        self._share = sharing.share
         self._state: AllotmentState = "unheard"
         self._allowance = 0
         self._grows_at = 0.0
         self._is_asking = False
-        self.call_timeout = call_timeout
+        self.call_timeout = sharing.call_timeout
         self.is_known = False
         self.until = 0.0
         self.ration: int | None = 0

@@ -57,7 +57,7 @@ class Bucket:
         counted: the venue's answers tell what everybody has used.
         clock_error: seconds by which our idea of the venue's clock, whose windows they tell of, may be wrong.
         spent_at: when somebody before us may have spent all of it; None for never.
-        lease: our part of it, where other replicas share it.
+        allotment: our part of it, where other replicas share it.
         keeps_back: a little of it is never spent.
     """
 
@@ -65,10 +65,10 @@ class Bucket:
         "_keep",
         "_keeps_back",
         "_returning",
+        "allotment",
         "capacity",
         "frozen_until",
         "held",
-        "lease",
         "others",
         "spent",
         "window",
@@ -82,7 +82,7 @@ class Bucket:
         counted: bool = False,
         clock_error: float = SLACK,
         spent_at: float | None = None,
-        lease: Allotment | None = None,
+        allotment: Allotment | None = None,
         keeps_back: bool = False,
     ) -> None:
         self._keeps_back = keeps_back
@@ -92,7 +92,7 @@ class Bucket:
         self.held = 0
         self.spent = 0
         self.others = Others(capacity, window, clock_error) if counted else None
-        self.lease = lease
+        self.allotment = allotment
         self._keep = window * (1 + DRIFT)
         self._returning: deque[_Returning] = deque()
         if spent_at is not None:
@@ -101,9 +101,9 @@ class Bucket:
     @property
     def mode(self) -> BucketMode:
         """Who governs it."""
-        if self.lease is None:
+        if self.allotment is None:
             return "own"
-        return MODES[self.lease.state]
+        return MODES[self.allotment.state]
 
     def own(self, now: float) -> int:
         """Ours in the last window, after taking back what is due."""
@@ -138,15 +138,15 @@ class Bucket:
     def hold(self, weight: int, now: float) -> Hold:
         """Take tokens for a call; `fits` said they are there."""
         self.held += weight
-        if self.lease:
-            self.lease.take(weight)
+        if self.allotment:
+            self.allotment.take(weight)
         return Hold(self, Spending(weight, now, self.others.mark(now) if self.others else None))
 
     def give_back(self, hold: Hold) -> None:
         """The call was never sent: its tokens are back at once."""
         self.held -= hold.call.weight
-        if self.lease:
-            self.lease.give_back(hold.call.weight)
+        if self.allotment:
+            self.allotment.give_back(hold.call.weight)
 
     def ended(self, hold: Hold, now: float, *, counts_from: float | None = None) -> None:
         """The call ended without a word on usage; the venue may count it from a later time on."""
@@ -166,13 +166,13 @@ class Bucket:
 
     def fall_back(self, alone_at: float) -> None:
         """The store of a shared bucket is gone: nothing is granted up to `alone_at`, and then only our share of it."""
-        if self.lease is None:
+        if self.allotment is None:
             return
         self.freeze(alone_at)
         # What is held may end and come back before that; the store leaves it to us, who fell silent holding it.
         own = self.held + sum(entry.weight for entry in self._returning if entry.due > alone_at)
-        grows_at = alone_at + self.lease.call_timeout + self._keep
-        self.lease.lose(self.capacity, own, grows_at=grows_at)
+        grows_at = alone_at + self.allotment.call_timeout + self._keep
+        self.allotment.lose(self.capacity, own, grows_at=grows_at)
 
     def assume_spent(self, now: float) -> None:
         """Somebody else may have spent all of it up to now: another instance had this account."""
@@ -190,8 +190,8 @@ class Bucket:
         self.capacity = capacity
         if self.others:
             self.others.capacity = capacity
-        if self.lease:
-            self.lease.resize(capacity)
+        if self.allotment:
+            self.allotment.resize(capacity)
 
     def ready_at(self, weight: int, now: float) -> float | None:
         """When to ask again whether `weight` fits, nobody else taking any; None if only the end of a call can help."""
@@ -225,7 +225,7 @@ class Bucket:
 
     @property
     def _ration(self) -> int | None:
-        return self.lease.ration if self.lease else None
+        return self.allotment.ration if self.allotment else None
 
     def _hopeful_at(self, others: Others, weight: int, now: float, horizon: float) -> float:
         """The first instant up to the horizon at which a lone call may go, others having spent nothing more."""
@@ -251,11 +251,11 @@ class Bucket:
     def _end(self, hold: Hold, now: float) -> None:
         self.held -= hold.call.weight
         self._spend(hold.call.weight, now)
-        if self.lease:
-            self.lease.spend(hold.call.weight)
+        if self.allotment:
+            self.allotment.spend(hold.call.weight)
 
     def _spend(self, weight: int, now: float) -> None:
-        due = now + self._keep * (self.lease.stretch if self.lease else 1.0)
+        due = now + self._keep * (self.allotment.stretch if self.allotment else 1.0)
         if self._returning:
             due = max(due, self._returning[-1].due)
         self.spent += weight

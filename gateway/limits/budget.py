@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from gateway.limits.allotment import Allotment
+from gateway.limits.allotment import Allotment, Sharing
 from gateway.limits.bucket import Bucket, Hold
 from gateway.limits.limit import Cost, Limit, LimitPolicy
 
@@ -110,14 +110,12 @@ class Budget:
         limits: Iterable[Limit],
         overrides: dict[str, LimitPolicy],
         started: float,
-        share: float | None = None,
-        call_timeout: float = 5.0,
+        sharing: Sharing | None = None,
     ) -> None:
         self._limits = {limit.name: _overridden(limit, overrides.get(limit.name)) for limit in limits}
         self._overrides = overrides
         self._started = started
-        self._share = share
-        self._call_timeout = call_timeout
+        self._sharing = sharing
         self.lacking: list[PermitRequest] = []
         self._scopes: dict[Key, ScopedBucket] = {}
         self._queues: dict[tuple[ScopedBucket, ...], Queue] = {}
@@ -264,9 +262,9 @@ class Budget:
         override = self._overrides.get(limit.name)
         assume = override.assume_spent if override else None
         counted = limit.usage_header is not None
-        is_shared = override is not None and override.is_shared and self._share is not None
-        spent = (self._may_be_spent and not counted and not is_shared) if assume is None else assume
-        lease = Allotment(self._share, self._call_timeout) if self._share is not None and is_shared else None
+        is_shared = override is not None and override.is_shared
+        allotment = Allotment(self._sharing) if self._sharing is not None and is_shared else None
+        spent = (self._may_be_spent and not counted and allotment is None) if assume is None else assume
         spent_at = self._started if spent else None
         return Bucket(
             limit.capacity,
@@ -274,7 +272,7 @@ class Budget:
             counted=counted,
             clock_error=limit.clock_error,
             spent_at=spent_at,
-            lease=lease,
+            allotment=allotment,
             keeps_back=counted and limit.scope == "ip",
         )
 
@@ -312,7 +310,7 @@ def _place(request: PermitRequest, reserved: dict[ScopedBucket, float], now: flo
 
 def _is_leased(request: PermitRequest, reserved: dict[ScopedBucket, float], now: float) -> bool:
     """Whether the store need not be asked; if it must, the request keeps its place in all of its buckets meanwhile."""
-    if all(lease.covers(weight, now) for scope, weight in request.needs if (lease := scope.bucket.lease)):
+    if all(allotment.covers(weight, now) for scope, weight in request.needs if (allotment := scope.bucket.allotment)):
         return True
     for scope, weight in request.needs:
         reserved[scope] = reserved.get(scope, 0) + weight

@@ -11,6 +11,7 @@ from math import inf
 from msgspec import Struct
 
 from gateway.clock import Clock
+from gateway.limits.allotment import Sharing
 from gateway.limits.bucket import TICK, BucketMode
 from gateway.limits.budget import Budget, PermitRequest, ScopedBucket
 from gateway.limits.limit import Cost, Limit, LimitPolicy, Usage
@@ -67,11 +68,11 @@ class _VenueQueue:
 class Grant:
     """The right to make one call now. It is spent or given back, whichever is said first."""
 
-    __slots__ = ("_desk", "_permits", "_request")
+    __slots__ = ("_permits", "_queue", "_request")
 
-    def __init__(self, permits: "Permits", desk: _VenueQueue, request: PermitRequest) -> None:
+    def __init__(self, permits: "Permits", queue: _VenueQueue, request: PermitRequest) -> None:
         self._permits = permits
-        self._desk = desk
+        self._queue = queue
         self._request: PermitRequest | None = request
 
     def given_up(self, arrives_within: float) -> None:
@@ -101,7 +102,7 @@ class Grant:
         """Nothing was sent: the tokens are back at once."""
         request = self._finish()
         if request:
-            self._desk.budget.cancel(request)
+            self._queue.budget.cancel(request)
 
     def is_frozen(self) -> bool:
         """Whether a freeze came after the grant: then better give it back unused than walk into a ban."""
@@ -116,7 +117,7 @@ class Grant:
     def _finish(self) -> PermitRequest | None:
         request, self._request = self._request, None
         if request:
-            self._permits.serve_soon(self._desk)
+            self._permits.serve_soon(self._queue)
         return request
 
 
@@ -168,7 +169,7 @@ class Permits:
     def __init__(self, clock: Clock, shared: SharedBuckets | None = None) -> None:
         self._clock = clock
         self._shared = shared
-        self._desks: dict[str, _VenueQueue] = {}
+        self._queues: dict[str, _VenueQueue] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
 
@@ -181,7 +182,8 @@ class Permits:
         venue: VenueName,
         limits: Sequence[Limit],
         overrides: Mapping[str, LimitPolicy] | None = None,
-        call_timeout: float = 5.0,
+        *,
+        call_timeout: float,
     ) -> None:
         """Make a venue's buckets; what an earlier process may have spent counts from now on.
 
@@ -191,12 +193,12 @@ class Permits:
             overrides: by a limit's name, what whoever runs us says of it.
             call_timeout: how long a call may be under way, for what other replicas may have out.
         """
-        share = self._shared.share if self._shared else None
-        budget = Budget(limits, dict(overrides or {}), self.now(), share, call_timeout)
+        sharing = Sharing(self._shared.share, call_timeout) if self._shared else None
+        budget = Budget(limits, dict(overrides or {}), self.now(), sharing)
         shared = self._shared if any(override.is_shared for override in (overrides or {}).values()) else None
-        desk = self._desks[venue] = _VenueQueue(budget, shared)
+        queue = self._queues[venue] = _VenueQueue(budget, shared)
         if shared:
-            shared.attach(venue, budget, call_timeout, lambda: self._serve(desk))
+            shared.attach(venue, budget, call_timeout, lambda: self._serve(queue))
 
     def line_up(
         self, venue: VenueName, account: str, costs: Sequence[Cost], ready: Callable[[PermitResult], None]
@@ -206,33 +208,33 @@ class Permits:
         Raises:
             ValueError: an unknown limit, or a weight that no window of the limit could ever hold.
         """
-        desk = self._desks[venue]
-        request = desk.budget.request(account, costs)
-        if not request.granted and desk.budget.is_head(request):
-            self._serve(desk)
-        return Grant(self, desk, request) if request.granted else PermitPlace(self, desk, request, ready)
+        queue = self._queues[venue]
+        request = queue.budget.request(account, costs)
+        if not request.granted and queue.budget.is_head(request):
+            self._serve(queue)
+        return Grant(self, queue, request) if request.granted else PermitPlace(self, queue, request, ready)
 
-    def cancel(self, desk: _VenueQueue, request: PermitRequest) -> None:
+    def cancel(self, queue: _VenueQueue, request: PermitRequest) -> None:
         """Take a request out of its line."""
-        desk.budget.cancel(request)
-        self.serve_soon(desk)
+        queue.budget.cancel(request)
+        self.serve_soon(queue)
 
     def throttle(self, venue: VenueName, account: str, limit_name: str | None, until: float) -> None:
         """Grant nothing of this limit, or of all of the account's and the address's, before `until` (monotonic)."""
-        desk = self._desks[venue]
-        names = [limit.name for limit in desk.budget.limits] if limit_name is None else [limit_name]
-        frozen = {desk.budget.scope(name, account) for name in names}
+        queue = self._queues[venue]
+        names = [limit.name for limit in queue.budget.limits] if limit_name is None else [limit_name]
+        frozen = {queue.budget.scope(name, account) for name in names}
         for scope in frozen:
             scope.bucket.freeze(until)
-            if scope.bucket.lease:
-                scope.bucket.lease.freeze(until)
+            if scope.bucket.allotment:
+                scope.bucket.allotment.freeze(until)
         if until - self.now() > LONG_FREEZE:
-            self._send_away(desk, frozen)
-        self.serve_soon(desk)
+            self._send_away(queue, frozen)
+        self.serve_soon(queue)
 
     def frozen_until(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
         """When the last freeze that holds such a call back ends, monotonic; in the past if none does."""
-        budget = self._desks[venue].budget
+        budget = self._queues[venue].budget
         return max((budget.scope(cost.limit, account).bucket.frozen_until for cost in costs), default=0.0)
 
     def assume_spent(self, venue: VenueName, account: str, until: float = -inf) -> None:
@@ -240,27 +242,27 @@ class Permits:
 
         Limits whose use the venue tells are left to what it tells, as at the start.
         """
-        desk = self._desks[venue]
-        for limit in desk.budget.limits:
+        queue = self._queues[venue]
+        for limit in queue.budget.limits:
             if limit.scope == "account" and limit.usage_header is None:
-                desk.budget.scope(limit.name, account).bucket.assume_spent(max(until, self.now()))
+                queue.budget.scope(limit.name, account).bucket.assume_spent(max(until, self.now()))
 
     def assume_nothing(self) -> None:
         """No earlier process can have spent anything lately; to be said before the first call."""
-        for desk in self._desks.values():
-            desk.budget.assume_nothing()
-            self.serve_soon(desk)
+        for queue in self._queues.values():
+            queue.budget.assume_nothing()
+            self.serve_soon(queue)
 
     def resize(self, venue: VenueName, limit_name: str, capacity: int) -> None:
         """The venue publishes another capacity; calls it could never hold stop waiting with `LimitLoweredError`."""
-        desk = self._desks[venue]
-        for request in desk.budget.resize(limit_name, capacity):
-            desk.places[request].end(LimitLoweredError(f"{limit_name} of {venue} holds only {capacity} now"))
-        self.serve_soon(desk)
+        queue = self._queues[venue]
+        for request in queue.budget.resize(limit_name, capacity):
+            queue.places[request].end(LimitLoweredError(f"{limit_name} of {venue} holds only {capacity} now"))
+        self.serve_soon(queue)
 
     def estimate(self, venue: VenueName, account: str, costs: Sequence[Cost]) -> float:
         """Seconds a request made now would wait."""
-        return self._desks[venue].budget.estimate(account, costs, self.now())
+        return self._queues[venue].budget.estimate(account, costs, self.now())
 
     def snapshot(self) -> tuple[ScopeSnapshot, ...]:
         """Every bucket, for the metrics."""
@@ -277,38 +279,38 @@ class Permits:
                 frozen_until=scope.bucket.frozen_until,
                 mode=scope.bucket.mode,
             )
-            for venue, desk in self._desks.items()
-            for scope in desk.budget.scopes
+            for venue, queue in self._queues.items()
+            for scope in queue.budget.scopes
         )
 
-    def serve_soon(self, desk: _VenueQueue) -> None:
+    def serve_soon(self, queue: _VenueQueue) -> None:
         """Serve those in line once the caller is done: a freeze that it adds then still counts."""
-        if desk.shared:
-            desk.shared.wake()
-        if desk.places and not desk.serving:
-            desk.serving = True
-            asyncio.get_running_loop().call_soon(self._serve, desk)
+        if queue.shared:
+            queue.shared.wake()
+        if queue.places and not queue.serving:
+            queue.serving = True
+            asyncio.get_running_loop().call_soon(self._serve, queue)
 
-    def _send_away(self, desk: _VenueQueue, frozen: set[ScopedBucket]) -> None:
+    def _send_away(self, queue: _VenueQueue, frozen: set[ScopedBucket]) -> None:
         """Let those in line for these buckets think again, in the order in which they came."""
-        for request, place in tuple(desk.places.items()):
+        for request, place in tuple(queue.places.items()):
             if any(scope in frozen for scope, _ in request.needs):
-                desk.budget.cancel(request)
+                queue.budget.cancel(request)
                 place.end(LimitFrozenError())
 
-    def _serve(self, desk: _VenueQueue) -> None:
-        desk.serving = False
-        granted, desk.due = desk.budget.grant(self.now())
+    def _serve(self, queue: _VenueQueue) -> None:
+        queue.serving = False
+        granted, queue.due = queue.budget.grant(self.now())
         for request in granted:
-            place = desk.places.get(request)
+            place = queue.places.get(request)
             if place:
-                place.end(Grant(self, desk, request))
-        if desk.shared and desk.budget.lacking:
-            desk.shared.wake()
+                place.end(Grant(self, queue, request))
+        if queue.shared and queue.budget.lacking:
+            queue.shared.wake()
         self._set_timer()
 
     def _set_timer(self) -> None:
-        due = min((desk.due for desk in self._desks.values()), default=inf)
+        due = min((queue.due for queue in self._queues.values()), default=inf)
         if due == self._timer_at:
             return
         if self._timer:
@@ -321,7 +323,7 @@ class Permits:
     def _wake(self) -> None:
         self._timer, self._timer_at = None, inf
         now = self.now()
-        for desk in self._desks.values():
-            if desk.due <= now:
-                self._serve(desk)
+        for queue in self._queues.values():
+            if queue.due <= now:
+                self._serve(queue)
         self._set_timer()

@@ -181,7 +181,7 @@ class _VenueShare:
 
     def due_at(self, now: float) -> float:
         """When there is something to say or to ask for."""
-        told = any(lease.has_news for _, lease in self.shared())
+        told = any(allotment.has_news for _, allotment in self.shared())
         due = now if told or self.wanted(now) else min(self.beat_at, *self.ask_at.values(), inf)
         return max(due, self.lost_until)
 
@@ -190,7 +190,7 @@ class _VenueShare:
         return floor(self.heard[1] + (now - self.heard[0]) * 1000) if self.heard else 0
 
     def shared(self) -> list[tuple[ScopedBucket, Allotment]]:
-        return [(scope, lease) for scope in self.budget.scopes if (lease := scope.bucket.lease)]
+        return [(scope, allotment) for scope in self.budget.scopes if (allotment := scope.bucket.allotment)]
 
 
 class SharedBuckets:
@@ -244,7 +244,7 @@ class SharedBuckets:
 
     async def _turn(self, part: _VenueShare) -> None:
         now = self._clock.monotonic()
-        grown = [lease.grow(scope.bucket.capacity, now) for scope, lease in part.shared()]
+        grown = [allotment.grow(scope.bucket.capacity, now) for scope, allotment in part.shared()]
         if any(grown):
             part.serve()
         if part.due_at(now) <= now:
@@ -254,8 +254,8 @@ class SharedBuckets:
         shared = part.shared()
         wanted = part.wanted(now)
         queue = part.budget.queue_of(wanted) if wanted else None
-        for _, lease in shared:
-            lease.ask()
+        for _, allotment in shared:
+            allotment.ask()
         ask = self._ask(part, shared, wanted, now)
         try:
             async with asyncio.timeout(DEADLINE):
@@ -273,8 +273,8 @@ class SharedBuckets:
             if queue and reply.granted == 0:
                 part.ask_at[queue] = self._clock.monotonic() + max(reply.wait_ms / 1000, SPACING)
         finally:
-            for _, lease in shared:
-                lease.end_exchange()
+            for _, allotment in shared:
+                allotment.end_exchange()
         part.serve()
 
     def _ask(
@@ -295,16 +295,18 @@ class SharedBuckets:
             patience_ms=floor(DEADLINE * 1000),
             count=_same_needs(part.budget, wanted, now) if wanted else 0,
             leaving=False,
-            scopes=tuple(_report(scope, lease, weights.get(scope, 0), now) for scope, lease in shared),
+            scopes=tuple(_report(scope, allotment, weights.get(scope, 0), now) for scope, allotment in shared),
         )
 
     def _lost(self, part: _VenueShare, shared: list[tuple[ScopedBucket, Allotment]], began: float) -> None:
         # What we said may have been heard up to the deadline, and a term after that our share is left to us.
         left_to_us = began + DEADLINE + LEASE + SPACING
-        for scope, lease in shared:
-            if lease.state != "alone" or lease.until <= began:  # or we were stopped, and have asked nobody for a term
+        for scope, allotment in shared:
+            if (
+                allotment.state != "alone" or allotment.until <= began
+            ):  # or we were stopped, and have asked nobody for a term
                 scope.bucket.fall_back(left_to_us)
-            lease.until = left_to_us
+            allotment.until = left_to_us
         part.beat_at = part.lost_until = self._clock.monotonic() + HEARTBEAT
 
     def _heard(
@@ -317,21 +319,21 @@ class SharedBuckets:
         ask, reply = said
         now = self._clock.monotonic()
         part.beat_at = began + HEARTBEAT
-        for (scope, lease), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
-            lease.acknowledge(asked.ended, began + (asked.freeze_ms + 1) / 1000)
+        for (scope, allotment), asked, answered in zip(shared, ask.scopes, reply.scopes, strict=True):
+            allotment.acknowledge(asked.ended, began + (asked.freeze_ms + 1) / 1000)
             if answered.frozen_ms > 0:
                 scope.bucket.freeze(now + answered.frozen_ms / 1000)
             if answered.closed_ms == 0:
-                lease.hear(began + LEASE, reply.granted * asked.weight)
+                allotment.hear(began + LEASE, reply.granted * asked.weight)
             else:
-                _wait(scope, lease, now, began + LEASE)
+                _wait(scope, allotment, now, began + LEASE)
 
     async def _leave(self) -> None:
         for part in self._parts:
             now = self._clock.monotonic()
             shared = part.shared()
-            for _, lease in shared:
-                lease.leave()
+            for _, allotment in shared:
+                allotment.leave()
             ask = self._ask(part, shared, None, now)
             try:
                 async with asyncio.timeout(DEADLINE):
@@ -344,26 +346,26 @@ class SharedBuckets:
         return f"leverage-gateway:{{{part.venue}}}:{scope.key.limit}:{scope.key.account}"
 
 
-def _report(scope: ScopedBucket, lease: Allotment, weight: int, now: float) -> ScopeReport:
+def _report(scope: ScopedBucket, allotment: Allotment, weight: int, now: float) -> ScopeReport:
     bucket = scope.bucket
     bucket.own(now)
-    lease.unsaid = min(lease.unsaid, bucket.spent)  # what ended longer ago has left every window
+    allotment.unsaid = min(allotment.unsaid, bucket.spent)  # what ended longer ago has left every window
     return ScopeReport(
-        alone=lease.state != "governed",
-        fresh=not lease.is_known,
+        alone=allotment.state != "governed",
+        fresh=not allotment.is_known,
         capacity=bucket.capacity,
         window_ms=floor(bucket.window * (1 + DRIFT) * 1000) + 1,
-        held=bucket.held + lease.allowance,
-        ended=lease.unsaid,
-        freeze_ms=max(0, floor((lease.frozen_until - now) * 1000)),
+        held=bucket.held + allotment.allowance,
+        ended=allotment.unsaid,
+        freeze_ms=max(0, floor((allotment.frozen_until - now) * 1000)),
         weight=weight,
     )
 
 
-def _wait(scope: ScopedBucket, lease: Allotment, now: float, until: float) -> None:
+def _wait(scope: ScopedBucket, allotment: Allotment, now: float, until: float) -> None:
     """Live on what is ours while the store has forgotten."""
-    lease.wait(until)
-    if lease.state != "alone":
+    allotment.wait(until)
+    if allotment.state != "alone":
         scope.bucket.fall_back(now)
 
 

@@ -95,7 +95,7 @@ class Everything:
 def partition(world: Everything, clock: SystemClock, observer: Observer) -> Partition:
     """The pipeline as the gateway builds it, around a paper venue without limits that bite."""
     venue, permits = PaperVenue("binance_usdm", None, reads_back=True), Permits(clock)
-    permits.register("binance_usdm", venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
+    permits.register("binance_usdm", venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)}, call_timeout=1.0)
     one = VenueSettings(latest_wins=False, deadline_counts_from="read")  # the paper's commands are of another day
     caller = VenueCaller(
         venue, one, sender=world, venue_time=world, keys=world, permits=permits, clock=clock,

@@ -113,7 +113,9 @@ class Bench:
         self.measured = 0
         permits = self.permits = Permits(self.clock)
         self.venue = PaperVenue("binance_usdm", capacity, reads_back=reads_back)
-        permits.register("binance_usdm", self.venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)})
+        permits.register(
+            "binance_usdm", self.venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)}, call_timeout=1.0
+        )
         self.calls = VenueCaller(
             self.venue,
             VenueSettings(

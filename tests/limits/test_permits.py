@@ -20,8 +20,8 @@ ADDRESS = (Cost("address", 1),)
 
 def permits_on(loop: JumpingLoop) -> Permits:
     permits = Permits(loop)
-    permits.register("okx", LIMITS, FRESH)
-    permits.register("ztdx", LIMITS, FRESH)
+    permits.register("okx", LIMITS, FRESH, call_timeout=5.0)
+    permits.register("ztdx", LIMITS, FRESH, call_timeout=5.0)
     return permits
 
 
@@ -284,7 +284,7 @@ async def test_a_start_that_is_known_to_be_the_first_waits_for_nothing_but_what_
 ):
     loop = clock()
     permits = Permits(loop)
-    permits.register("okx", LIMITS, {"own": LimitPolicy(assume_spent=policy)})
+    permits.register("okx", LIMITS, {"own": LimitPolicy(assume_spent=policy)}, call_timeout=5.0)
     began = loop.now
     permits.estimate("okx", "early", OWN)  # whose bucket is there before it is known
     permits.assume_nothing()
@@ -297,7 +297,7 @@ async def test_a_start_that_is_known_to_be_the_first_waits_for_nothing_but_what_
 async def test_a_start_of_which_nothing_is_known_waits_a_window_where_no_answer_tells():
     loop = clock()
     permits = Permits(loop)
-    permits.register("okx", LIMITS, {})
+    permits.register("okx", LIMITS, {}, call_timeout=5.0)
     began = loop.now
     await acquire(permits, "okx", "a", OWN)
     assert loop.now - began == pytest.approx(4.0, abs=0.01)

@@ -36,7 +36,7 @@ class Crowd:
         self.random = Random(seed)
         self.venue = StrictVenue(loop, limit.capacity, limit.window)
         self.permits = Permits(loop)
-        self.permits.register("binance_usdm", [limit])
+        self.permits.register("binance_usdm", [limit], call_timeout=5.0)
 
     async def call(self) -> None:
         permit = await acquire(self.permits, "binance_usdm", "desk", [Cost(self.limit.name, self.weight)])

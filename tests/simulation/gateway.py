@@ -189,7 +189,7 @@ class Gateway:
     def _calls(self, name: VenueName, permits: Permits, accounts: Accounts, observer: Any) -> VenueCaller:
         venue, real = self._around.paper[name], self._around.real[name]
         settings: VenueSettings = getattr(self._settings.venues, name)
-        permits.register(name, venue.limits)
+        permits.register(name, venue.limits, call_timeout=settings.call_timeout)
         return VenueCaller(
             venue,
             settings,
