@@ -23,7 +23,6 @@ class Call(Struct, frozen=True, kw_only=True):
         query: percent-encoded `name=value` pairs joined by `&`, without timestamp and signature.
         body: the exact bytes to send.
         costs: what to take of the venue's limits before sending.
-        signed: False for public endpoints.
     """
 
     purpose: Purpose
@@ -32,7 +31,6 @@ class Call(Struct, frozen=True, kw_only=True):
     query: str = ""
     body: bytes = b""
     costs: tuple[Cost, ...] = ()
-    signed: bool = True
 
     @property
     def target(self) -> str:

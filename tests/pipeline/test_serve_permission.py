@@ -146,7 +146,7 @@ def test_a_call_that_still_connects_when_its_scope_freezes_is_not_sent():
 def test_a_public_call_that_still_connects_when_its_scope_freezes_is_not_sent_either():
     async def main(world):
         bench = Bench(world, Script())
-        call = Call(purpose="server_time", method="GET", path="/time", costs=(Cost("uid_calls", 1),), signed=False)
+        call = Call(purpose="server_time", method="GET", path="/time", costs=(Cost("uid_calls", 1),))
 
         async def connects(request):
             bench.permits.throttle("binance_usdm", "", "uid_calls", bench.clock.monotonic() + 5.0)

@@ -60,7 +60,7 @@ def test_cross_margin_has_nothing_to_read_back():
 def test_a_read_back_asks_for_one_symbol_and_is_signed(name, path):
     call = VENUES[name].read_back(asked(name))
     assert call is not None
-    assert (call.method, call.path, call.query, call.signed) == ("GET", path, "symbol=BTCUSDT", True)
+    assert (call.method, call.path, call.query) == ("GET", path, "symbol=BTCUSDT")
     assert [(cost.limit, cost.weight) for cost in call.costs] == [("ip_weight", 5)]
 
 
@@ -130,7 +130,7 @@ def test_the_clock_of_okx_is_text():
 @pytest.mark.parametrize("name", list(VENUES))
 def test_asking_for_the_time_needs_no_key(name):
     call = VENUES[name].server_time()
-    assert (call.purpose, call.method, call.signed, call.body) == ("server_time", "GET", False, b"")
+    assert (call.purpose, call.method, call.body) == ("server_time", "GET", b"")
 
 
 # Limits: what a call costs, and what the venue says is used.

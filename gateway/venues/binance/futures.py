@@ -71,7 +71,7 @@ class FuturesVenue:
         That is right to half a second and half the round trip, well inside the window (1 s ahead, 5 s behind). Another
         product's clock would be finer, but on another host: not the clock that judges us, and not where `base_url` is.
         """
-        return Call(purpose="server_time", method="GET", path=self._clock_path, costs=(Cost(LIMIT, 1),), signed=False)
+        return Call(purpose="server_time", method="GET", path=self._clock_path, costs=(Cost(LIMIT, 1),))
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
         """With recvWindow, timestamp, and the signature last."""

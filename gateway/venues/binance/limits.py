@@ -63,7 +63,7 @@ class ExchangeInfo(Struct, frozen=True, rename="camel"):
 
 def exchange_info(limits: tuple[Limit, ...], path: str) -> LimitsReading:
     """The endpoint exchangeInfo, weight 1."""
-    call = Call(purpose="limits", method="GET", path=path, costs=(Cost("ip_weight", 1),), signed=False)
+    call = Call(purpose="limits", method="GET", path=path, costs=(Cost("ip_weight", 1),))
     return LimitsReading(call, partial(published, limits))
 
 

@@ -57,7 +57,7 @@ class BinanceMarginVenue:
 
     def server_time(self) -> Call:
         """Spot's clock, on the same host; its weight counts for /api, not for /sapi."""
-        return Call(purpose="server_time", method="GET", path="/api/v3/time", signed=False)
+        return Call(purpose="server_time", method="GET", path="/api/v3/time")
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
         """As the official SDK: no recvWindow, so the venue's default of 5 s holds."""

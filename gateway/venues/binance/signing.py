@@ -17,8 +17,6 @@ RECEIVE_WINDOW_MS = 5000
 
 def sign(call: Call, credentials: Credentials, timestamp_ms: int, *, receive_window: bool = True) -> HttpRequest:
     """The signed request; every parameter is in the query, as the official SDKs send it."""
-    if not call.signed:
-        return unsigned(call)
     window = f"recvWindow={RECEIVE_WINDOW_MS}&" if receive_window else ""
     query = f"{call.query}&{window}timestamp={timestamp_ms}" if call.query else f"{window}timestamp={timestamp_ms}"
     signature = signature_text(credentials, query.encode() + call.body)
@@ -28,11 +26,6 @@ def sign(call: Call, credentials: Credentials, timestamp_ms: int, *, receive_win
         headers={"X-MBX-APIKEY": credentials.api_key},
         body=call.body,
     )
-
-
-def unsigned(call: Call) -> HttpRequest:
-    """A public request."""
-    return HttpRequest(method=call.method, target=call.target, headers={})
 
 
 def signature_text(credentials: Credentials, payload: bytes) -> str:

@@ -70,7 +70,6 @@ class OkxVenue:
             method="GET",
             path="/api/v5/public/time",
             costs=(Cost("ip_time", 1),),
-            signed=False,
         )
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:

@@ -58,7 +58,7 @@ class ZtdxVenue:
 
     def server_time(self) -> Call:
         """As Binance's."""
-        return Call(purpose="server_time", method="GET", path="/fapi/v1/time", costs=(Cost(LIMIT, 1),), signed=False)
+        return Call(purpose="server_time", method="GET", path="/fapi/v1/time", costs=(Cost(LIMIT, 1),))
 
     def sign(self, call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
         """Query and body."""

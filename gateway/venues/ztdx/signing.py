@@ -4,15 +4,13 @@ Source: the endpoint's page (its Python sample), which sends only `timestamp` in
 """
 
 from gateway.transport.messages import HttpRequest
-from gateway.venues.binance.signing import signature_text, unsigned
+from gateway.venues.binance.signing import signature_text
 from gateway.venues.credentials import Credentials
 from gateway.venues.venue import Call
 
 
 def sign(call: Call, credentials: Credentials, timestamp_ms: int) -> HttpRequest:
     """The signed request."""
-    if not call.signed:
-        return unsigned(call)
     query = f"{call.query}&timestamp={timestamp_ms}" if call.query else f"timestamp={timestamp_ms}"
     signature = signature_text(credentials, query.encode() + call.body)
     headers = {"X-MBX-APIKEY": credentials.api_key}
