@@ -140,11 +140,11 @@ class Gateway:
         }
         self.shared = self._shared_buckets(clock, telemetry)
         self.permits = Permits(clock, self.shared)
-        self.calls: dict[VenueName, VenueCaller] = {
+        self.callers: dict[VenueName, VenueCaller] = {
             name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
         }
-        self.clock_watch = ClockWatch(self.calls.values(), clock, telemetry)
-        self.published_limits = PublishedLimits(self.calls.values(), self.permits, telemetry)
+        self.clock_watch = ClockWatch(self.callers.values(), clock, telemetry)
+        self.published_limits = PublishedLimits(self.callers.values(), self.permits, telemetry)
         self._options = client_options(settings.kafka, base_dir)  # one mapping, kept to the hosts that answer
         clients = KafkaClients(self._options, consumer_options or {})
         self.policy_telemetry = PolicyTelemetry(self.metrics)
@@ -176,7 +176,7 @@ class Gateway:
             self.metrics,
             group=self.group,
             permits=self.permits,
-            calls=self.calls,
+            callers=self.callers,
             accounts=self.accounts,
             clock=clock,
             dropped_lines=dropped_lines,
@@ -332,7 +332,7 @@ class Gateway:
         return build_parts(
             self._settings,
             venues=VENUES,
-            calls=self.calls,
+            callers=self.callers,
             accounts=self.accounts,
             partition_of=self.partitioner.partition_of,
             partition_change=self.partitioner.change,

@@ -22,38 +22,38 @@ LARGEST_ANSWER_BYTES = 16 * 1024 * 1024  # exchangeInfo describes every symbol: 
 class PublishedLimits:
     """What the venues publish of their limits."""
 
-    def __init__(self, calls: Iterable[VenueCaller], permits: Permits, observer: CallObserver) -> None:
-        self._calls = [one for one in calls if one.venue.publishing is not None]
+    def __init__(self, callers: Iterable[VenueCaller], permits: Permits, observer: CallObserver) -> None:
+        self._callers = [one for one in callers if one.venue.publishing is not None]
         self._permits = permits
         self._observer = observer
         self._known = {
-            (one.venue.name, limit.name): limit.capacity for one in self._calls for limit in one.venue.limits
+            (one.venue.name, limit.name): limit.capacity for one in self._callers for limit in one.venue.limits
         }
 
     async def run(self) -> None:
         """Keep them for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for calls in self._calls:
-                tasks.create_task(self._keep(calls))
+            for caller in self._callers:
+                tasks.create_task(self._keep(caller))
 
-    async def refresh(self, calls: VenueCaller) -> bool:
+    async def refresh(self, caller: VenueCaller) -> bool:
         """Ask one venue now; False where it told nothing, and the limits stay."""
-        publishing = calls.venue.publishing
+        publishing = caller.venue.publishing
         if publishing is None:
             return False
         try:
             async with asyncio.timeout(PATIENCE):
-                answer = await calls.ask(publishing.call, largest_answer_bytes=LARGEST_ANSWER_BYTES)
+                answer = await caller.ask(publishing.call, largest_answer_bytes=LARGEST_ANSWER_BYTES)
         except TimeoutError:
             return False
         told = publishing.capacities(answer) if answer else {}
         for name, capacity in told.items():
-            self._follow(calls, name, capacity)
+            self._follow(caller, name, capacity)
         return bool(told)
 
-    def _follow(self, calls: VenueCaller, name: str, capacity: int) -> None:
-        venue: VenueName = calls.venue.name
-        override = calls.settings.limits.get(name)
+    def _follow(self, caller: VenueCaller, name: str, capacity: int) -> None:
+        venue: VenueName = caller.venue.name
+        override = caller.settings.limits.get(name)
         overridden = override is not None and (override.capacity is not None or override.window is not None)
         if overridden or self._known[venue, name] == capacity:
             return
@@ -61,9 +61,9 @@ class PublishedLimits:
         self._known[venue, name] = capacity
         self._permits.resize(venue, name, capacity)
 
-    async def _keep(self, calls: VenueCaller) -> None:
+    async def _keep(self, caller: VenueCaller) -> None:
         while True:
-            told = await self.refresh(calls)
+            told = await self.refresh(caller)
             await asyncio.sleep(INTERVAL if told else RETRY)
 
 

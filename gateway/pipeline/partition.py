@@ -92,10 +92,10 @@ class Partition:
             observer=parts.observer,
         )
         self._fence = Fence(ownership, lease, parts.clock, may_begin=self._may_begin)
-        self._verdicts = Verdicts(topic=parts.policy.topic, callers=parts.calls, clock=parts.clock)
+        self._verdicts = Verdicts(topic=parts.policy.topic, callers=parts.callers, clock=parts.clock)
         self._lanes = LaneServer(
             policies=parts.lanes,
-            callers=parts.calls,
+            callers=parts.callers,
             accounts=parts.accounts,
             clock=parts.clock,
             fence=self._fence,
@@ -316,7 +316,7 @@ class Partition:
         venue, account, _ = command.lane
         if self._predecessor and (venue, account) not in self._met:
             self._met.add((venue, account))
-            self._parts.calls[venue].assume_spent(account, self._others_call_until)
+            self._parts.callers[venue].assume_spent(account, self._others_call_until)
         lane.admit(command, is_inherited=is_inherited)
 
     def _latest_wins(self, venue: VenueName) -> bool:

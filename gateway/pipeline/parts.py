@@ -55,7 +55,7 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     policy: PartitionPolicy
     intake: Intake
-    calls: Mapping[VenueName, VenueCaller]
+    callers: Mapping[VenueName, VenueCaller]
     lanes: Mapping[VenueName, LanePolicy]
     accounts: Keyring
     brake: DeadLetterBrake
@@ -68,7 +68,7 @@ def build_parts(
     settings: Settings,
     *,
     venues: Mapping[VenueName, Venue],
-    calls: Mapping[VenueName, VenueCaller],
+    callers: Mapping[VenueName, VenueCaller],
     accounts: Keyring,
     partition_of: Callable[[bytes], int],
     partition_change: Callable[[], str | None],
@@ -82,7 +82,7 @@ def build_parts(
     Args:
         settings: checked ones.
         venues: all that a command may name.
-        calls: of the venues that some account has keys for.
+        callers: of the venues that some account has keys for.
         accounts: whose keys sign.
         partition_of: where a key belongs.
         partition_change: how the number of partitions differs from the settings', if it does.
@@ -93,7 +93,7 @@ def build_parts(
     """
     of_venues: dict[VenueName, VenueSettings] = {name: getattr(settings.venues, name) for name in venues}
     return Parts(
-        policy=_partition_policy(settings, calls),
+        policy=_partition_policy(settings, callers),
         intake=Intake(
             topic=settings.kafka.topics.commands,
             venues=venues,
@@ -102,10 +102,10 @@ def build_parts(
             partition_of=partition_of if settings.kafka.check_partitioner else None,
             partition_change=partition_change,
             clock=clock,
-            venue_wall=lambda venue: calls[venue].wall() if venue in calls else clock.wall(),
+            venue_wall=lambda venue: callers[venue].wall() if venue in callers else clock.wall(),
         ),
-        calls=calls,
-        lanes={name: lane_policy(caller, jitter) for name, caller in calls.items()},
+        callers=callers,
+        lanes={name: lane_policy(caller, jitter) for name, caller in callers.items()},
         accounts=accounts,
         brake=DeadLetterBrake({name: one.dead_letters_per_minute for name, one in of_venues.items()}),
         clock=clock,
@@ -114,9 +114,9 @@ def build_parts(
     )
 
 
-def _partition_policy(settings: Settings, calls: Mapping[VenueName, VenueCaller]) -> PartitionPolicy:
+def _partition_policy(settings: Settings, callers: Mapping[VenueName, VenueCaller]) -> PartitionPolicy:
     kafka, pipeline = settings.kafka, settings.pipeline
-    times = [(one.settings.call_timeout, one.settles_within) for one in calls.values()]
+    times = [(one.settings.call_timeout, one.settles_within) for one in callers.values()]
     return PartitionPolicy(
         topic=kafka.topics.commands,
         group=kafka.group_id,

@@ -33,7 +33,7 @@ class Sampler:
         *,
         group: Group,
         permits: Permits,
-        calls: Mapping[VenueName, VenueCaller],
+        callers: Mapping[VenueName, VenueCaller],
         accounts: Accounts,
         clock: Clock,
         dropped_lines: Callable[[], int],
@@ -42,7 +42,7 @@ class Sampler:
         self._metrics = metrics
         self._group = group
         self._permits = permits
-        self._calls = calls
+        self._callers = callers
         self._accounts = accounts
         self._clock = clock
         self._dropped = {
@@ -65,16 +65,16 @@ class Sampler:
         """Set every sampled gauge."""
         metrics, group = self._metrics, self._group
         metrics.lanes.set(sum(partition.lane_count for partition in group.partitions))
-        metrics.in_flight.set(sum(calls.in_flight for calls in self._calls.values()))
+        metrics.in_flight.set(sum(caller.in_flight for caller in self._callers.values()))
         metrics.paused_partitions.set(group.paused)
         metrics.lease_remaining_seconds.set(group.lease_remaining)
         metrics.fetch_failing.set(not group.is_fetching)
         metrics.refused_partitions.set(sum(partition.is_refused for partition in group.partitions))
         _set_by_partition(metrics.incomplete_offsets, group.incomplete)
         _set_by_partition(metrics.unread_offsets, group.unread)
-        for name, calls in self._calls.items():
-            metrics.breaker_open.labels(name).set(calls.breakers.open)
-            metrics.venue_clock_offset_seconds.labels(name).set(calls.clock_offset or 0.0)
+        for name, caller in self._callers.items():
+            metrics.breaker_open.labels(name).set(caller.breakers.open)
+            metrics.venue_clock_offset_seconds.labels(name).set(caller.clock_offset or 0.0)
             metrics.accounts_stopped.labels(name).set(sum(venue == name for venue, _ in self._accounts.stopped))
         self._sample_limits()
         for counter, dropped in self._dropped.items():
@@ -92,7 +92,7 @@ class Sampler:
         for venue, limit in {(scope.venue, scope.limit) for scope in scopes}:
             for mode in MODES:
                 metrics.limit_mode.labels(venue, limit, mode).set(modes[venue, limit, mode])
-        for venue in self._calls:
+        for venue in self._callers:
             waiting = max((scope.waiting for scope in scopes if scope.venue == venue), default=0)
             metrics.limit_waiting.labels(venue).set(waiting)
 

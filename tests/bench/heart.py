@@ -107,7 +107,7 @@ def partition(world: Everything, clock: SystemClock, observer: Observer) -> Part
         venues=VenuesSettings(binance_usdm=one),
     )
     parts = build_parts(
-        settings, venues={"binance_usdm": venue}, calls={"binance_usdm": caller}, accounts=world,
+        settings, venues={"binance_usdm": venue}, callers={"binance_usdm": caller}, accounts=world,
         partition_of=lambda _: 0, partition_change=lambda: None, clock=clock, observer=observer,
         jitter=random.Random(0),
     )  # fmt: skip

@@ -40,7 +40,7 @@ async def waiting(world, *first, **more):
     bench = Bench(world, Venue(), capacity=10**6, breaker_failures=3, breaker_reset=RESET, max_attempts=1000, **more)
     bench.admit(*first, *lanes(LANES, start=len(first) + 1))
     await asyncio.sleep(4)
-    assert bench.calls.breakers.open == 1
+    assert bench.caller.breakers.open == 1
     return bench
 
 
@@ -86,7 +86,7 @@ def test_all_follow_in_order_once_the_venue_answers():
 def test_who_went_first_and_left_holds_nobody_up():
     async def main(world):
         bench = await waiting(world, *lanes(20, start=1, deadline=11.0), slots=1)
-        taken = bench.calls.turn("b", bench.venue.set_leverage(incoming(1).command))
+        taken = bench.caller.turn("b", bench.venue.set_leverage(incoming(1).command))
         permit = await taken.wait()
         line_up = bench.permits.line_up = Mock(side_effect=bench.permits.line_up)
         await asyncio.sleep(20)
@@ -116,7 +116,7 @@ def test_an_answer_to_a_call_of_another_kind_lets_the_first_find_out_at_once():
     async def main(world):
         bench = await waiting(world)
         calls = bench.script.calls
-        bench.calls.breakers.reached("a")
+        bench.caller.breakers.reached("a")
         await asyncio.sleep(0.1)
         assert bench.script.calls == calls + 1
         bench.lanes.close()

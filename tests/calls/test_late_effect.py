@@ -18,7 +18,7 @@ def test_every_venue_says_how_long_it_works_on_a_call_that_it_has(name):
 def test_a_call_may_be_on_its_way_for_our_patience_and_then_at_the_venue_for_its_own(setting, seconds):
     async def main(world):
         bench = Bench(world, Script(), capacity=None, call_timeout=5.0, settles_within=setting)
-        assert bench.calls.settles_within == seconds
+        assert bench.caller.settles_within == seconds
 
     on_virtual_time(main)
 
@@ -30,7 +30,7 @@ def test_a_call_without_an_answer_counts_for_its_limits_from_when_it_can_have_ar
         await bench.all_told()
         (first, _), (second, _) = bench.script.sent
         [window] = {limit.window for limit in bench.venue.limits}
-        assert second - first >= bench.calls.settings.call_timeout + window
+        assert second - first >= bench.caller.settings.call_timeout + window
 
     on_virtual_time(main)
 

@@ -231,7 +231,7 @@ async def open_desk(
         prepare(simulator)
         gateway = Gateway(settings, base_dir=folder, clock=ours or clock)
         await gateway.connect(stack)
-        while knows_clocks and any(caller.clock_offset is None for caller in gateway.calls.values()):
+        while knows_clocks and any(caller.clock_offset is None for caller in gateway.callers.values()):
             await asyncio.sleep(CLOCK_RETRY)
             await gateway.clock_watch.measure()
         desk = Desk(simulator, gateway, clock, folder, requests)

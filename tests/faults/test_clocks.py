@@ -54,7 +54,7 @@ async def test_a_wall_clock_that_is_set_while_we_run_changes_nothing(step: float
             assert await told(desk, "okx", expires_in=-1800.0) == "expired"
             assert await told(desk, "okx", expires_in=30.0) == "changed"
         assert {call.verdict for call in desk.calls("okx")} == {"applied"}
-        assert desk.gateway.calls["okx"].clock_offset == pytest.approx(-step, abs=0.01)
+        assert desk.gateway.callers["okx"].clock_offset == pytest.approx(-step, abs=0.01)
         watching.cancel()
         await asyncio.wait([watching])
 

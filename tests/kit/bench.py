@@ -116,7 +116,7 @@ class Bench:
         permits.register(
             "binance_usdm", self.venue.limits, {"uid_calls": LimitPolicy(assume_spent=False)}, call_timeout=1.0
         )
-        self.calls = VenueCaller(
+        self.caller = VenueCaller(
             self.venue,
             VenueSettings(
                 **({"call_timeout": 1.0, "settles_within": 0.0, "backoff_base": 0.1, "backoff_cap": 0.4} | settings)
@@ -133,10 +133,10 @@ class Bench:
         self.commit_delay: float | None = 0.0
         self.changed = asyncio.Event()
         self.uncommitted: list[Command] = []
-        self.verdicts = Verdicts(topic="t", callers={"binance_usdm": self.calls}, clock=self.clock)
+        self.verdicts = Verdicts(topic="t", callers={"binance_usdm": self.caller}, clock=self.clock)
         self.lanes = LaneServer(
-            policies={"binance_usdm": lane_policy(self.calls, Random(0))},
-            callers={"binance_usdm": self.calls},
+            policies={"binance_usdm": lane_policy(self.caller, Random(0))},
+            callers={"binance_usdm": self.caller},
             accounts=self,
             clock=self.clock,
             fence=self,

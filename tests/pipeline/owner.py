@@ -110,7 +110,7 @@ class Owner:
         parts = build_parts(
             settings,
             venues={"binance_usdm": self.bench.venue},
-            calls={"binance_usdm": self.bench.calls},
+            callers={"binance_usdm": self.bench.caller},
             accounts=self.bench,
             partition_of=lambda _: 0,
             partition_change=lambda: None,

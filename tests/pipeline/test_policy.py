@@ -140,14 +140,14 @@ def test_no_call_begins_while_the_policy_is_not_known_to_be_current():
 
 def test_a_freeze_that_comes_while_a_call_connects_stops_it():
     async def scenario(owner, desk):
-        real = owner.bench.calls.send
+        real = owner.bench.caller.send
 
         async def slowly(*arguments, may_send, **more):
             desk.write(freeze())
             assert not may_send()
             return await real(*arguments, may_send=may_send, **more)
 
-        owner.bench.calls.send = slowly
+        owner.bench.caller.send = slowly
         owner.feed(record(command(1), 0))
         await asyncio.sleep(5)
         assert owner.told == [("c1", "policy")]

@@ -138,7 +138,7 @@ def test_who_was_called_in_vain_and_has_no_time_left_is_told_that_the_venue_was_
 
 def test_a_command_that_cannot_have_its_turn_in_time_is_refused_at_once_with_the_estimate():
     def spend(bench):
-        bench.calls.assume_spent("a", 10.0)
+        bench.caller.assume_spent("a", 10.0)
 
     bench = run(commands=[incoming(1, deadline=5.0)], prepare=spend)
     assert isinstance(bench.event, LeverageRejected)
@@ -180,7 +180,7 @@ def test_a_bug_costs_one_command_its_answer_and_nobody_else():
         await bench.answer(incoming(2))
         assert bench.told == [("c1", "outcome_unknown"), ("c2", "changed")]
         assert len(bench.failures) == 1
-        assert bench.calls.in_flight == 0
+        assert bench.caller.in_flight == 0
 
     on_virtual_time(main)
 

@@ -154,7 +154,7 @@ def test_a_public_call_that_still_connects_when_its_scope_freezes_is_not_sent_ei
             return WITHDRAWN
 
         bench.script.send = connects
-        assert await bench.calls.ask(call, largest_answer_bytes=100) is None
+        assert await bench.caller.ask(call, largest_answer_bytes=100) is None
 
     on_virtual_time(main)
 

@@ -143,7 +143,7 @@ def test_what_is_held_when_its_partition_is_lost_is_given_back(after):
         await with_a_permit(bench)
         await asyncio.sleep(after)
         bench.lanes.close()
-        await bench.calls.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
+        await bench.caller.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
 
     on_virtual_time(main)
 
@@ -157,7 +157,7 @@ def test_a_place_in_line_is_given_back_when_its_partition_is_lost(after):
         await asyncio.sleep(after)
         bench.lanes.close()
         assert [scope.used for scope in bench.permits.snapshot()] == [1], "the permit of the call under way"
-        await bench.calls.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
+        await bench.caller.turn("a", bench.venue.set_leverage(incoming(8).command)).wait()
         assert len(requests(bench)) == 1
 
     on_virtual_time(main)

@@ -145,9 +145,9 @@ class Gateway:
         observer: Any = Silent(self.process)
         accounts = Accounts(self._settings.accounts, self._around.keys.folder, clock=self.clock, observer=observer)
         permits = Permits(self.clock)
-        calls = {name: self._calls(name, permits, accounts, observer) for name in self._around.paper}
-        clocks = ClockWatch(calls.values(), self.clock, observer)
-        group = self._group(calls, accounts, observer)
+        callers = {name: self._caller(name, permits, accounts, observer) for name in self._around.paper}
+        clocks = ClockWatch(callers.values(), self.clock, observer)
+        group = self._group(callers, accounts, observer)
         await clocks.measure()
         tasks = [asyncio.create_task(work) for work in (clocks.run(), accounts.watch(), group.run())]
         stop = asyncio.create_task(self._stop.wait())
@@ -162,13 +162,13 @@ class Gateway:
                 task.cancel()
             await asyncio.wait([*tasks, stop])
 
-    def _group(self, calls: Mapping[VenueName, VenueCaller], accounts: Accounts, observer: Any) -> Group:
+    def _group(self, callers: Mapping[VenueName, VenueCaller], accounts: Accounts, observer: Any) -> Group:
         settings, kafka = self._settings, self._settings.kafka
         partitioner = Partitioner(kafka)
         parts = build_parts(
             settings,
             venues=self._around.paper,
-            calls=calls,
+            callers=callers,
             accounts=accounts,
             partition_of=partitioner.partition_of,
             partition_change=partitioner.change,
@@ -186,7 +186,7 @@ class Gateway:
             observer=observer,
         )
 
-    def _calls(self, name: VenueName, permits: Permits, accounts: Accounts, observer: Any) -> VenueCaller:
+    def _caller(self, name: VenueName, permits: Permits, accounts: Accounts, observer: Any) -> VenueCaller:
         venue, real = self._around.paper[name], self._around.real[name]
         settings: VenueSettings = getattr(self._settings.venues, name)
         permits.register(name, venue.limits, call_timeout=settings.call_timeout)

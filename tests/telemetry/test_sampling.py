@@ -31,7 +31,7 @@ def shown(group, lost):
         metrics,
         group=group,
         permits=SimpleNamespace(snapshot=list),
-        calls={},
+        callers={},
         accounts=SimpleNamespace(stopped=()),
         clock=FakeClock(),
         dropped_lines=lambda: 0,
