@@ -32,6 +32,7 @@ from tests.policy.desk import applied
 PLENTY = 10_000_000
 PARTITIONS = 12
 RULES = 1_000
+LEAST = "floor, the gateway's parts"
 POLICY = f"gateway, {RULES:,} rules"
 
 
@@ -103,6 +104,7 @@ CONTENDERS: Mapping[str, Callable[[Deployment], list[str]]] = MappingProxyType(
     {
         "floor": _floor,
         "floor, transactions": lambda deployment: _floor(deployment, "--transactions"),
+        LEAST: lambda deployment: _floor(deployment, "--least", "--state", deployment.topics.state),
         "gateway": _gateway,
         POLICY: _gateway,
         **({name: _peer(name) for name in ("ccxt", "python-binance", "faststream")} if PEERS.exists() else {}),
