@@ -36,6 +36,7 @@ Exception
    ├─ DecodeError           a record that is no message (a ValueError)
    ├─ NotOwnerError         a partition that went to another
    ├─ MembershipBrokenError a membership that hands out no records any more; the group is joined anew
+   ├─ TopicMadeAnewError    commands of a topic made anew under us; the group is joined anew
    ├─ UnaskedCancellationError  what the client library cancelled of ours; it is begun anew
    ├─ DamagedBatchError     a batch whose checksum is wrong; it is fetched again, at last passed over
    ├─ TooLargeError         a batch that unpacks to more than is read (a ValueError)

@@ -27,7 +27,7 @@ from gateway.edge.hub import Hub
 from gateway.edge.position import Positions
 from gateway.edge.record import EventRow, read_record
 from gateway.edge.tail import LogFollower, Part
-from gateway.edge.topic_id import topic_id
+from gateway.kafka.topic_id import topic_id
 from gateway.kafka_clients import KafkaClients, start_client, stop_client
 from gateway.tasks import UnaskedCancellationError, lasting
 from schemas import DecodeError

@@ -18,8 +18,8 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from gateway.clock import Clock
 from gateway.kafka.batches import DamagedBatchError, Handout, first_batch, read_batches, unreadable
+from gateway.kafka.commands_topic import CommandsTopic, TopicMadeAnewError
 from gateway.kafka.inflation import bound_inflation
-from gateway.kafka.membership import MembershipBrokenError
 from gateway.pipeline.command import CommandRecord
 
 MOST_BYTES = 1024 * 1024  # of one partition at once; a larger batch comes whole all the same
@@ -45,24 +45,36 @@ class FetchObserver(Protocol):
 class CommandReader:
     """Fetches the partitions of commands that it was told to start."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, *, patience: float, clock: Clock, observer: FetchObserver) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        topic: CommandsTopic,
+        *,
+        patience: float,
+        clock: Clock,
+        observer: FetchObserver,
+    ) -> None:
         """`patience`: seconds for one fetch made without the library, which decompresses with our bound from now on."""
         bound_inflation()
         self._consumer = consumer
+        self._topic = topic
         self._patience = patience
         self._clock = clock
         self._observer = observer
         self._positions: dict[TopicPartition, int] = {}
+        self._starts = 0  # and ends: what was fetched before one is of other positions
         self._damaged: dict[TopicPartition, float] = {}  # since when
 
     def start(self, tp: TopicPartition, offset: int) -> None:
         """Fetch a partition from an offset on."""
+        self._starts += 1
         self._positions[tp] = offset
         self._consumer.seek(tp, offset)
         self._consumer.resume(tp)
 
     def forget(self, partitions: Iterable[TopicPartition]) -> None:
         """Take note that partitions are not ours any more."""
+        self._starts += 1
         for tp in partitions:
             self._positions.pop(tp, None)
             self._damaged.pop(tp, None)
@@ -81,7 +93,11 @@ class CommandReader:
     async def fetch(
         self, *, timeout_ms: int, max_records: int, full: Collection[TopicPartition] = ()
     ) -> Mapping[TopicPartition, Sequence[CommandRecord]]:
-        """Return what has come, each partition in order; KafkaError where the broker says no.
+        """Return what has come, each partition in order.
+
+        Raises:
+            KafkaError, TimeoutError: the broker says no, or nothing.
+            TopicMadeAnewError: what has come is of another topic.
 
         `full`: partitions of which nothing is wanted now. They are not paused: the library would throw away what it has
         of them, and ask for them again only once its present fetch of the others is over.
@@ -97,11 +113,27 @@ class CommandReader:
             raise
         except Exception as error:  # noqa: BLE001 - a parser raises whatever the bytes make it
             return await self._read_all(full, error)
+        if not await self._is_ours(batches):
+            return {}
         found = {tp: [_command_record(record) for record in records] for tp, records in batches.items()}
         for tp, records in found.items():
             if records and tp in self._positions:
                 self._follow(tp, records)
         return found
+
+    async def _is_ours(self, fetched: Collection[TopicPartition]) -> bool:
+        """Whether what was fetched is of the topic whose positions we have, and these are what they were."""
+        if not fetched or self._topic.is_fresh:
+            return True
+        starts = self._starts
+        try:
+            await self._topic.check(next(iter(fetched)))
+        except BaseException:
+            self._go_back()
+            raise
+        if starts != self._starts:
+            self._go_back()
+        return starts == self._starts
 
     def _see_topic(self) -> None:
         """KafkaError where nothing is assigned because there is nothing to see: that is no standing by."""
@@ -111,13 +143,9 @@ class CommandReader:
                 raise KafkaError(f"{topic} is not there, or this user may not see it (Read)")
 
     def _follow(self, tp: TopicPartition, records: Sequence[CommandRecord]) -> None:
-        """Take note of what was handed out; MembershipBrokenError where it comes before it.
-
-        A topic made anew that grew past our position before the next fetch goes unseen: neither a fetch nor a commit of
-        the client library's tells its id (KIP-516). So gateways are stopped before a topic is deleted.
-        """
+        """Take note of what was handed out; TopicMadeAnewError where it comes before it."""
         if records[0].offset < self._positions[tp]:
-            raise MembershipBrokenError(f"{tp} goes back to offset {records[0].offset}: its topic was made anew")
+            raise TopicMadeAnewError(f"{tp} goes back to offset {records[0].offset}")
         self._positions[tp] = records[-1].offset + 1
 
     def _go_back(self) -> None:
@@ -144,6 +172,8 @@ class CommandReader:
             await asyncio.sleep(DAMAGE_PAUSE)
         if failure is not None and not handouts:
             raise failure
+        if not await self._is_ours(handouts):
+            return {}
         # Only now, and without a pause: a position that moves before its records are returned loses them.
         return {tp: handout.records for tp, (start, handout) in handouts.items() if self._move(tp, start, handout)}
 

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from gateway.clock import Clock
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.assignment import Assignment, PartitionOwnership
+from gateway.kafka.commands_topic import CommandsTopic, TopicMadeAnewError
 from gateway.kafka.connection import UnreachableError, is_kafkas
 from gateway.kafka.fetch import CommandReader
 from gateway.kafka.group_observer import GroupObserver
@@ -86,6 +87,7 @@ class Group(ConsumerRebalanceListener):
         self._fetch_error: BaseException | None = None
         self.joined = False
         self.consumer: AIOKafkaConsumer  # made by `run`: one that is made and never started complains
+        self._topic: CommandsTopic
         self._reader: CommandReader
 
     @property
@@ -136,7 +138,7 @@ class Group(ConsumerRebalanceListener):
             self._check_replaced()
             try:
                 await lasting(self._work_as_member)
-            except* (MembershipBrokenError, UnaskedCancellationError) as broken:
+            except* (MembershipBrokenError, TopicMadeAnewError, UnaskedCancellationError) as broken:
                 has_worked = True
                 self._observer.kafka_failed("keep the membership; joining anew", broken.exceptions[0])
             except* (KafkaError, TimeoutError) as unreached:
@@ -149,8 +151,12 @@ class Group(ConsumerRebalanceListener):
         self.joined = False
         self.last_fetch = self._clock.monotonic()
         self.consumer = make_member(self._settings, self._clients)
-        self._reader = CommandReader(self.consumer, patience=self._patience, clock=self._clock, observer=self._observer)
-        self.consumer.subscribe([self._settings.topics.commands], listener=self)
+        name = self._settings.topics.commands
+        self._topic = CommandsTopic(self.consumer, name, patience=self._patience, clock=self._clock)
+        self._reader = CommandReader(
+            self.consumer, self._topic, patience=self._patience, clock=self._clock, observer=self._observer
+        )
+        self.consumer.subscribe([name], listener=self)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks  # before the start: it returns after the first assignment
@@ -203,7 +209,7 @@ class Group(ConsumerRebalanceListener):
         self.joined = True
         if self._tasks is None or self.is_draining:
             return
-        membership = self._membership = Membership(self.consumer, self.lease, self._clock, self._patience)
+        membership = self._membership = Membership(self.consumer, self._topic, self.lease, self._clock, self._patience)
         for tp in mine:
             self._take_over(tp, membership, self._tasks)
         self._observer.assigned([tp.partition for tp in mine])

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 from tenacity import retry, retry_if_exception, wait_fixed
 
+from gateway.kafka.commands_topic import unmarked
 from gateway.kafka_clients import start_client, stop_client
 from gateway.ownership.ledger import Checkpoint
 from gateway.settings.tree import KafkaSettings
@@ -46,7 +47,7 @@ async def _all_left_in_order(kafka: KafkaSettings, options: dict[str, Any], sinc
     finally:
         await stop_client(admin)
     points = [
-        Checkpoint.read(commit.offset, commit.metadata)
+        Checkpoint.read(commit.offset, unmarked(commit.metadata))
         for tp, commit in committed.items()
         if tp.topic == kafka.topics.commands and commit.offset >= 0
     ]

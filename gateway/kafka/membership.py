@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.clock import Clock
+from gateway.kafka.commands_topic import CommandsTopic, unmarked
 from gateway.kafka.static_member import is_replaced
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
@@ -29,8 +30,11 @@ class Membership:
     broker accepts from anybody while the group is empty; so the generation is held here and compared.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, lease: Lease, clock: Clock, patience: float) -> None:
+    def __init__(
+        self, consumer: AIOKafkaConsumer, topic: CommandsTopic, lease: Lease, clock: Clock, patience: float
+    ) -> None:
         self._consumer = consumer
+        self._topic = topic
         self._lease = lease
         self._clock = clock
         self._patience = patience
@@ -57,13 +61,19 @@ class Membership:
             self._lease.renew(begun)
 
     async def committed(self, tp: TopicPartition) -> Checkpoint:
-        """The partition's checkpoint; where none was ever committed, its first offset and no clean mark."""
+        """The partition's checkpoint; where none was ever committed, its first offset and no clean mark.
+
+        One that is of a topic deleted since tells only that there was an owner. TopicMadeAnewError where it goes now.
+        """
+        await self._topic.check()
         async with asyncio.timeout(self._patience):
             found = await self._coordinator.fetch_committed_offsets([tp])  # the public call drops the metadata
-            if tp in found and found[tp].offset >= 0:
-                return Checkpoint.read(found[tp].offset, found[tp].metadata or "")
+            commit = found.get(tp)
+            is_first = commit is None or commit.offset < 0
+            if commit is not None and not is_first and self._topic.is_of(commit.metadata or ""):
+                return Checkpoint.read(commit.offset, unmarked(commit.metadata or ""))
             beginning = await self._consumer.beginning_offsets([tp])
-        return Checkpoint.read(beginning[tp], "")._replace(is_first=True)
+        return Checkpoint.read(beginning[tp], "")._replace(is_first=is_first)
 
     async def beginning(self, tp: TopicPartition) -> int:
         """The offset of the oldest command there is."""
@@ -80,7 +90,9 @@ class Membership:
         return await is_replaced(self._coordinator, self._identity, instance_id, patience=self._patience)
 
     async def _commit(self, checkpoints: dict[TopicPartition, Checkpoint]) -> None:
-        offsets = {tp: OffsetAndMetadata(point.offset, point.metadata) for tp, point in checkpoints.items()}
+        offsets = {
+            tp: OffsetAndMetadata(point.offset, self._topic.marked(point.metadata)) for tp, point in checkpoints.items()
+        }
         try:
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:

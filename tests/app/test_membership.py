@@ -6,13 +6,16 @@ from typing import Any, cast
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, RequestTimedOutError
+from aiokafka.structs import OffsetAndMetadata
 
 from gateway.kafka.assignment import PartitionOwnership
+from gateway.kafka.commands_topic import TopicMadeAnewError
 from gateway.kafka.membership import Membership
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
 from gateway.ownership.ports import NotOwnerError
 from tests.kit.clocks import FakeClock
+from tests.kit.topic_ids import TopicIds, topic_of
 
 TP = TopicPartition("commands", 0)
 OPEN = {TP: Checkpoint(5, LogPosition(3, 1), clean=False)}
@@ -37,6 +40,7 @@ class Consumer:
 
     def __init__(self) -> None:
         self._coordinator = Coordinator()
+        self.ids = TopicIds()
         self.commits: list[str] = []
         self.held: asyncio.Event | None = None
         self.error: Exception | None = None
@@ -67,7 +71,8 @@ def lease() -> Lease:
 
 @pytest.fixture
 def membership(consumer: Consumer, lease: Lease, clock: FakeClock) -> Membership:
-    return Membership(cast("AIOKafkaConsumer", consumer), lease, clock, patience=0.2)
+    topic = topic_of(consumer.ids, clock)
+    return Membership(cast("AIOKafkaConsumer", consumer), topic, lease, clock, patience=0.2)
 
 
 async def test_an_accepted_commit_renews_the_lease_from_when_it_was_begun(
@@ -156,3 +161,23 @@ async def test_where_nothing_was_committed_a_partition_starts_at_its_beginning_a
     assert await PartitionOwnership(membership, TP).committed() == Checkpoint(
         3, LogPosition(0, 0), clean=False, is_first=True
     )
+
+
+async def test_a_commit_says_which_topic_its_offset_is_of_and_one_of_a_topic_made_anew_is_none(
+    membership: Membership, consumer: Consumer, lease: Lease, clock: FakeClock
+):
+    await membership.committed(TP)
+    await membership.commit(OPEN)
+    (metadata,) = consumer.commits
+    consumer._coordinator.found = {TP: OffsetAndMetadata(5, metadata)}
+    assert await membership.committed(TP) == OPEN[TP]
+    consumer.ids.number = 2
+    joined_anew = Membership(cast("AIOKafkaConsumer", consumer), topic_of(consumer.ids, clock), lease, clock, 0.2)
+    assert await joined_anew.committed(TP) == Checkpoint(3, LogPosition(0, 0), clean=False)
+    with pytest.raises(TopicMadeAnewError):
+        await membership.committed(TP)
+
+
+async def test_a_commit_of_a_version_that_named_no_topic_is_believed(membership: Membership, consumer: Consumer):
+    consumer._coordinator.found = {TP: OffsetAndMetadata(5, CLEAN[TP].metadata)}
+    assert await membership.committed(TP) == CLEAN[TP]

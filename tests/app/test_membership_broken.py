@@ -1,6 +1,7 @@
 """What is owned is worked on, or the group is joined anew, whatever ends inside the client library."""
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,22 @@ async def test_commands_of_a_topic_made_anew_under_a_running_gateway_are_answere
             await answered(own, leverage)
         await make_commands_anew(own)
         await answered(own, 15)
+
+
+async def test_a_topic_made_anew_that_outgrew_the_old_one_before_the_next_fetch_is_answered_from_its_beginning(
+    own: Rig,
+):
+    async with own.process("stopped") as gateway:
+        for leverage in range(5, 8):
+            await answered(own, leverage)
+        gateway.signal(signal.SIGSTOP)
+        await make_commands_anew(own)
+        commands = [own.command(BinanceUsdm(symbol="BTCUSDT"), leverage) for leverage in range(8, 20)]
+        await own.send(*commands)
+        gateway.signal(signal.SIGCONT)
+        events = await own.answers(*commands)
+        assert events[-1].leverage == 19
+        assert own.simulator.state()["binance_usdm:desk-1:BTCUSDT"] == "19"
 
 
 @pytest.mark.parametrize(("part", "task"), [("_fetcher", "_fetch_task"), ("_coordinator", "_coordination_task")])

@@ -124,7 +124,7 @@ def library(monkeypatch):
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
-    "bound", [bound_inflation, lambda: CommandReader(None, patience=1.0, clock=None, observer=None)]
+    "bound", [bound_inflation, lambda: CommandReader(None, None, patience=1.0, clock=None, observer=None)]
 )
 def test_the_client_library_decompresses_with_the_bound_too(monkeypatch, bound):
     monkeypatch.setattr(default_records, "gzip_decode", gzip.decompress)

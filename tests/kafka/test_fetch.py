@@ -7,9 +7,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NotLeaderForPartitionError
 
 from gateway.kafka import fetch
+from gateway.kafka.commands_topic import SEEN_FOR, TopicMadeAnewError
 from gateway.kafka.fetch import DAMAGED_FOR, CommandReader
 from tests.kafka.batch_bytes import batch, record
 from tests.kit.clocks import FakeClock
+from tests.kit.topic_ids import TopicIds, topic_of
 
 FIRST, SECOND = TopicPartition("commands", 0), TopicPartition("commands", 1)
 
@@ -20,9 +22,10 @@ class Consumer:
     def __init__(self, answers):
         self._answers = answers
         self._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=lambda _: 1), send=self._send)
+        self.sought = {}
 
     def seek(self, tp, offset):
-        pass
+        self.sought[tp] = offset
 
     def resume(self, tp):
         pass
@@ -50,8 +53,19 @@ class Silent:
         pass
 
 
-def reader(answers, clock=None):
-    made = CommandReader(Consumer(answers), patience=1.0, clock=clock or FakeClock(), observer=Silent())
+class Hands(Consumer):
+    """One whose parser reads what it fetched."""
+
+    async def getmany(self, *_wanted, **_more):
+        offset = self.sought[FIRST]
+        self.sought[FIRST] += 1
+        return {FIRST: [SimpleNamespace(partition=0, offset=offset, timestamp=0, key=b"", value=b"", headers=())]}
+
+
+def reader(answers, clock=None, ids=None):
+    clock = clock or FakeClock()
+    consumer = Consumer(answers) if answers is not None else Hands(None)
+    made = CommandReader(consumer, topic_of(ids or TopicIds(), clock), patience=1.0, clock=clock, observer=Silent())
     made.start(FIRST, 0)
     made.start(SECOND, 0)
     return made
@@ -101,6 +115,44 @@ async def test_a_batch_that_was_damaged_on_the_way_is_read_once_it_comes_whole_a
     assert await fetched(commands) == [(0, 0)]
     clock.advance(0.2)
     assert await fetched(commands) == []
+
+
+@pytest.mark.parametrize("answers", [None, {0: [batch(record(0)), batch(record(0), base=1)], 1: [b""]}])
+async def test_no_record_is_used_of_a_topic_that_was_made_anew_since(answers):
+    clock, ids = FakeClock(), TopicIds()
+    commands = reader(answers, clock, ids)
+    assert (0, 0) in await fetched(commands)
+    clock.advance(SEEN_FOR)
+    ids.number = 2
+    with pytest.raises(TopicMadeAnewError):
+        await commands.fetch(timeout_ms=1, max_records=100)
+    assert ids.nodes == [5, 5]  # the leader, who has handed it out
+
+
+async def test_what_nobody_says_of_which_topic_it_is_is_fetched_again():
+    ids = TopicIds()
+    commands = reader(None, ids=ids)
+    ids.error = KafkaError("not now")
+    assert await fetched(commands) == []
+    ids.error = None
+    assert await fetched(commands) == [(0, 0)]
+
+
+async def test_the_topic_is_asked_for_ten_times_a_second_at_most():
+    clock, ids = FakeClock(), TopicIds()
+    commands = reader(None, clock, ids)
+    for _ in range(100):
+        await fetched(commands)
+        clock.advance(SEEN_FOR / 10)
+    assert len(ids.nodes) == 10
+
+
+async def test_a_partition_that_begins_elsewhere_while_the_topic_is_asked_for_is_fetched_from_there():
+    ids = TopicIds()
+    commands = reader(None, ids=ids)
+    ids.during = lambda: commands.start(FIRST, 7)
+    assert await fetched(commands) == []
+    assert await fetched(commands) == [(0, 7)]
 
 
 async def fetched(commands):

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 
 from gateway.clock import Clock, SystemClock
 from gateway.kafka.assignment import PartitionOwnership
+from gateway.kafka.commands_topic import CommandsTopic
 from gateway.kafka.membership import Membership, leave_group, make_member
 from gateway.kafka_clients import KafkaClients
 from gateway.ownership.lease import Lease
@@ -58,7 +59,8 @@ class KafkaClaims:
         consumer.subscribe([self._settings.topics.commands], listener=listener)
         await self._clients.start(consumer)
         await listener.event.wait()
-        membership = Membership(consumer, Lease(self._settings.lease), self._clock, PATIENCE)
+        topic = CommandsTopic(consumer, self._settings.topics.commands, patience=PATIENCE, clock=self._clock)
+        membership = Membership(consumer, topic, Lease(self._settings.lease), self._clock, PATIENCE)
         return PartitionOwnership(membership, TopicPartition(self._settings.topics.commands, 0))
 
     async def arrive(self, count: int) -> None:

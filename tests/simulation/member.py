@@ -24,10 +24,11 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.kafka.static_member import FENCED_INSTANCE_ID
+from gateway.kafka.topic_id import MetadataRequest
 from gateway.pipeline.command import CommandRecord
 from tests.kafka.batch_bytes import batch, record
 from tests.kit.world import running_process
-from tests.simulation.broker import Broker
+from tests.simulation.broker import TOPICS, Broker
 
 RETRY = 0.1  # seconds
 ON_DISK = 2  # the bit that is wrong where a record is kept; on the way it is another
@@ -285,7 +286,13 @@ class RawConnection:
         self._broker = broker
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 0)
 
-    async def send(self, _node: int, request: FetchRequest) -> SimpleNamespace:
+    def get_random_node(self) -> int:
+        return 0
+
+    async def send(self, _node: int, request: FetchRequest | MetadataRequest) -> SimpleNamespace:
+        if isinstance(request, MetadataRequest):
+            number = await self._broker.ask(lambda: len(self._broker.former_commands))
+            return SimpleNamespace(topics=[(0, TOPICS.commands, b"%16d" % number)])
         ((topic, ((partition, offset, _),)),) = request.topics
         offset = max(offset, self._broker.begin(topic, partition))
         data = await self._broker.ask(lambda: b"".join(self._batches(self._broker.commands[partition][offset:])))

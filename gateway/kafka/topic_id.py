@@ -18,13 +18,13 @@ METADATA = 3
 NO_ID = bytes(16)  # of brokers that have none
 
 
-async def topic_id(client: Any, topic: str) -> bytes:
+async def topic_id(client: Any, topic: str, node: int | None = None) -> bytes:
     """The id of a topic, from a client of aiokafka's; `NO_ID` where the broker is too old to have one.
 
-    KafkaError where the broker does not tell.
+    `node`: which broker is asked; None: any. KafkaError where it does not tell.
     """
     try:
-        response: Any = await client.send(client.get_random_node(), _MetadataRequest(topic))
+        response: Any = await client.send(client.get_random_node() if node is None else node, MetadataRequest(topic))
     except (IncompatibleBrokerVersion, NotImplementedError):
         return NO_ID
     for error_code, name, found, *_ in response.topics:
@@ -99,12 +99,15 @@ class _MetadataRequest12(RequestStruct):
     )
 
 
-class _MetadataRequest(Request[_MetadataRequest12]):
+class MetadataRequest(Request[_MetadataRequest12]):
+    """Asks for one topic."""
+
     API_KEY = METADATA
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
 
     def build(self, request_struct_class: type[_MetadataRequest12]) -> _MetadataRequest12:
+        """As aiokafka asks for it."""
         tags: dict[int, bytes] = {}
         return request_struct_class([(NO_ID, self._topic, tags)], False, False, tags)

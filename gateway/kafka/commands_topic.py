@@ -1,0 +1,70 @@
+# pyright: reportPrivateUsage=false
+# ruff: noqa: SLF001 - aiokafka shows its client to nobody
+"""Whether the topic of commands is still the one whose offsets we know; `topic_id` asks.
+
+Offsets of a topic that was deleted and made again mean other commands. Where the new one has outgrown them nobody says
+so: neither a fetch nor a commit of aiokafka's names a topic's id (KIP-516). So who fetched asks before the records are
+used, and a commit says of which topic its offset is.
+"""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from gateway.clock import Clock
+from gateway.kafka.topic_id import NO_ID, topic_id
+
+SEEN_FOR = 0.1  # seconds after a question; no topic is deleted, made again and outgrown in less
+MARK = " @"
+
+
+class TopicMadeAnewError(Exception):
+    """Raised where the topic of commands is another one than we joined for."""
+
+
+class CommandsTopic:
+    """The topic as one membership found it."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, name: str, *, patience: float, clock: Clock) -> None:
+        self._consumer = consumer
+        self._name = name
+        self._patience = patience
+        self._clock = clock
+        self._id = NO_ID
+        self._asked_at: float | None = None
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was asked for so lately that there was no time to make it anew."""
+        return self._asked_at is not None and self._clock.monotonic() < self._asked_at + SEEN_FOR
+
+    async def check(self, read_from: TopicPartition | None = None) -> None:
+        """Ask for its id; `read_from`: the leader of this partition, as it knows what it has just handed out.
+
+        Raises:
+            TopicMadeAnewError: it is another one.
+            KafkaError, TimeoutError: nobody says.
+        """
+        asked_at = self._clock.monotonic()
+        client: Any = self._consumer._client
+        leader = None if read_from is None else client.cluster.leader_for_partition(read_from)
+        async with asyncio.timeout(self._patience):
+            found = await topic_id(client, self._name, leader if leader is not None and leader >= 0 else None)
+        if self._asked_at is not None and found != self._id:
+            raise TopicMadeAnewError(f"{self._name} was deleted and made again")
+        self._id, self._asked_at = found, asked_at
+
+    def marked(self, metadata: str) -> str:
+        """A commit's metadata, with the topic that its offset is of."""
+        return metadata if self._id == NO_ID else f"{metadata}{MARK}{self._id.hex()}"
+
+    def is_of(self, metadata: str) -> bool:
+        """Whether a commit's offset is of this topic, as far as it says so."""
+        mark = metadata.partition(MARK)[2]
+        return not mark or self._id == NO_ID or mark == self._id.hex()
+
+
+def unmarked(metadata: str) -> str:
+    """The metadata without the topic."""
+    return metadata.partition(MARK)[0]
