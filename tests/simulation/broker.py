@@ -92,6 +92,7 @@ class Broker:
         self.commands: list[list[CommandRecord]] = [[] for _ in range(partitions)]
         self.former_commands: list[list[list[CommandRecord]]] = []  # of topics that were deleted, oldest first
         self.rotten: set[tuple[int, int, int]] = set()  # topic of commands, partition, offset: damaged where it is kept
+        self._silence = 0  # times when nobody ran: what was sent before the last one is not on its way any more
         self.made_at = [0.0]  # when each of the topics of commands was
         self.begins: dict[tuple[str, int], int] = {}  # the oldest offset there is, where retention deleted some
         self.answers: list[dict[str, list[Entry]]] = [{topic: [] for topic in ANSWER_TOPICS} for _ in range(partitions)]
@@ -109,19 +110,19 @@ class Broker:
     async def ask(self, execute: Callable[[], T]) -> T:
         """A request and its answer, over the network: it may fail before or after it was executed."""
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.world.after(self._leg(), self._receive, execute, answer, self._topic_number)
+        self.world.after(self._leg(), self._receive, execute, answer, self._silence)
         return await answer
 
     async def join(self, member_id: str, instance_id: str | None) -> Assignment:
         """A JoinGroup and SyncGroup: answered when the rebalance is complete."""
         answer: asyncio.Future[Assignment] = asyncio.get_running_loop().create_future()
-        process, topic_number = running_process().name, self._topic_number
+        process, silence = running_process().name, self._silence
 
         def respond(result: Assignment | KafkaError) -> None:
             self.world.after(self._leg(), _resolve, answer, result)
 
         def receive() -> None:
-            if topic_number != self._topic_number:
+            if silence != self._silence:
                 return
             if self.faults.down:
                 respond(KafkaConnectionError())
@@ -138,14 +139,20 @@ class Broker:
             if process.alive:
                 self.world.schedule(self.world.now + self._leg(), process, Handle(arrival, ()))
 
-    def make_commands_anew(self) -> None:
-        """Delete the topic of commands and make it again: the group's offsets are forgotten, the answers are not."""
+    def make_commands_anew(self, *, is_used: bool) -> None:
+        """Delete the topic of commands and make it again: the group's offsets are forgotten, the answers are not.
+
+        `is_used`: by processes that go on; else nothing of theirs is on its way any more.
+        """
         for name in tuple(self._ending):  # what answers the former topic is told as such
             self._write_markers(name)
         self.former_commands.append(self.commands)
         self.commands = [[] for _ in self.commands]
         self.made_at.append(self.world.now)
-        self.group.disband()
+        self.group.offsets.clear()
+        if not is_used:
+            self._silence += 1
+            self.group.disband()
         self.answered.clear()
         self.begins = {place: offset for place, offset in self.begins.items() if place[0] != TOPICS.commands}
 
@@ -251,14 +258,9 @@ class Broker:
             if status == "committed" and topic != TOPICS.state:
                 self.answered |= {(partition, command_offset(entry.record)) for entry in written if entry.record}
 
-    @property
-    def _topic_number(self) -> int:
-        """Of the present topic of commands: nothing that was sent before it was made is on its way any more."""
-        return len(self.former_commands)
-
-    def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]", topic_number: int) -> None:
+    def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]", silence: int) -> None:
         chance = self.world.random.random()
-        if topic_number != self._topic_number:
+        if silence != self._silence:
             return
         if self.faults.down or chance < self.faults.lost_requests:
             self._respond(answer, KafkaConnectionError())

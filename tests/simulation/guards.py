@@ -13,6 +13,7 @@ from gateway.calls.venue_caller import VenueCaller
 from gateway.kafka import group
 from gateway.kafka.answer_log import KafkaAnswerLog
 from gateway.kafka.assignment import PartitionOwnership
+from gateway.kafka.commands_topic import CommandsTopic
 from gateway.kafka.membership import Membership
 from gateway.outcomes import Ambiguous, Unavailable
 from gateway.ownership.lease import Afterlife, Lease
@@ -250,6 +251,15 @@ def reading_without_the_library():
 def the_watch_over_the_membership() -> AbstractContextManager[Any]:
     """Nobody looks whether the library still works."""
     return patch.object(group, "ended_task", lambda _: None)
+
+
+def asking_for_the_topics_id() -> AbstractContextManager[Any]:
+    """A topic made anew passes for the one that it followed."""
+
+    async def unasked(self, _read_from=None):
+        self._asked_at = self._clock.monotonic()
+
+    return patch.object(CommandsTopic, "check", unasked)
 
 
 def the_look_at_who_cancels() -> AbstractContextManager[Any]:

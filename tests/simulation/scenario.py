@@ -313,12 +313,14 @@ class Scenario:
             self.world.after(soon + self.world.random.uniform(0.02, 1.0), self._burst, 1)
 
     def _make_commands_anew(self) -> None:
-        """Somebody deletes the topic of commands and makes it again, as told: while no gateway runs."""
+        """Somebody deletes the topic of commands and makes it again: as told, while no gateway runs, or under them."""
         random = self.world.random
         if self.broker.former_commands:
             return
-        self.fleet.kill_all()
-        self.broker.make_commands_anew()
+        is_used = random.random() < 0.5
+        if not is_used:
+            self.fleet.kill_all()
+        self.broker.make_commands_anew(is_used=is_used)
         self._commands.forget()
         self._expected.clear()
         self._burst(random.randint(0, 6))

@@ -27,6 +27,7 @@ CAUGHT = [
     (guards.reading_without_the_library, {"unanswered"}),
     (guards.the_watch_over_the_membership, {"unanswered"}),
     (guards.the_look_at_who_cancels, {"unanswered"}),
+    (guards.asking_for_the_topics_id, {"unanswered"}),
 ]
 
 
