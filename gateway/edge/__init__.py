@@ -8,6 +8,7 @@ commands ◀─ publisher ◀─ commands ◀─ door ◀─ tokens      POST /v
 
 `record` (what of a record matters), `position` (where a reader stands), `history` (events in blocks), `hub` (what is
 known now), `groups` (who gets the same frames), `subscription` (snapshot, catch-up, live), `log` (the reader of
-Kafka); `tokens`, `filters`, `door`, `query` (who may what); `frames`, `wire`, `outlet` (what is written and how); `session` with `websocket`, `masking` and `sse` (a stream), `streams` (all of them); `publisher`, `commands`
-(commands in); `api`, `server`, `observer`, `app`; `documents` (OpenAPI and AsyncAPI, made of all that).
+Kafka); `tokens`, `filters`, `door`, `query` (who may what); `frames`, `wire`, `outlet` (what is written and how);
+`session` with `websocket`, `masking` and `sse` (a stream), `streams` (all of them); `publisher`, `commands` (commands
+in); `api`, `server`, `observer`, `app`; `documents` (OpenAPI and AsyncAPI, made of all that).
 """
