@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from gateway.clock import Clock
 from gateway.kafka.topic_id import NO_ID, topic_id
 
-SEEN_FOR = 0.1  # seconds after a question; no topic is deleted, made again and outgrown in less
+SEEN_FOR = 0.02  # seconds after a question; no topic is deleted, made again and outgrown in less
 MARK = " @"
 
 

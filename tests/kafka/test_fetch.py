@@ -138,7 +138,7 @@ async def test_what_nobody_says_of_which_topic_it_is_is_fetched_again():
     assert await fetched(commands) == [(0, 0)]
 
 
-async def test_the_topic_is_asked_for_ten_times_a_second_at_most():
+async def test_the_topic_is_asked_for_once_in_a_while_only():
     clock, ids = FakeClock(), TopicIds()
     commands = reader(None, clock, ids)
     for _ in range(100):

@@ -93,7 +93,6 @@ class Broker:
         self.former_commands: list[list[list[CommandRecord]]] = []  # of topics that were deleted, oldest first
         self.rotten: set[tuple[int, int, int]] = set()  # topic of commands, partition, offset: damaged where it is kept
         self._silence = 0  # times when nobody ran: what was sent before the last one is not on its way any more
-        self.made_at = [0.0]  # when each of the topics of commands was
         self.begins: dict[tuple[str, int], int] = {}  # the oldest offset there is, where retention deleted some
         self.answers: list[dict[str, list[Entry]]] = [{topic: [] for topic in ANSWER_TOPICS} for _ in range(partitions)]
         self.largest_batch = dict.fromkeys(ANSWER_TOPICS, LARGEST_BATCH)
@@ -148,7 +147,6 @@ class Broker:
             self._write_markers(name)
         self.former_commands.append(self.commands)
         self.commands = [[] for _ in self.commands]
-        self.made_at.append(self.world.now)
         self.group.offsets.clear()
         if not is_used:
             self._silence += 1

@@ -121,20 +121,18 @@ class Told:
 
     def _topic_of(self, record: Record, place: Place, at: float) -> int:
         """Which of the topics of commands an answer means: the newest by then that has its command there."""
-        possible = [
-            number
-            for number in reversed(range(len(self._logs)))
-            if self._broker.made_at[number] <= at and place.offset < len(self._logs[number][place.partition])
-        ]
         commands = {
-            number: self._command(number, self._logs[number][place.partition][place.offset]) for number in possible
+            number: self._command(number, one)
+            for number, logs in reversed(tuple(enumerate(self._logs)))
+            for one in logs[place.partition][place.offset : place.offset + 1]
+            if one.timestamp_ms <= int((NOON + at) * 1000)
         }
         event = event_of(record)
         if event is None:  # a dead letter: the command's bytes, or their beginning
-            same = (number for number in possible if (commands[number].value or b"").startswith(record.value or b""))
-            return next(same, next(iter(possible), 0))
+            same = (number for number, one in commands.items() if (one.value or b"").startswith(record.value or b""))
+            return next(same, next(iter(commands), 0))
         named = {number: command.command_id for number, one in commands.items() if (command := command_of(one))}
-        return next((number for number in possible if named.get(number) == event.command_id), 0)
+        return next((number for number in commands if named.get(number) == event.command_id), 0)
 
     def _before(self, number: int, partition: int) -> int:
         """How many commands the earlier topics had on a partition."""

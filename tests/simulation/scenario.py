@@ -42,6 +42,7 @@ CLOCK_ERROR = 0.7  # seconds; a clock is read over a round trip of twice that at
 TWINS = 0.5  # share of the static runs in which somebody starts a process under an id that is in use
 SMALL = 0.2  # share of runs in which an answer topic takes too little
 SMALL_TOPICS = (400, 1_200, 3_000)  # bytes of a batch at most
+REMAKING = 0.05  # seconds from the deletion of a topic until the new one can be written to, at the quickest
 RECOVERS_WITHIN = 90.0  # an account whose keys were refused is tried again after 5, 10, 20 and 40 seconds
 PLENTY = 1_000  # calls a window
 ACCOUNTS = ("a", "b")
@@ -105,6 +106,7 @@ class Scenario:
         self._expected: set[tuple[int, int]] = set()
         self._seen: set[tuple[int, str, str]] = set()
         self._is_next_rotten = False
+        self._remade_at = 0.0  # when the topic of commands that was deleted is there again
         self._plan()
 
     def run(self) -> None:
@@ -236,6 +238,9 @@ class Scenario:
             self._send(*self._commands.next(self.world.now, same=True))
 
     def _send(self, partition: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        if self.world.now < self._remade_at:  # as a producer tries again until the topic is there
+            self.world.after(self._remade_at - self.world.now, self._send, partition, key, value, headers)
+            return
         offset = len(self.broker.commands[partition])
         timestamp_ms = int((NOON + self.world.now) * 1000)
         record = CommandRecord(partition, offset, timestamp_ms, key, value, headers)
@@ -318,7 +323,9 @@ class Scenario:
         if self.broker.former_commands:
             return
         is_used = random.random() < 0.5
-        if not is_used:
+        if is_used:
+            self._remade_at = self.world.now + REMAKING
+        else:
             self.fleet.kill_all()
         self.broker.make_commands_anew(is_used=is_used)
         self._commands.forget()
