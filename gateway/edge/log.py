@@ -164,7 +164,7 @@ class EventLog:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(PATIENCE):
             events = await self._reader(consumer).partitions(self._topics.events)
-            identity = await topic_id(consumer._client, self._topics.events)
+            identity = await self._topic_id(consumer)
             begins = await consumer.beginning_offsets(events)
             ends = await consumer.end_offsets(events)
         starts = [_start(begins[tp], ends[tp], LOOK_BACK // len(events)) for tp in events]
@@ -257,8 +257,12 @@ class EventLog:
         begins = await consumer.beginning_offsets(events)
         hub.history.begins = [begins[tp] for tp in events]
         there = await self._reader(consumer).partitions(self._topics.events)
-        if there != events or await topic_id(consumer._client, self._topics.events) != identity:
+        if there != events or await self._topic_id(consumer) != identity:
             raise OtherLogError(f"{self._topics.events} was made anew")
+
+    async def _topic_id(self, consumer: AIOKafkaConsumer) -> bytes:
+        client: Any = consumer._client
+        return await topic_id(lambda request: client.send(client.get_random_node(), request), self._topics.events)
 
     async def _read_back(self, partition: int, begin: int, end: int) -> list[EventRow]:
         """Read a stretch of older events; GoneError where the topic does not keep it any more."""

@@ -10,7 +10,7 @@ used, and a commit says of which topic its offset is.
 import asyncio
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from gateway.clock import Clock
 from gateway.kafka.topic_id import NO_ID, topic_id
@@ -36,22 +36,23 @@ class CommandsTopic:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it was asked for so lately that there was no time to make it anew."""
-        return self._asked_at is not None and self._clock.monotonic() < self._asked_at + SEEN_FOR
+        """Whether it was asked for so lately that there was no time to make it anew, or asking is of no use."""
+        if self._asked_at is None:
+            return False
+        return self._id == NO_ID or self._clock.monotonic() < self._asked_at + SEEN_FOR
 
-    async def check(self, read_from: TopicPartition | None = None) -> None:
-        """Ask for its id; `read_from`: the leader of this partition, as it knows what it has just handed out.
+    async def check(self) -> None:
+        """Ask the group's coordinator for its id: a question to a leader waits behind the fetch that is under way.
 
         Raises:
             TopicMadeAnewError: it is another one.
             KafkaError, TimeoutError: nobody says.
         """
         asked_at = self._clock.monotonic()
-        client: Any = self._consumer._client
-        leader = None if read_from is None else client.cluster.leader_for_partition(read_from)
+        coordinator: Any = self._consumer._coordinator
         async with asyncio.timeout(self._patience):
-            found = await topic_id(client, self._name, leader if leader is not None and leader >= 0 else None)
-        if self._asked_at is not None and found != self._id:
+            found = await topic_id(coordinator._send_req, self._name)
+        if found != NO_ID and self._id not in (NO_ID, found):  # while brokers are updated, some have no ids
             raise TopicMadeAnewError(f"{self._name} was deleted and made again")
         self._id, self._asked_at = found, asked_at
 

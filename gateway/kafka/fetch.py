@@ -127,7 +127,7 @@ class CommandReader:
             return True
         starts = self._starts
         try:
-            await self._topic.check(next(iter(fetched)))
+            await self._topic.check()
         except BaseException:
             self._go_back()
             raise

@@ -6,6 +6,7 @@
 Source: MetadataRequest.json and MetadataResponse.json of Apache Kafka, version 12 (brokers from 3.1 on).
 """
 
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 from typing import Any
 
@@ -18,13 +19,13 @@ METADATA = 3
 NO_ID = bytes(16)  # of brokers that have none
 
 
-async def topic_id(client: Any, topic: str, node: int | None = None) -> bytes:
-    """The id of a topic, from a client of aiokafka's; `NO_ID` where the broker is too old to have one.
+async def topic_id(send: "Callable[[MetadataRequest], Awaitable[Any]]", topic: str) -> bytes:
+    """The id of a topic; `NO_ID` where the broker is too old to have one.
 
-    `node`: which broker is asked; None: any. KafkaError where it does not tell.
+    `send` asks a broker. KafkaError where it does not tell.
     """
     try:
-        response: Any = await client.send(client.get_random_node() if node is None else node, MetadataRequest(topic))
+        response: Any = await send(MetadataRequest(topic))
     except (IncompatibleBrokerVersion, NotImplementedError):
         return NO_ID
     for error_code, name, found, *_ in response.topics:

@@ -181,3 +181,22 @@ async def test_a_commit_says_which_topic_its_offset_is_of_and_one_of_a_topic_mad
 async def test_a_commit_of_a_version_that_named_no_topic_is_believed(membership: Membership, consumer: Consumer):
     consumer._coordinator.found = {TP: OffsetAndMetadata(5, CLEAN[TP].metadata)}
     assert await membership.committed(TP) == CLEAN[TP]
+
+
+async def test_brokers_without_ids_are_asked_once_and_believed(clock: FakeClock):
+    ids = TopicIds()
+    topic = topic_of(ids, clock)
+    ids.number = None
+    assert not topic.is_fresh
+    await topic.check()
+    clock.advance(1e6)
+    assert topic.is_fresh
+    assert topic.marked("1 3 1 open") == "1 3 1 open"
+
+
+async def test_a_broker_that_has_no_ids_yet_makes_no_topic_anew(clock: FakeClock):
+    ids = TopicIds()
+    topic = topic_of(ids, clock)
+    await topic.check()
+    ids.number = None
+    await topic.check()

@@ -256,7 +256,7 @@ def the_watch_over_the_membership() -> AbstractContextManager[Any]:
 def asking_for_the_topics_id() -> AbstractContextManager[Any]:
     """A topic made anew passes for the one that it followed."""
 
-    async def unasked(self, _read_from=None):
+    async def unasked(self):
         self._asked_at = self._clock.monotonic()
 
     return patch.object(CommandsTopic, "check", unasked)

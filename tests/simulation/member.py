@@ -68,9 +68,12 @@ class Identity:
         if self._coordination_task is not None and self._coordination_task.done():
             self._coordination_task.result()
 
-    async def _send_req(self, heartbeat: Any) -> SimpleNamespace:
-        """Answer a heartbeat that names an instance id."""
-        _, _, member_id, instance_id = heartbeat._fields
+    async def _send_req(self, request: Any) -> SimpleNamespace:
+        """Answer what the library does not ask: a heartbeat that names an instance id, and for a topic's id."""
+        if isinstance(request, MetadataRequest):
+            number = await self._broker.ask(lambda: len(self._broker.former_commands))
+            return SimpleNamespace(topics=[(0, TOPICS.commands, b"%16d" % number)])
+        _, _, member_id, instance_id = request._fields
         replaced = await self._broker.ask(lambda: self._broker.group.is_replaced(member_id, instance_id))
         return SimpleNamespace(error_code=FENCED_INSTANCE_ID if replaced else 0)
 
@@ -286,13 +289,7 @@ class RawConnection:
         self._broker = broker
         self.cluster = SimpleNamespace(leader_for_partition=lambda _: 0)
 
-    def get_random_node(self) -> int:
-        return 0
-
-    async def send(self, _node: int, request: FetchRequest | MetadataRequest) -> SimpleNamespace:
-        if isinstance(request, MetadataRequest):
-            number = await self._broker.ask(lambda: len(self._broker.former_commands))
-            return SimpleNamespace(topics=[(0, TOPICS.commands, b"%16d" % number)])
+    async def send(self, _node: int, request: FetchRequest) -> SimpleNamespace:
         ((topic, ((partition, offset, _),)),) = request.topics
         offset = max(offset, self._broker.begin(topic, partition))
         data = await self._broker.ask(lambda: b"".join(self._batches(self._broker.commands[partition][offset:])))
