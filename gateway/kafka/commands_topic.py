@@ -52,9 +52,12 @@ class CommandsTopic:
         coordinator: Any = self._consumer._coordinator
         async with asyncio.timeout(self._patience):
             found = await topic_id(coordinator._send_req, self._name)
-        if found != NO_ID and self._id not in (NO_ID, found):  # while brokers are updated, some have no ids
+        self._asked_at = asked_at
+        if found == NO_ID:  # while brokers are updated, some have none yet
+            return
+        if self._id not in (NO_ID, found):
             raise TopicMadeAnewError(f"{self._name} was deleted and made again")
-        self._id, self._asked_at = found, asked_at
+        self._id = found
 
     def marked(self, metadata: str) -> str:
         """A commit's metadata, with the topic that its offset is of."""

@@ -194,9 +194,12 @@ async def test_brokers_without_ids_are_asked_once_and_believed(clock: FakeClock)
     assert topic.marked("1 3 1 open") == "1 3 1 open"
 
 
-async def test_a_broker_that_has_no_ids_yet_makes_no_topic_anew(clock: FakeClock):
+async def test_a_broker_that_has_no_ids_yet_makes_no_topic_anew_and_hides_none(clock: FakeClock):
     ids = TopicIds()
     topic = topic_of(ids, clock)
     await topic.check()
     ids.number = None
     await topic.check()
+    ids.number = 2
+    with pytest.raises(TopicMadeAnewError):
+        await topic.check()
