@@ -73,7 +73,7 @@ class Membership:
             if commit is not None and not is_first and self._topic.is_of(commit.metadata or ""):
                 return Checkpoint.read(commit.offset, unmarked(commit.metadata or ""))
             beginning = await self._consumer.beginning_offsets([tp])
-        return Checkpoint.read(beginning[tp], "")._replace(is_first=is_first)
+        return Checkpoint.read(beginning[tp], "")._replace(is_first=is_first, is_anew=not is_first)
 
     async def beginning(self, tp: TopicPartition) -> int:
         """The offset of the oldest command there is."""

@@ -30,6 +30,7 @@ class Checkpoint(NamedTuple):
         mark: reading answers from here finds every answer to a command at or above `offset`.
         clean: the owner left with no call in flight, so a successor need not wait for one.
         is_first: nobody has committed anything for the partition, so there was no owner.
+        is_anew: calls for commands of a topic that was deleted since may be under way, on any lane; never with `clean`.
         called_at: no call of its owners counts against a limit from later than that, in wall seconds; None: not known.
     """
 
@@ -38,12 +39,14 @@ class Checkpoint(NamedTuple):
     clean: bool
     is_first: bool = False
     called_at: float | None = None
+    is_anew: bool = False
 
     @property
     def metadata(self) -> str:
         """The commit's metadata text."""
         called_at = "" if self.called_at is None else f" {ceil(self.called_at)}"
-        return f"1 {self.mark.events} {self.mark.dead_letters} {'clean' if self.clean else 'open'}{called_at}"
+        state = "clean" if self.clean else "anew" if self.is_anew else "open"
+        return f"1 {self.mark.events} {self.mark.dead_letters} {state}{called_at}"
 
     @classmethod
     def read(cls, offset: int, metadata: str) -> Self:
@@ -53,7 +56,7 @@ class Checkpoint(NamedTuple):
             case ["1", events, dead_letters, state, *more] if all(map(str.isdecimal, [events, dead_letters, *more])):
                 called_at = float(more[0]) if more else None
                 position = LogPosition(int(events), int(dead_letters))
-                return cls(offset, position, state == "clean", called_at=called_at)
+                return cls(offset, position, state == "clean", called_at=called_at, is_anew=state == "anew")
             case _:
                 return cls(offset, LogPosition(0, 0), clean=False)
 

@@ -31,13 +31,23 @@ class Inheritance(Struct, frozen=True, kw_only=True):
     end: int
 
     @property
+    def has_former_topic(self) -> bool:
+        """Whether there were commands that are not there any more: a broker forgets the commits of a deleted topic."""
+        return self.checkpoint.is_anew or (self.checkpoint.is_first and self.tail.end > LogPosition(0, 0))
+
+    @property
+    def had_commands(self) -> bool:
+        """Whether there was anything to call for."""
+        return self.end > 0 or self.has_former_topic
+
+    @property
     def may_be_called_for(self) -> bool:
         """Whether calls of a predecessor may be under way: there was one, it did not leave in order, and had commands.
 
         Who calls has committed before. Where nobody has, and no command was ever answered, nobody was here.
         """
         was_owned = not self.checkpoint.is_first or self.tail.end > LogPosition(0, 0)
-        return was_owned and not self.checkpoint.clean and self.end > 0
+        return was_owned and not self.checkpoint.clean and self.had_commands
 
     @property
     def may_have_a_twin(self) -> bool:
@@ -61,7 +71,8 @@ class Inheritance(Struct, frozen=True, kw_only=True):
         """
         point = self.checkpoint
         left = point.clean and point.called_at is not None and point.called_at < wall
-        return self.end == 0 or ((left or point.is_first) and all(answer.at < wall for answer in self.tail.recent))
+        is_old = all(answer.at < wall for answer in self.tail.recent)
+        return not self.had_commands or ((left or point.is_first) and is_old)
 
 
 class TakeoverObserver(Protocol):
@@ -94,7 +105,7 @@ async def take_over(
         # A topic made anew: a broker forgets the offsets committed for one that is deleted, and the events remember it.
         observer.began_anew(*where, f"offset {known - 1} was answered, and its end is {end}")
         beginning = await while_ours(ownership, ownership.beginning())
-        checkpoint = Checkpoint(beginning, tail.end, clean=False)
+        checkpoint = Checkpoint(beginning, tail.end, clean=False, is_anew=True)
         await while_ours(ownership, ownership.renew(checkpoint))  # before the first answer of the new topic
         tail = Tail({}, tail.recent, tail.end)
     if not tail.is_complete:

@@ -66,6 +66,7 @@ class Partition:
         is_quarantined = self._has_twin or inheritance.may_be_called_for
         self._quarantine_ends = now + policy.afterlife.takes_effect if is_quarantined else -inf
         self._others_call_until = now + policy.afterlife.arrives if is_quarantined else -inf
+        self._former_ends = self._quarantine_ends if inheritance.has_former_topic else -inf
         self._untold_below = inheritance.untold_below
         self._is_made_anew = False
         self._untold: set[LaneKey] = set()
@@ -159,7 +160,9 @@ class Partition:
         if self.state == "gone":
             return None
         point = self._ledger.checkpoint(clean=clean)
-        return point._replace(called_at=max(self._others_called_at, self._lanes.called_at)) if clean else point
+        if clean:
+            return point._replace(called_at=max(self._others_called_at, self._lanes.called_at))
+        return point._replace(is_anew=self._is_former_under_way())
 
     async def run(self) -> None:
         """Work until cancelled or lost."""
@@ -194,6 +197,10 @@ class Partition:
                 self._quarantined_below = max(self._quarantined_below, end)
                 self._has_twin = False
 
+    def _is_former_under_way(self) -> bool:
+        """Whether calls for commands of a topic that was deleted since may still take effect."""
+        return self._parts.clock.monotonic() < self._former_ends
+
     def _may_begin(self) -> bool:
         return self._rails is None or self._rails.may_call
 
@@ -201,8 +208,8 @@ class Partition:
         """Take records in, in order of offset."""
         if self.state != "running":
             return
-        if self._has_twin and records:
-            self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # the twin reads them too
+        if records and (self._has_twin or self._is_former_under_way()):  # the twin reads them too, and the former
+            self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # topic's may be of any lane
         touched: dict[Lane, None] = {}
         for record in records:
             self._see_answered(record)
@@ -251,7 +258,9 @@ class Partition:
         """Whether no call of a predecessor can count against a limit any more."""
         window = self._parts.policy.repeat_window
         is_known = window.count > 0 and window.age >= QUIET
-        return inheritance.end == 0 or (is_known and inheritance.was_quiet_since(self._parts.clock.wall() - QUIET))
+        return not inheritance.had_commands or (
+            is_known and inheritance.was_quiet_since(self._parts.clock.wall() - QUIET)
+        )
 
     def _last_call_of_others(self, inheritance: Inheritance) -> float:
         """The latest that a call of a predecessor may count from: of one that did not tell, now."""

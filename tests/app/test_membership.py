@@ -173,7 +173,7 @@ async def test_a_commit_says_which_topic_its_offset_is_of_and_one_of_a_topic_mad
     assert await membership.committed(TP) == OPEN[TP]
     consumer.ids.number = 2
     joined_anew = Membership(cast("AIOKafkaConsumer", consumer), topic_of(consumer.ids, clock), lease, clock, 0.2)
-    assert await joined_anew.committed(TP) == Checkpoint(3, LogPosition(0, 0), clean=False)
+    assert await joined_anew.committed(TP) == Checkpoint(3, LogPosition(0, 0), clean=False, is_anew=True)
     with pytest.raises(TopicMadeAnewError):
         await membership.committed(TP)
 
