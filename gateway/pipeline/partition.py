@@ -208,8 +208,8 @@ class Partition:
         """Take records in, in order of offset."""
         if self.state != "running":
             return
-        if records and (self._has_twin or self._is_former_under_way()):  # the twin reads them too, and the former
-            self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)  # topic's may be of any lane
+        if records and (self._has_twin or self._is_former_under_way()):  # who reads them too, or called for any lane
+            self._quarantined_below = max(self._quarantined_below, records[-1].offset + 1)
         touched: dict[Lane, None] = {}
         for record in records:
             self._see_answered(record)

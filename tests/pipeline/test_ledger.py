@@ -139,6 +139,8 @@ def test_checkpoint_survives_its_own_metadata():
     for clean, called_at in ((True, None), (True, 1_795_262_400.0), (False, None)):
         point = Checkpoint(42, LogPosition(17, 3), clean, called_at=called_at)
         assert Checkpoint.read(42, point.metadata) == point
+    anew = Checkpoint(42, LogPosition(17, 3), clean=False, is_anew=True)
+    assert Checkpoint.read(42, anew.metadata) == anew
 
 
 def test_a_transaction_of_one_topic_does_not_move_the_others_end_back():

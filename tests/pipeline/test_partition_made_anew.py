@@ -12,6 +12,9 @@ from tests.kit.clocks import NOON
 from tests.pipeline.owner import Topics, owning, symbol
 
 
+ANEW = Checkpoint(0, LogPosition(2, 0), clean=False, is_anew=True)
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "answered"),
     [
@@ -84,6 +87,19 @@ class ShortTopics(Topics):
 
     async def beginning(self):
         return 0
+
+
+@pytest.mark.parametrize("checkpoint", [Checkpoint(7, LogPosition(2, 0), clean=True), ANEW])
+def test_what_comes_while_calls_of_a_former_topic_may_take_effect_waits_for_them_on_every_lane(checkpoint):
+    async def scenario(owner):
+        assert owner.partition.checkpoint().metadata.endswith("anew")
+        owner.feed(symbol(0, "X", leverage=5), symbol(1, "Y", leverage=6))
+        await asyncio.sleep(5.0)
+        assert [value for _, value in owner.sent if value] == ["5", "6"]
+        assert min(at for at, _ in owner.sent) >= 1.0
+        assert owner.partition.checkpoint().metadata.endswith("open")
+
+    owning(scenario, ShortTopics(checkpoint), quarantine=1.0)
 
 
 def test_of_a_topic_made_anew_and_of_answers_that_are_deleted_it_is_told_which_partition(monkeypatch):
