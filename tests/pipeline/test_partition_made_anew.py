@@ -11,7 +11,6 @@ from tests.kit.bench import Quiet, command, record
 from tests.kit.clocks import NOON
 from tests.pipeline.owner import Topics, owning, symbol
 
-
 ANEW = Checkpoint(0, LogPosition(2, 0), clean=False, is_anew=True)
 
 
