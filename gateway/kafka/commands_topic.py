@@ -39,7 +39,12 @@ class CommandsTopic:
         """Whether it was asked for so lately that there was no time to make it anew, or asking is of no use."""
         if self._asked_at is None:
             return False
-        return self._id == NO_ID or self._clock.monotonic() < self._asked_at + SEEN_FOR
+        return self._is_nameless or self._clock.monotonic() < self._asked_at + SEEN_FOR
+
+    @property
+    def _is_nameless(self) -> bool:
+        """Whether the brokers are too old to have ids."""
+        return self._asked_at is not None and self._id == NO_ID
 
     async def check(self) -> None:
         """Ask the group's coordinator for its id: a question to a leader waits behind the fetch that is under way.
@@ -48,6 +53,8 @@ class CommandsTopic:
             TopicMadeAnewError: it is another one.
             KafkaError, TimeoutError: nobody says.
         """
+        if self._is_nameless:  # each question would make aiokafka look for the coordinator anew
+            return
         asked_at = self._clock.monotonic()
         coordinator: Any = self._consumer._coordinator
         async with asyncio.timeout(self._patience):

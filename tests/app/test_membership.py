@@ -191,6 +191,8 @@ async def test_brokers_without_ids_are_asked_once_and_believed(clock: FakeClock)
     await topic.check()
     clock.advance(1e6)
     assert topic.is_fresh
+    await topic.check()
+    assert ids.asked == 1
     assert topic.marked("1 3 1 open") == "1 3 1 open"
 
 
