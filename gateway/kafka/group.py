@@ -277,6 +277,9 @@ class Group(ConsumerRebalanceListener):
                 full = {tp for tp, owned in self._owned.items() if owned.is_full}
                 timeout_ms = FULL_MS if full else FETCH_MS
                 batches = await self._reader.fetch(timeout_ms=timeout_ms, max_records=FETCH_RECORDS, full=full)
+            except TopicMadeAnewError:
+                await self._commit_once()  # the broker has forgotten that anybody was here; the next owner must know
+                raise
             except (KafkaError, TimeoutError) as error:
                 self._fetch_error = error
                 self._observer.kafka_failed("fetch", error)

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from gateway.ownership.fingerprint import fingerprint, is_of
 from gateway.pipeline.command import CommandRecord
 from schemas.headers import COMMAND_OFFSET
 from schemas.topics import Topics
@@ -254,7 +255,19 @@ class Broker:
             if written:
                 log.append(Entry(self.world.now, transaction, None))
             if status == "committed" and topic != TOPICS.state:
-                self.answered |= {(partition, command_offset(entry.record)) for entry in written if entry.record}
+                self.answered |= {
+                    (partition, command_offset(entry.record))
+                    for entry in written
+                    if entry.record and self._is_of_this_topic(partition, entry.record)
+                }
+
+    def _is_of_this_topic(self, partition: int, answer: Written) -> bool:
+        """Whether an answer is of a command that is there, and not of one that an earlier topic had at its offset."""
+        found = self.commands[partition][command_offset(answer) :][:1]
+        known = fingerprint(answer.value, answer.headers)
+        return bool(found) and (
+            not self.former_commands or self.is_rotten(found[0]) or is_of(known, found[0].value, found[0].headers)
+        )
 
     def _receive(self, execute: Callable[[], Any], answer: "asyncio.Future[Any]", silence: int) -> None:
         chance = self.world.random.random()

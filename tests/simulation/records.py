@@ -129,8 +129,9 @@ class Told:
         }
         event = event_of(record)
         if event is None:  # a dead letter: the command's bytes, or their beginning
-            same = (number for number, one in commands.items() if (one.value or b"").startswith(record.value or b""))
-            return next(same, next(iter(commands), 0))
+            whole = [number for number, one in commands.items() if one.value == record.value]
+            cut = [number for number, one in commands.items() if (one.value or b"").startswith(record.value or b"")]
+            return next(iter((*whole, *cut, *commands)), 0)
         named = {number: command.command_id for number, one in commands.items() if (command := command_of(one))}
         return next((number for number in commands if named.get(number) == event.command_id), 0)
 
