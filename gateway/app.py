@@ -141,7 +141,7 @@ class Gateway:
         self.shared = self._shared_buckets(clock, telemetry)
         self.permits = Permits(clock, self.shared)
         self.callers: dict[VenueName, VenueCaller] = {
-            name: self._calls(VENUES[name], clock, telemetry) for name in self._sessions
+            name: self._caller(VENUES[name], clock, telemetry) for name in self._sessions
         }
         self.clock_watch = ClockWatch(self.callers.values(), clock, telemetry)
         self.published_limits = PublishedLimits(self.callers.values(), self.permits, telemetry)
@@ -311,7 +311,7 @@ class Gateway:
         )
         return shared_buckets(address, clock=clock, observer=telemetry)
 
-    def _calls(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
+    def _caller(self, venue: Venue, clock: Clock, telemetry: Telemetry) -> VenueCaller:
         settings = self._venue_settings(venue.name)
         self.permits.register(venue.name, venue.limits, limit_policies(settings), call_timeout=settings.call_timeout)
         self.metrics.zero_limits(venue.name, [limit.name for limit in venue.limits])

@@ -8,6 +8,7 @@ used, and a commit says of which topic its offset is.
 """
 
 import asyncio
+from math import inf
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -32,19 +33,17 @@ class CommandsTopic:
         self._patience = patience
         self._clock = clock
         self._id = NO_ID
-        self._asked_at: float | None = None
+        self._fresh_until = -inf
 
     @property
     def is_fresh(self) -> bool:
         """Whether it was asked for so lately that there was no time to make it anew, or asking is of no use."""
-        if self._asked_at is None:
-            return False
-        return self._is_nameless or self._clock.monotonic() < self._asked_at + SEEN_FOR
+        return self._is_nameless or self._clock.monotonic() < self._fresh_until
 
     @property
     def _is_nameless(self) -> bool:
         """Whether the brokers are too old to have ids."""
-        return self._asked_at is not None and self._id == NO_ID
+        return self._fresh_until > -inf and self._id == NO_ID
 
     async def check(self) -> None:
         """Ask the group's coordinator for its id: a question to a leader waits behind the fetch that is under way.
@@ -59,12 +58,11 @@ class CommandsTopic:
         coordinator: Any = self._consumer._coordinator
         async with asyncio.timeout(self._patience):
             found = await topic_id(coordinator._send_req, self._name)
-        self._asked_at = asked_at
-        if found == NO_ID:  # while brokers are updated, some have none yet
-            return
-        if self._id not in (NO_ID, found):
-            raise TopicMadeAnewError(f"{self._name} was deleted and made again")
-        self._id = found
+        if found != NO_ID:  # while brokers are updated, some have none yet
+            if self._id not in (NO_ID, found):
+                raise TopicMadeAnewError(f"{self._name} was deleted and made again")
+            self._id = found
+        self._fresh_until = asked_at + SEEN_FOR  # not before: what is another one is so for whoever asks next
 
     def marked(self, metadata: str) -> str:
         """A commit's metadata, with the topic that its offset is of."""

@@ -9,7 +9,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, RequestTimedOu
 from aiokafka.structs import OffsetAndMetadata
 
 from gateway.kafka.assignment import PartitionOwnership
-from gateway.kafka.commands_topic import TopicMadeAnewError
+from gateway.kafka.commands_topic import SEEN_FOR, TopicMadeAnewError
 from gateway.kafka.membership import Membership
 from gateway.ownership.lease import Lease
 from gateway.ownership.ledger import Checkpoint, LogPosition
@@ -205,3 +205,15 @@ async def test_a_broker_that_has_no_ids_yet_makes_no_topic_anew_and_hides_none(c
     ids.number = 2
     with pytest.raises(TopicMadeAnewError):
         await topic.check()
+
+
+async def test_a_topic_that_was_found_to_be_another_is_used_by_nobody_who_asks_next(clock: FakeClock):
+    ids = TopicIds()
+    topic = topic_of(ids, clock)
+    await topic.check()
+    clock.advance(SEEN_FOR)
+    ids.number = 2
+    for _ in range(2):
+        with pytest.raises(TopicMadeAnewError):
+            await topic.check()
+        assert not topic.is_fresh

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
+from math import inf
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -257,7 +258,7 @@ def asking_for_the_topics_id() -> AbstractContextManager[Any]:
     """A topic made anew passes for the one that it followed."""
 
     async def unasked(self):
-        self._asked_at = self._clock.monotonic()
+        self._fresh_until = inf
 
     return patch.object(CommandsTopic, "check", unasked)
 
